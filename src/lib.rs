@@ -1,0 +1,38 @@
+//! kvns: a Redis-compatible in-memory server on lock-free data structures.
+//!
+//! The map. Modules import downward only; `tests/tidy.rs` reads the `use` lines and fails otherwise.
+//!
+//! ```text
+//! 7  main
+//! 6  server
+//! 5  command    (inside: spec, args, context, error  <  family  <  table  <  dispatch)
+//! 4  engine  <  session
+//! 3  keyspace
+//! 2  stats
+//! 1  concurrent value      resp
+//! 0  sync       clock      glob      number     config
+//! ```
+//!
+//! What is absent matters most:
+//!
+//! - A1. `resp` knows no command, `value` no key, clock or reply, `keyspace` no RESP, session or policy.
+//! - A2. Handlers see no socket, no papaya and no epoch: they see a [`keyspace::View`].
+//! - A3. Unsafe code and atomics live in `concurrent` only; `sync` is the one place that chooses between
+//!   the standard library's atomics and loom's.
+//! - A4. `clock` is the only reader of time.
+//! - A5. tokio appears in `server` and `main` only; dispatch is synchronous.
+
+pub mod clock;
+pub mod command;
+pub mod concurrent;
+pub mod config;
+pub mod engine;
+pub mod glob;
+pub mod keyspace;
+pub mod number;
+pub mod resp;
+pub mod server;
+pub mod session;
+pub mod stats;
+pub mod sync;
+pub mod value;

@@ -1,0 +1,3 @@
+//! The kvns server binary: settings, logging, engine, server, exit code.
+
+fn main() {}
