@@ -189,7 +189,7 @@ impl Model {
         let time = |ms: Option<Option<u64>>, unit: u64| match ms {
             None => Value::Integer(-2),
             Some(None) => Value::Integer(-1),
-            Some(Some(ms)) => Value::Integer((ms / unit) as i64),
+            Some(Some(ms)) => Value::Integer(((ms + unit / 2) / unit) as i64),
         };
         Some(match name {
             "TYPE" => Value::simple(if deadline.is_some() { "string" } else { "none" }),
