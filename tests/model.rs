@@ -13,7 +13,7 @@ use support::resp::printable_command;
 use support::seed::{self, now_ms};
 use support::{Client, Command, Server, Value, cmd};
 
-const COMMANDS: u64 = 60_000;
+const COMMANDS: u64 = 200_000;
 /// Commands sent at once; also how often the names of all keys are compared.
 const BURST: usize = 200;
 /// Deadlines lie this far away, so that no key expires while its burst runs.

@@ -198,12 +198,8 @@ impl Model {
             "EXPIREAT" => self.expire(args, 1000, 0),
             "PEXPIREAT" => self.expire(args, 1, 0),
             "PERSIST" => {
-                let had = deadline.flatten().is_some();
-                if had {
-                    let value = self.value(&key);
-                    self.put(&key, value, None);
-                }
-                Value::Integer(had.into())
+                self.persist(&key);
+                Value::Integer(deadline.flatten().is_some().into())
             }
             "EXPIRETIME" => time(deadline, 1000),
             "PEXPIRETIME" => time(deadline, 1),
@@ -230,6 +226,14 @@ impl Model {
     fn replace(&mut self, key: &[u8], value: Vec<u8>) {
         let deadline = self.entries.get(key).and_then(|entry| entry.deadline);
         self.put(key, value, deadline);
+    }
+
+    /// Takes the deadline away, if there is one.
+    fn persist(&mut self, key: &[u8]) {
+        if self.entries.get(key).is_some_and(|entry| entry.deadline.is_some()) {
+            let value = self.value(key);
+            self.put(key, value, None);
+        }
     }
 
     fn put_pairs(&mut self, args: &[Vec<u8>]) {
@@ -291,7 +295,7 @@ impl Model {
                     self.remove(&args[0]);
                 }
                 NewDeadline::At(deadline) => self.put(&args[0], value, Some(deadline)),
-                _ if options.iter().any(|name| name == "PERSIST") => self.put(&args[0], value, None),
+                _ if options.iter().any(|name| name == "PERSIST") => self.persist(&args[0]),
                 _ => {}
             }
         }

@@ -61,6 +61,28 @@ impl Server {
         Server { process }
     }
 
+    /// Runs kvns with settings that it is to refuse: its exit status and what it wrote.
+    pub fn start_refused(settings: &[(&str, &str)]) -> (ExitStatus, String) {
+        let mut child = kvns_command(free_port(), settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starting kvns");
+        let end = Instant::now() + START_BOUND;
+        while child.try_wait().expect("the state of a child").is_none() {
+            if Instant::now() > end {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("kvns started with {settings:?}");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let output = child.wait_with_output().expect("its output");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status, String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.process.address
