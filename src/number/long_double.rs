@@ -90,7 +90,7 @@ impl LongDouble {
     pub fn format(self) -> Vec<u8> {
         let digits = match self.magnitude {
             Magnitude::Infinite => b"inf".to_vec(),
-            Magnitude::Finite { mantissa, exponent: 0.. } if mantissa == 0 => b"0".to_vec(),
+            Magnitude::Finite { mantissa: 0, .. } => b"0".to_vec(),
             Magnitude::Finite { mantissa, exponent: exponent @ 0.. } => {
                 Natural::shifted(mantissa, exponent.unsigned_abs()).into_decimal()
             }
