@@ -84,8 +84,7 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// The error reply's text, what follows `-ERR `, without the line end; may contain a CR that the client
-    /// sent.
+    /// The error reply's text, what follows `-ERR `. One line; a byte that is not ASCII shows as `?`.
     pub fn message(&self) -> String {
         let reason = match self {
             ProtocolError::InvalidMultibulkLength => "invalid multibulk length".to_string(),
@@ -100,7 +99,11 @@ impl ProtocolError {
                 format!("invalid bulk length: {len} bytes exceed KVNS_MAX_RESP_BULK_LEN ({limit})")
             }
             ProtocolError::ExpectedBulk { found } => {
-                let found = if found.is_ascii() { char::from(*found) } else { '?' };
+                let found = match found {
+                    b'\r' | b'\n' => ' ',
+                    0..=0x7f => char::from(*found),
+                    _ => '?',
+                };
                 format!("expected '$', got '{found}'")
             }
             ProtocolError::MultibulkLineTooLong => "too big mbulk count string".to_string(),
@@ -504,7 +507,7 @@ mod tests {
         }
         assert_eq!(error("*1\r\n+PING\r\n"), "expected '$', got '+'");
         assert_eq!(error("*1\r\n5\r\n"), "expected '$', got '5'");
-        assert_eq!(error("*1\r\n\r\n"), "expected '$', got '\r'");
+        assert_eq!(error("*1\r\n\r\n"), "expected '$', got ' '");
         assert_eq!(error("ping \"a\r\n"), "unbalanced quotes in request");
         let line = "1".repeat(65);
         assert_eq!(error(&line), "too big inline request");
