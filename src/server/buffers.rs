@@ -11,6 +11,9 @@ use std::cell::RefCell;
 /// leave together.
 const READ_SIZE: usize = 64 << 10;
 
+/// Less room than this is not worth a read.
+const MIN_READ_SIZE: usize = 4 << 10;
+
 /// Spare sets a thread keeps. More than a few are in use only while clients stall within a request.
 const MAX_SPARE: usize = 16;
 
@@ -18,6 +21,7 @@ const MAX_SPARE: usize = 16;
 const MAX_SPARE_BYTES: usize = 256 << 10;
 
 thread_local! {
+    #[allow(clippy::vec_box, reason = "a set moves to its connection and back as a pointer")]
     static SPARE: RefCell<Vec<Box<Buffers>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -49,7 +53,7 @@ impl Buffers {
         if !self.input.is_empty() {
             return Some(self);
         }
-        if self.input.capacity() + self.replies.capacity() <= MAX_SPARE_BYTES {
+        if self.input.capacity() <= MAX_SPARE_BYTES {
             SPARE.with_borrow_mut(|spare| {
                 if spare.len() < MAX_SPARE {
                     spare.push(self);
@@ -62,10 +66,10 @@ impl Buffers {
     /// Makes room for the next read. A request that has not arrived in full gets the room it lacks, but
     /// never more than as much again as was received: announcing a length costs the server nothing.
     pub fn make_room(&mut self) {
-        let received = self.input.len();
-        let lacking = self.decoder.wanted().clamp(READ_SIZE, received.max(READ_SIZE));
-        if self.room() < lacking.min(READ_SIZE) {
-            self.input.reserve_exact(lacking);
+        let wanted = self.decoder.wanted();
+        if self.room() < wanted.clamp(MIN_READ_SIZE, READ_SIZE) {
+            let received = self.input.len();
+            self.input.reserve_exact(wanted.clamp(READ_SIZE, received.max(READ_SIZE)));
         }
     }
 

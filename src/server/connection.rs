@@ -13,6 +13,7 @@ use crate::command::dispatch::{Outcome, dispatch};
 use crate::keyspace::{Contention, Reservation};
 use crate::resp::ReplyWriter;
 use crate::session::Session;
+use bytes::Buf;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -89,7 +90,11 @@ impl Connection {
 
     /// Serves the client until it leaves, is to be closed, or the server shuts down.
     pub async fn serve(mut self, seat: &Seat<Arc<Shared>>) {
-        poll_fn(|cx| Poll::Ready(seat.set_waker(cx.waker()))).await;
+        poll_fn(|cx| {
+            seat.set_waker(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
         match self.converse().await {
             Ok(()) => tracing::trace!("closed"),
             Err(error) => tracing::debug!(%error, "closed"),
@@ -126,13 +131,35 @@ impl Connection {
             self.patience = patience(settings.timeout_s);
         }
         buffers.replies.set_protocol(self.session.preferences.protocol);
-        let decoded = buffers.decoder.decode(&buffers.input);
-        let mut next = 0;
+        let mut answered = 0;
         let fate = loop {
-            let stop = self.run(buffers, &mut next);
+            let decoded = buffers.decoder.decode(&buffers.input[answered..]);
+            if self.run_all(buffers, answered).await? == Fate::Closing {
+                break Fate::Closing;
+            }
+            answered += decoded.consumed;
+            if let Some(error) = decoded.error {
+                buffers.replies.error(format!("ERR {}", error.message()).as_bytes());
+                break Fate::Closing;
+            }
+            if !decoded.more {
+                break Fate::Open;
+            }
+        };
+        self.send(&mut buffers.replies).await?;
+        buffers.consume(answered);
+        Ok(fate)
+    }
+
+    /// Runs the decoded requests, which begin at `start` of the input, slice by slice. Some of their replies
+    /// may be left to be sent.
+    async fn run_all(&mut self, buffers: &mut Buffers, start: usize) -> io::Result<Fate> {
+        let mut next = 0;
+        loop {
+            let stop = self.run_slice(buffers, start, &mut next);
             match stop {
-                Stop::Done => break Fate::Open,
-                Stop::Close => break Fate::Closing,
+                Stop::Done => return Ok(Fate::Open),
+                Stop::Close => return Ok(Fate::Closing),
                 Stop::Full => self.send(&mut buffers.replies).await?,
                 Stop::Turn => {
                     self.send(&mut buffers.replies).await?;
@@ -140,27 +167,18 @@ impl Connection {
                 }
                 Stop::Wait(contention) => {
                     self.send(&mut buffers.replies).await?;
-                    if self.outwait(contention, buffers, &mut next).await == Fate::Closing {
-                        break Fate::Closing;
+                    if self.outwait(contention, buffers, start, &mut next).await == Fate::Closing {
+                        return Ok(Fate::Closing);
                     }
                 }
             }
-        };
-        let fate = match decoded.error {
-            Some(error) if fate == Fate::Open => {
-                buffers.replies.error(error.message().as_bytes());
-                Fate::Closing
-            }
-            _ => fate,
-        };
-        self.send(&mut buffers.replies).await?;
-        buffers.consume(decoded.consumed);
-        Ok(fate)
+        }
     }
 
     /// Runs requests from `next` on under one batch, until there is a reason to stop.
-    fn run(&mut self, buffers: &mut Buffers, next: &mut usize) -> Stop {
-        let Buffers { input, decoder, replies, .. } = buffers;
+    fn run_slice(&mut self, buffers: &mut Buffers, start: usize, next: &mut usize) -> Stop {
+        let Buffers { input, decoder, replies } = buffers;
+        let input = &input[start..];
         let engine = &*self.shared.engine;
         let count = decoder.count();
         if *next == count {
@@ -194,8 +212,14 @@ impl Connection {
         }
     }
 
-    /// Waits as `contention` asks; runs the request alone if that is what it takes.
-    async fn outwait(&mut self, contention: Contention, buffers: &mut Buffers, next: &mut usize) -> Fate {
+    /// Waits as `contention` asks; runs request `next` alone if that is what it takes.
+    async fn outwait(
+        &mut self,
+        contention: Contention,
+        buffers: &mut Buffers,
+        start: usize,
+        next: &mut usize,
+    ) -> Fate {
         let shared = Arc::clone(&self.shared);
         let keyspace = &shared.engine.keyspace;
         if contention == Contention::Reserved {
@@ -210,7 +234,7 @@ impl Connection {
         .await;
         let Some(reservation) = reservation else { return Fate::Open };
         until(|| reservation.is_ready()).await;
-        match self.run_alone(&reservation, buffers, *next) {
+        match self.run_alone(&reservation, buffers, start, *next) {
             None => {
                 *next += 1;
                 Fate::Open
@@ -221,11 +245,17 @@ impl Connection {
         }
     }
 
-    fn run_alone(&mut self, reservation: &Reservation<'_>, buffers: &mut Buffers, index: usize) -> Option<Stop> {
-        let Buffers { input, decoder, replies, .. } = buffers;
+    fn run_alone(
+        &mut self,
+        reservation: &Reservation<'_>,
+        buffers: &mut Buffers,
+        start: usize,
+        index: usize,
+    ) -> Option<Stop> {
+        let Buffers { input, decoder, replies } = buffers;
         let engine = &*self.shared.engine;
         let mut batch = engine.keyspace.enter_alone(reservation);
-        let request = decoder.request(input, index);
+        let request = decoder.request(&input[start..], index);
         self.shared.stop_after(dispatch(engine, &mut self.session, &mut batch, request, replies))
     }
 
@@ -331,9 +361,13 @@ fn poll_read(
 
 /// Writes once, as many segments as fit in one call. Their list lives on the stack of this call, not in the
 /// task, which would make every connection larger.
-fn poll_write(stream: &mut TcpStream, replies: &ReplyWriter, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+fn poll_write(
+    stream: &mut TcpStream,
+    replies: &ReplyWriter,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
     let mut segments = [IoSlice::new(&[]); SEGMENTS];
-    let count = replies.segments(&mut segments);
+    let count = replies.chunks_vectored(&mut segments);
     match &segments[..count] {
         [only] => Pin::new(stream).poll_write(cx, only),
         several => Pin::new(stream).poll_write_vectored(cx, several),

@@ -41,6 +41,9 @@ pub(super) fn watch_signals(runtime: &Runtime, shared: Arc<Shared>) -> io::Resul
 /// Waits for the open connections to finish what they have read, for a bounded time.
 pub(super) async fn drain(shared: &Shared) {
     if timeout(GRACE, shared.roster.emptied()).await.is_err() {
-        tracing::warn!(connections = shared.roster.len(), "closing connections that do not read their replies");
+        tracing::warn!(
+            connections = shared.roster.len(),
+            "closing connections that do not read their replies"
+        );
     }
 }
