@@ -195,7 +195,12 @@ const fn index() -> [u16; SLOTS] {
 }
 
 const fn same_name(one: &str, other: &str) -> bool {
-    one.as_bytes().eq_ignore_ascii_case(other.as_bytes())
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at].eq_ignore_ascii_case(&other[at]) {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
 }
 
 const fn check(spec: &CommandSpec) {

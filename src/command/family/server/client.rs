@@ -178,9 +178,10 @@ fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (mut ids, mut shows_normal) = (None, true);
     if args.take_with("TYPE", 1) {
         let kind = args.bytes()?;
-        let is = |name: &str| kind.eq_ignore_ascii_case(name.as_bytes());
-        shows_normal = is("normal");
-        if !shows_normal && !["master", "replica", "slave", "pubsub"].into_iter().any(is) {
+        let kinds = ["normal", "master", "replica", "slave", "pubsub"];
+        let named = kinds.into_iter().find(|name| kind.eq_ignore_ascii_case(name.as_bytes()));
+        shows_normal = named == Some("normal");
+        if named.is_none() {
             return Err(CommandError::UnknownClientType(kind.to_vec()));
         }
     } else if args.take_with("ID", 1) {

@@ -257,8 +257,11 @@ fn getkeysandflags(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
+/// Where a key is among the arguments, with its spec.
+type Position = (usize, &'static KeySpec);
+
 /// The command that is given in full, and where its keys are.
-fn find_keys(args: Args<'_>) -> Result<(OwnedRequest, Vec<(usize, &'static KeySpec)>), CommandError> {
+fn find_keys(args: Args<'_>) -> Result<(OwnedRequest, Vec<Position>), CommandError> {
     let request = args.rest_request();
     let (row, arity) = match table::resolve(request.as_request()) {
         Ok(row) => (row.spec(), Ok(())),

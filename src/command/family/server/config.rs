@@ -9,6 +9,7 @@ use crate::command::spec::{CommandSpec, Flags};
 use crate::config::Settings;
 use crate::glob::Pattern;
 use crate::number::parse_integer;
+use crate::value::string::MAX_STRING_LEN;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
@@ -102,33 +103,44 @@ const SETTINGS: &[Setting] = &[
     variable(
         "maxclients",
         |settings| settings.max_clients.to_string(),
-        |settings, value| Ok(settings.max_clients = integer(value, 1..=u32::MAX.into())? as usize),
+        |settings, value| {
+            settings.max_clients = integer(value, 1..=u32::MAX.into())? as usize;
+            Ok(())
+        },
     ),
     variable(
         "max-resp-args",
         |settings| settings.limits.args.to_string(),
-        |settings, value| Ok(settings.limits.args = integer(value, 1..=i32::MAX.into())? as usize),
+        |settings, value| {
+            settings.limits.args = integer(value, 1..=i32::MAX.into())? as usize;
+            Ok(())
+        },
     ),
     variable(
         "max-resp-inline-len",
         |settings| settings.limits.inline_len.to_string(),
-        |settings, value| Ok(settings.limits.inline_len = integer(value, 64..=i32::MAX.into())? as usize),
+        |settings, value| {
+            settings.limits.inline_len = integer(value, 64..=i32::MAX.into())? as usize;
+            Ok(())
+        },
     ),
     variable(
         "proto-max-bulk-len",
         |settings| settings.limits.bulk_len.to_string(),
         |settings, value| {
-            let range = 1 << 20..=crate::value::string::MAX_STRING_LEN as i64;
-            let out_of_range = |range: &RangeInclusive<i64>| between(range);
-            let bytes = memory(value)?;
-            let bytes = i64::try_from(bytes).ok().filter(|bytes| range.contains(bytes));
-            Ok(settings.limits.bulk_len = bytes.ok_or_else(|| out_of_range(&range))? as usize)
+            let range = 1 << 20..=MAX_STRING_LEN as i64;
+            let bytes = i64::try_from(memory(value)?).ok().filter(|bytes| range.contains(bytes));
+            settings.limits.bulk_len = bytes.ok_or_else(|| between(&range))? as usize;
+            Ok(())
         },
     ),
     variable(
         "timeout",
         |settings| settings.timeout_s.to_string(),
-        |settings, value| Ok(settings.timeout_s = integer(value, 0..=i32::MAX.into())? as u64),
+        |settings, value| {
+            settings.timeout_s = integer(value, 0..=i32::MAX.into())? as u64;
+            Ok(())
+        },
     ),
 ];
 
