@@ -308,7 +308,9 @@ fn move_key(
         if !replaces && view.peek(to)?.is_some() {
             return Ok(false);
         }
-        view.update(to, |_| Ok::<_, CommandError>((Change::Put(Draft::copy_of(&entry)), ())))?;
+        view.update(to, |_| {
+            Ok::<_, CommandError>((Change::Put(Draft::value_of(&entry, entry.deadline_ms())), ()))
+        })?;
         view.update(from, |_| Ok::<_, CommandError>((Change::Remove, ())))?;
         Ok(true)
     })
@@ -337,7 +339,9 @@ fn copy(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         if !replaces && view.peek(to)?.is_some() {
             return Ok(false);
         }
-        view.update(to, |_| Ok::<_, CommandError>((Change::Put(Draft::copy_of(&entry)), ())))?;
+        view.update(to, |_| {
+            Ok::<_, CommandError>((Change::Put(Draft::value_of(&entry, entry.deadline_ms())), ()))
+        })?;
         Ok::<_, CommandError>(true)
     })?;
     cx.reply.integer(i64::from(is_copied));

@@ -305,7 +305,7 @@ fn mset(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     require_pairs(&args)?;
     cx.view.transact(|view| {
         args.rest_pairs().try_for_each(|(key, value)| {
-            view.update(key, |_| Ok::<_, CommandError>((Change::Put(Draft::string(value)), ())))
+            view.update(key, |_| Ok::<_, CommandError>((Change::Put(Draft::string(value, None)), ())))
         })
     })?;
     cx.reply.simple("OK");
@@ -322,7 +322,7 @@ fn msetnx(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
             }
         }
         args.rest_pairs().try_for_each(|(key, value)| {
-            view.update(key, |_| Ok::<_, CommandError>((Change::Put(Draft::string(value)), ())))
+            view.update(key, |_| Ok::<_, CommandError>((Change::Put(Draft::string(value, None)), ())))
         })?;
         Ok::<_, CommandError>(true)
     })?;
@@ -337,7 +337,7 @@ fn require_pairs(args: &Args<'_>) -> CommandResult {
 /// `GETSET key value`: what the key held, or null; the time to live is gone.
 fn getset(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, value) = (args.key()?, args.bytes()?);
-    let before = exchange(cx, key, || Change::Put(Draft::string(value)))?;
+    let before = exchange(cx, key, || Change::Put(Draft::string(value, None)))?;
     reply_optional(cx.reply, before);
     Ok(())
 }

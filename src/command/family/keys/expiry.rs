@@ -93,7 +93,7 @@ fn change_deadline(cx: &mut Context<'_, '_>, mut args: Args<'_>, unit: Unit) -> 
         let change = if deadline_ms <= now_ms {
             Change::Remove
         } else {
-            Change::Put(Draft::copy_of(&entry).with_deadline(Some(deadline_ms as u64)))
+            Change::Put(Draft::value_of(&entry, Some(deadline_ms as u64)))
         };
         Ok::<_, CommandError>((change, true))
     })?;
@@ -138,7 +138,7 @@ pub fn persist(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let is_changed = cx.view.update(key, |entry| {
         Ok::<_, CommandError>(match entry {
             Some(entry) if entry.deadline_ms().is_some() => {
-                (Change::Put(Draft::copy_of(&entry).with_deadline(None)), true)
+                (Change::Put(Draft::value_of(&entry, None)), true)
             }
             _ => (Change::Keep, false),
         })

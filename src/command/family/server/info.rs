@@ -132,12 +132,12 @@ fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("total_net_input_bytes", stats.input_bytes.get());
     lines.field("total_net_output_bytes", stats.output_bytes.get());
     lines.field("rejected_connections", stats.rejected_connections.get());
-    lines.field("expired_keys", keyspace.expired());
+    lines.field("expired_keys", keyspace.stats.expired.get());
     lines.field("evicted_keys", 0);
-    lines.field("keyspace_hits", keyspace.hits());
-    lines.field("keyspace_misses", keyspace.misses());
+    lines.field("keyspace_hits", keyspace.stats.hits.get());
+    lines.field("keyspace_misses", keyspace.stats.misses.get());
     lines.field("total_error_replies", stats.total_errors());
-    lines.field("transaction_retries", keyspace.transaction_retries());
+    lines.field("transaction_retries", keyspace.stats.transaction_retries.get());
 }
 
 fn replication(_: &Context<'_, '_>, lines: &mut Lines) {

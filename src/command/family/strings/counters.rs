@@ -40,7 +40,7 @@ fn add(cx: &mut Context<'_, '_>, key: Key<'_>, increment: i64) -> CommandResult 
         };
         let sum = before.checked_add(increment).ok_or(CommandError::IncrementOverflow)?;
         let deadline_ms = entry.and_then(|entry| entry.deadline_ms());
-        Ok::<_, CommandError>((Change::Put(Draft::integer(sum).with_deadline(deadline_ms)), sum))
+        Ok::<_, CommandError>((Change::Put(Draft::integer(sum, deadline_ms)), sum))
     })?;
     cx.reply.integer(sum);
     Ok(())
@@ -57,7 +57,7 @@ pub fn incrbyfloat(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResul
         };
         let sum = before.checked_add(parse_float(increment)?).ok_or(CommandError::NotFinite)?.format();
         let deadline_ms = entry.and_then(|entry| entry.deadline_ms());
-        Ok::<_, CommandError>((Change::Put(Draft::concat(&[&sum]).with_deadline(deadline_ms)), sum))
+        Ok::<_, CommandError>((Change::Put(Draft::concat(&[&sum], deadline_ms)), sum))
     })?;
     cx.reply.bulk(&sum);
     Ok(())

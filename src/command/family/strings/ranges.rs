@@ -16,13 +16,13 @@ pub fn append(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, tail) = (args.key()?, args.bytes()?);
     let len = cx.view.update(key, |entry| {
         let Some(entry) = entry else {
-            return Ok((Change::Put(Draft::string(tail)), tail.len()));
+            return Ok((Change::Put(Draft::string(tail, None)), tail.len()));
         };
         let string = entry.string()?;
         let len = checked_len(string.len(), tail.len())?;
         let mut digits = itoa::Buffer::new();
-        let draft = Draft::concat(&[string.bytes(&mut digits), tail]);
-        Ok::<_, CommandError>((Change::Put(draft.with_deadline(entry.deadline_ms())), len))
+        let draft = Draft::concat(&[string.bytes(&mut digits), tail], entry.deadline_ms());
+        Ok::<_, CommandError>((Change::Put(draft), len))
     })?;
     cx.reply.integer(len as i64);
     Ok(())
@@ -48,7 +48,7 @@ pub fn setrange(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         }
         let end = checked_len(offset, patch.len())?;
         let deadline_ms = entry.and_then(|entry| entry.deadline_ms());
-        let change = Change::Put(patched(before, offset, patch).with_deadline(deadline_ms));
+        let change = Change::Put(patched(before, offset, patch, deadline_ms));
         Ok::<_, CommandError>((change, before.len().max(end)))
     })?;
     cx.reply.integer(len as i64);
@@ -56,17 +56,17 @@ pub fn setrange(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 }
 
 /// `before` with `patch` over it from `offset` on, padded with zero bytes between the two.
-fn patched(before: &[u8], offset: usize, patch: &[u8]) -> Draft {
+fn patched(before: &[u8], offset: usize, patch: &[u8], deadline_ms: Option<u64>) -> Draft {
     let head = &before[..offset.min(before.len())];
     let tail = before.get(offset + patch.len()..).unwrap_or_default();
     match ZEROS.get(..offset - head.len()) {
-        Some(padding) => Draft::concat(&[head, padding, patch, tail]),
+        Some(padding) => Draft::concat(&[head, padding, patch, tail], deadline_ms),
         None => {
             // Fresh zero pages cost nothing until they are read.
             let mut bytes = vec![0; offset + patch.len()];
             bytes[..head.len()].copy_from_slice(head);
             bytes[offset..].copy_from_slice(patch);
-            Draft::shared(Bytes::from(bytes))
+            Draft::shared(Bytes::from(bytes), deadline_ms)
         }
     }
 }

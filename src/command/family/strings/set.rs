@@ -100,7 +100,7 @@ pub fn access(request: Request<'_>) -> &'static [&'static str] {
 pub fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, value) = (args.key()?, args.bytes()?);
     if args.is_empty() {
-        cx.view.update(key, |_| Ok::<_, CommandError>((Change::Put(Draft::string(value)), ())))?;
+        cx.view.update(key, |_| Ok::<_, CommandError>((Change::Put(Draft::string(value, None)), ())))?;
         cx.reply.simple("OK");
         return Ok(());
     }
@@ -113,7 +113,7 @@ pub fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
             return Ok((Change::Keep, (false, before)));
         }
         let kept_ms = entry.filter(|_| options.keeps_deadline).and_then(|entry| entry.deadline_ms());
-        let draft = Draft::string(value).with_deadline(new_deadline_ms.or(kept_ms));
+        let draft = Draft::string(value, new_deadline_ms.or(kept_ms));
         Ok::<_, CommandError>((Change::Put(draft), (true, before)))
     })?;
     match (options.answers_old, is_set) {
@@ -130,7 +130,7 @@ pub fn setnx(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let is_set = cx.view.update(key, |entry| {
         Ok::<_, CommandError>(match entry {
             Some(_) => (Change::Keep, false),
-            None => (Change::Put(Draft::string(value)), true),
+            None => (Change::Put(Draft::string(value, None)), true),
         })
     })?;
     cx.reply.integer(i64::from(is_set));
@@ -151,9 +151,7 @@ pub fn psetex(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 
 fn set_expiring(cx: &mut Context<'_, '_>, key: Key<'_>, value: &[u8], expiry: Expiry<'_>) -> CommandResult {
     let deadline_ms = Some(expiry.deadline_ms(cx.view.now_ms())?);
-    cx.view.update(key, |_| {
-        Ok::<_, CommandError>((Change::Put(Draft::string(value).with_deadline(deadline_ms)), ()))
-    })?;
+    cx.view.update(key, |_| Ok::<_, CommandError>((Change::Put(Draft::string(value, deadline_ms)), ())))?;
     cx.reply.simple("OK");
     Ok(())
 }
@@ -190,7 +188,7 @@ pub fn getex(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         } else if deadline_ms == entry.deadline_ms() {
             Change::Keep
         } else {
-            Change::Put(Draft::copy_of(&entry).with_deadline(deadline_ms))
+            Change::Put(Draft::value_of(&entry, deadline_ms))
         };
         Ok::<_, CommandError>((change, Some(string)))
     })?;
