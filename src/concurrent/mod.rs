@@ -1,1 +1,25 @@
-//! concurrent
+//! The lock-free parts: everything with an atomic or an unsafe block in it.
+//!
+//! A generation holds an index from names to slots. A slot's cell points to one immutable version; a write is
+//! one compare-and-swap of that cell, or, for several cells, one transaction descriptor. What leaves a cell or
+//! the index is reclaimed after a grace period.
+//!
+//! Each module's header states its invariants by number; SAFETY and ORDERING comments cite them.
+#![allow(unsafe_code, reason = "lock-free structures; every block cites its module's invariants")]
+
+pub mod cell;
+pub mod chunk;
+pub mod counter;
+pub mod directory;
+pub mod epoch_word;
+pub mod generation;
+pub mod index;
+pub mod namespace;
+pub mod occupancy;
+pub mod reclaim;
+pub mod reservation;
+pub mod size_class;
+pub mod slot;
+pub mod transaction;
+pub mod version;
+pub mod wheel;
