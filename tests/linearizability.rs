@@ -2,7 +2,7 @@
 //!
 //! Every round lets four clients run six operations each on a few keys at the same time, step by step or
 //! pipelined. Keys are fresh in every round, so creation and deletion race too.
-//! `KVNS_LINEARIZABILITY_ROUNDS` sets the rounds of each of the five groups.
+//! `KVNS_LINEARIZABILITY_ROUNDS` sets the rounds of each of the six groups.
 
 mod support;
 
@@ -110,6 +110,8 @@ enum Group {
     Exec,
     Watch,
     Flush,
+    /// Every step is a race for names that nobody used before.
+    Creation,
 }
 
 /// Plans the operations of one client in one round. Every value written is an integer of its own.
@@ -169,9 +171,27 @@ impl Planner<'_> {
         Operation::Exec((0..count).map(|_| self.any()).collect())
     }
 
+    fn creation(&mut self) -> Operation {
+        let (a, b, value) = (self.key(), self.key(), self.value());
+        Operation::Plain(match self.rng.random_range(0..10) {
+            0..4 => cmd!["MSETNX", a, value, b, value],
+            4 => cmd!["MSET", a, value, b, value],
+            5 => cmd!["SETNX", a, value],
+            6 => cmd!["RENAMENX", a, b],
+            7 => [cmd!["MGET"], self.keys.clone()].concat(),
+            8 => cmd!["DEL", a, b],
+            _ => return Operation::Exec(vec![cmd!["GET", a], cmd!["SETNX", b, value]]),
+        })
+    }
+
     fn plan(&mut self, group: Group) -> Vec<Operation> {
         let mut plan = Vec::new();
+        let names = self.keys.clone();
         while plan.len() < OPERATIONS {
+            if group == Group::Creation {
+                let suffix = plan.len().to_string().into_bytes();
+                self.keys = names.iter().map(|name| [name.clone(), suffix.clone()].concat()).collect();
+            }
             match group {
                 Group::SingleKey => plan.push(Operation::Plain(self.single())),
                 Group::MultiKey => plan.push(Operation::Plain(self.multi())),
@@ -186,6 +206,7 @@ impl Planner<'_> {
                 Group::Watch => plan.push(Operation::Plain(self.any())),
                 Group::Flush if self.rng.random_bool(0.15) => plan.push(Operation::Plain(cmd!["FLUSHALL"])),
                 Group::Flush => plan.push(Operation::Plain(self.any())),
+                Group::Creation => plan.push(self.creation()),
             }
         }
         plan
@@ -339,6 +360,11 @@ fn watch_histories_are_linearizable() {
 }
 
 #[test]
+fn creation_histories_are_linearizable() {
+    check_group(Group::Creation);
+}
+
+#[test]
 fn flush_histories_are_linearizable() {
     check_group(Group::Flush);
 }
@@ -457,7 +483,8 @@ fn the_checker_refuses_a_key_that_survives_a_flush() {
 fn every_command_of_a_plan_is_known_to_the_model() {
     let mut rng = seed::generator(1, 1);
     let mut names = BTreeSet::new();
-    for group in [Group::SingleKey, Group::MultiKey, Group::Exec, Group::Watch, Group::Flush] {
+    for group in [Group::SingleKey, Group::MultiKey, Group::Exec, Group::Watch, Group::Flush, Group::Creation]
+    {
         for operation in (0..200).flat_map(|number| plan_round(group, &mut rng, number).plans.concat()) {
             names.extend(operation.commands().into_iter().map(|command| command[0].clone()));
             Sequential::apply(&mut Model::default(), 0, &operation);
