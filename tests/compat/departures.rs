@@ -72,13 +72,58 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
-        name: "access time",
-        reason: "OBJECT IDLETIME depends on the instant; OBJECT REFCOUNT counts no shared integer objects here",
+        name: "representation",
+        reason: "OBJECT ENCODING follows from the value alone: APPEND, SETRANGE and the like leave no raw string \
+                 behind; OBJECT REFCOUNT counts no shared integers; OBJECT IDLETIME depends on the instant",
         covers: |call| {
             let kind = call.args.first().map(|word| word.to_ascii_uppercase());
-            let both = matches!((call.ours, call.theirs), (Value::Integer(_), Value::Integer(_)));
-            call.name == "OBJECT" && both && matches!(kind.as_deref(), Some(b"IDLETIME" | b"REFCOUNT"))
+            match (kind.as_deref(), call.ours, call.theirs) {
+                (Some(b"ENCODING"), Value::Bulk(ours), Value::Bulk(theirs)) => {
+                    call.name == "OBJECT" && ours == b"embstr" && theirs == b"raw"
+                }
+                (Some(b"IDLETIME" | b"REFCOUNT"), Value::Integer(_), Value::Integer(_)) => {
+                    call.name == "OBJECT"
+                }
+                _ => false,
+            }
         },
+    },
+    Departure {
+        name: "help texts",
+        reason: "the lines of HELP describe kvns and are its own; their first line is as in Redis",
+        covers: |call| {
+            let help = call.args.first().is_some_and(|word| word.eq_ignore_ascii_case(b"HELP"));
+            match (call.ours, call.theirs) {
+                (Value::Array(ours), Value::Array(theirs)) => help && ours.first() == theirs.first(),
+                _ => false,
+            }
+        },
+    },
+    Departure {
+        name: "bytes behind a zero byte",
+        reason: "error texts show all bytes of a name; Redis stops at a zero byte",
+        covers: |call| {
+            let cut = |text: &[u8]| {
+                let mut shown: Vec<u8> = Vec::new();
+                for part in text.split(|byte| *byte == b'\'') {
+                    let end = part.iter().position(|byte| *byte == 0).unwrap_or(part.len());
+                    shown.extend_from_slice(&part[..end]);
+                    shown.push(b'\'');
+                }
+                shown
+            };
+            match (call.ours, call.theirs) {
+                (Value::Error(ours), Value::Error(theirs)) => {
+                    theirs.starts_with(b"ERR unknown") && cut(ours) == cut(theirs)
+                }
+                _ => false,
+            }
+        },
+    },
+    Departure {
+        name: "strict cursors",
+        reason: "SCAN takes a decimal number as its cursor; Redis takes whatever strtoul takes, an empty one too",
+        covers: |call| call.name == "SCAN" && *call.ours == Value::error("ERR invalid cursor"),
     },
 ];
 
