@@ -1,1 +1,68 @@
-//! engine
+//! Everything but sockets: the keyspace, the clients, the settings, the statistics and the clock.
+
+pub mod clients;
+pub mod memory;
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::keyspace::Keyspace;
+use crate::stats::Stats;
+use arc_swap::ArcSwap;
+use clients::ClientRegistry;
+use rand::Rng;
+
+/// Runs a closure where it holds nobody up, and returns when it has run.
+pub type Offload = fn(&mut dyn FnMut());
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Engine {
+    /// The settings in force; CONFIG SET swaps them.
+    pub settings: ArcSwap<Settings>,
+    /// Every key of every namespace.
+    pub keyspace: Keyspace,
+    /// What is counted.
+    pub stats: Stats,
+    /// The reader of time.
+    pub clock: Clock,
+    /// Who is connected.
+    pub clients: ClientRegistry,
+    /// Forty random hexadecimal digits that tell this run of the server from others.
+    pub run_id: String,
+    /// When the engine was made: Unix time in milliseconds.
+    pub started_ms: u64,
+    offload: Offload,
+}
+
+impl Engine {
+    /// An engine with an empty keyspace.
+    pub fn new(settings: Settings, clock: Clock) -> Engine {
+        Engine {
+            settings: ArcSwap::from_pointee(settings),
+            keyspace: Keyspace::new(clock.clone()),
+            stats: Stats::default(),
+            clients: ClientRegistry::default(),
+            run_id: random_run_id(),
+            started_ms: clock.unix_ms(),
+            clock,
+            offload: |work| work(),
+        }
+    }
+
+    /// The same engine, with `offload` for work that is known to be long. Without it such work runs in place.
+    pub fn with_offload(self, offload: Offload) -> Engine {
+        Engine { offload, ..self }
+    }
+
+    /// Runs work that is known to be long where it holds nobody up, and returns its result.
+    pub fn run_long<R>(&self, mut work: impl FnMut() -> R) -> R {
+        let mut result = None;
+        (self.offload)(&mut || result = Some(work()));
+        result.unwrap_or_else(work)
+    }
+}
+
+fn random_run_id() -> String {
+    let mut random = rand::rng();
+    (0..40).filter_map(|_| char::from_digit(random.random_range(0..16), 16)).collect()
+}

@@ -1,1 +1,26 @@
-//! command
+//! Commands: one typed table, one gate, a file per family.
+
+pub mod args;
+pub mod context;
+pub mod dispatch;
+pub mod error;
+mod family;
+pub mod spec;
+pub mod table;
+
+use crate::keyspace::{Batch, Key};
+use crate::resp::Request;
+
+/// Most keys of one request that are worth prefetching: more would push each other out of the cache.
+const PREFETCHED_KEYS: usize = 16;
+
+/// Brings the keys of a request that will run soon into the cache: a hint, nothing more.
+#[inline]
+pub fn prefetch(batch: &Batch<'_>, request: Request<'_>) {
+    let Some(row) = table::find(request.name()) else { return };
+    for (position, _) in row.spec().key_positions(request).take(PREFETCHED_KEYS) {
+        if let Some(name) = request.get(position) {
+            batch.prefetch(Key::new(name));
+        }
+    }
+}

@@ -1,9 +1,7 @@
 //! Key names: `namespace/key` as bytes, never text.
 
+use crate::concurrent::generation::DEFAULT_NAMESPACE;
 use memchr::memchr;
-
-/// The namespace of names without a `/`.
-pub const DEFAULT_NAMESPACE: &[u8] = b"default";
 
 /// A key's canonical name.
 ///

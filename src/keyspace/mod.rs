@@ -1,14 +1,39 @@
 //! The one door to entries.
 //!
-//! A handler sees a [`View`]: direct (each update is one compare-and-swap) or inside a transaction (updates
-//! are buffered and commit together). Handlers do not know which.
+//! A handler sees a [`View`]: direct (each update is one compare-and-swap) or inside a transaction (updates are
+//! buffered and commit together). Handlers do not know which.
+//!
+//! Everything a client can observe changes at exactly one compare-and-swap.
 
+mod batch;
+mod check;
+mod commit;
+mod entry;
+mod housekeeping;
 mod key;
+mod multi;
+mod records;
+mod scan;
+mod view;
+mod watch;
 
-use crate::value::string::Str;
-use bytes::Bytes;
+pub use batch::Batch;
+pub use entry::{Change, Draft, Entry, Kind};
 pub use key::Key;
-use std::marker::PhantomData;
+pub use view::View;
+pub use watch::Watch;
+
+use crate::clock::Clock;
+use crate::concurrent::counter::{Counter, NextId};
+use crate::concurrent::epoch_word::EpochWord;
+use crate::concurrent::generation::{Current, Generation};
+use crate::concurrent::reclaim::pin;
+pub use crate::concurrent::reservation::Reservation;
+use crate::concurrent::reservation::ReservationWord;
+use crossbeam_queue::SegQueue;
+use housekeeping::Housekeeper;
+use records::Records;
+use std::sync::{Arc, Mutex};
 
 /// Why an operation on the keyspace did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,202 +53,105 @@ pub enum Contention {
     RunAlone,
 }
 
-/// The type of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A string, whatever its representation.
-    String,
+/// Counts of events since the start.
+#[derive(Debug, Default)]
+pub struct KeyspaceStats {
+    /// Reads that found their key.
+    pub hits: Counter,
+    /// Reads that did not.
+    pub misses: Counter,
+    /// Keys that expired.
+    pub expired: Counter,
+    /// Transactions that ran again because another one committed first.
+    pub transaction_retries: Counter,
+    /// Transactions that ran alone.
+    pub ran_alone: Counter,
 }
 
-/// A value that no one else can see yet, with its deadline: what an update puts in place.
-#[derive(Debug)]
-pub struct Draft(());
-
-impl Draft {
-    /// A string of these bytes; canonical decimal integers are kept as integers. One allocation.
-    pub fn string(_bytes: &[u8]) -> Draft {
-        todo!()
-    }
-    /// A string of these parts, one after the other, never kept as an integer.
-    pub fn concat(_parts: &[&[u8]]) -> Draft {
-        todo!()
-    }
-    /// An integer string.
-    pub fn integer(_value: i64) -> Draft {
-        todo!()
-    }
-    /// A string that shares `bytes`.
-    pub fn shared(_bytes: Bytes) -> Draft {
-        todo!()
-    }
-    /// A copy of an entry's value and deadline, for RENAME, COPY and changes of the deadline alone.
-    pub fn copy_of(_entry: &Entry<'_>) -> Draft {
-        todo!()
-    }
-    /// Sets the deadline: Unix time in milliseconds, or none. A draft starts without one.
-    pub fn with_deadline(self, _deadline_ms: Option<u64>) -> Draft {
-        todo!()
-    }
-}
-
-/// What an update does to its key.
-#[derive(Debug)]
-pub enum Change {
-    /// Leaves the entry as it is; no version changes.
-    Keep,
-    /// Puts this value and deadline in place of whatever is there.
-    Put(Draft),
-    /// Removes the entry, if there is one.
-    Remove,
-}
-
-/// A live entry as one version saw it; immutable.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry<'g>(PhantomData<&'g ()>);
-
-impl<'g> Entry<'g> {
-    /// The type of the value.
-    pub fn kind(&self) -> Kind {
-        todo!()
-    }
-    /// The value, if it is a string.
-    pub fn string(&self) -> Result<Str<'g>, KeyspaceError> {
-        todo!()
-    }
-    /// When the entry expires: Unix time in milliseconds.
-    pub fn deadline_ms(&self) -> Option<u64> {
-        todo!()
-    }
-    /// Bytes the allocator holds for this entry: name, slot, index and value.
-    pub fn footprint(&self) -> usize {
-        todo!()
-    }
-    /// Seconds since the entry was last read or written.
-    pub fn idle_seconds(&self) -> u64 {
-        todo!()
-    }
-    /// The aged access counter, 0 to 255.
-    pub fn frequency(&self) -> u8 {
-        todo!()
-    }
+/// A namespace as INFO shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceInfo {
+    /// The namespace's name.
+    pub name: Vec<u8>,
+    /// Live keys.
+    pub keys: u64,
+    /// Bytes of the live keys.
+    pub bytes: u64,
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Keys that expired.
+    pub expired: u64,
 }
 
 /// Every key of every namespace.
 #[derive(Debug)]
-pub struct Keyspace(());
+pub struct Keyspace {
+    clock: Clock,
+    current: Current,
+    generations: NextId,
+    epoch: EpochWord,
+    reservation: ReservationWord,
+    records: Records,
+    replaced: SegQueue<Arc<Generation>>,
+    housekeeper: Mutex<Housekeeper>,
+    /// Counts of events.
+    pub stats: KeyspaceStats,
+}
 
 impl Keyspace {
+    /// An empty keyspace that tells the time by `clock`.
+    pub fn new(clock: Clock) -> Keyspace {
+        let generations = NextId::default();
+        let first = Generation::new(generations.next(), clock.unix_ms());
+        Keyspace {
+            clock,
+            current: Current::new(first),
+            generations,
+            epoch: EpochWord::default(),
+            reservation: ReservationWord::default(),
+            records: Records::default(),
+            replaced: SegQueue::new(),
+            housekeeper: Mutex::default(),
+            stats: KeyspaceStats::default(),
+        }
+    }
+
     /// Pins this thread for a batch of commands. Not to be held across any wait.
     pub fn enter(&self) -> Batch<'_> {
-        todo!()
+        Batch::new(self, false)
     }
-    /// Like [`Keyspace::enter`], for the transaction that holds the reservation.
-    pub fn enter_alone<'k>(&'k self, _reservation: &'k Reservation<'_>) -> Batch<'k> {
-        todo!()
+
+    /// Like [`Keyspace::enter`], for the transaction that holds the reservation and found it ready.
+    pub fn enter_alone<'k>(&'k self, reservation: &'k Reservation<'_>) -> Batch<'k> {
+        debug_assert!(reservation.is_ready());
+        self.stats.ran_alone.add(1);
+        Batch::new(self, true)
     }
+
     /// True while some transaction runs alone; every write of others answers [`Contention::Reserved`].
     pub fn is_reserved(&self) -> bool {
-        todo!()
+        self.reservation.is_taken()
     }
-    /// Takes the process-wide reservation, or `None` while another holds it. Dropping it gives it back.
+
+    /// Takes the process-wide reservation, or `None` while another holds it. Dropping it gives it back. Not to be
+    /// called with a batch open.
     pub fn reserve(&self) -> Option<Reservation<'_>> {
-        todo!()
-    }
-}
-
-/// The right to run alone, once the attempts in flight have ended.
-#[derive(Debug)]
-pub struct Reservation<'k>(PhantomData<&'k ()>);
-
-impl Reservation<'_> {
-    /// True once every attempt that began before the reservation has ended. To be polled, not pinned.
-    pub fn is_ready(&self) -> bool {
-        todo!()
-    }
-}
-
-/// One pin of this thread over a batch of commands. Not `Send`.
-#[derive(Debug)]
-pub struct Batch<'k>(PhantomData<(&'k (), *const ())>);
-
-impl Batch<'_> {
-    /// A direct view for one command.
-    pub fn view(&mut self) -> View<'_> {
-        todo!()
-    }
-    /// Brings a key's index node, slot and version into the cache: a hint, nothing more.
-    pub fn prefetch(&self, _key: Key<'_>) {
-        todo!()
-    }
-    /// To be called between two commands: renews the pin and the time when that is due.
-    pub fn between_commands(&mut self) {
-        todo!()
-    }
-}
-
-/// A watched key: which slot, and the change it was at.
-#[derive(Debug)]
-pub struct Watch(());
-
-/// What a command may do to the keyspace.
-#[derive(Debug)]
-pub struct View<'g>(PhantomData<&'g ()>);
-
-impl<'g> View<'g> {
-    /// Unix time in milliseconds; one value for the whole command.
-    pub fn now_ms(&self) -> u64 {
-        todo!()
+        self.reservation.take()
     }
 
-    /// Reads an entry for its value: counts a hit or a miss and touches the access clock.
-    pub fn read(&mut self, _key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
-        todo!()
+    fn next_generation(&self) -> Arc<Generation> {
+        Generation::new(self.generations.next(), self.clock.unix_ms())
     }
 
-    /// Reads an entry for what is said about it (TYPE, TTL, OBJECT): touches nothing.
-    pub fn peek(&mut self, _key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
-        todo!()
-    }
-
-    /// Changes one entry atomically. `change` is pure and may run more than once; it sees the present
-    /// entry, or `None`. Returns what its last run returned.
-    pub fn update<R, E: From<KeyspaceError>>(
-        &mut self,
-        _key: Key<'_>,
-        _change: impl FnMut(Option<Entry<'g>>) -> Result<(Change, R), E>,
-    ) -> Result<R, E> {
-        todo!()
-    }
-
-    /// Runs `body` so that everything it reads and writes happens at one instant. `body` is pure and may
-    /// run more than once. Inside a transaction it just runs.
-    pub fn transact<R, E: From<KeyspaceError>>(
-        &mut self,
-        _body: impl FnMut(&mut View<'g>) -> Result<R, E>,
-    ) -> Result<R, E> {
-        todo!()
-    }
-
-    /// Visits entries from `cursor` on until about `budget` entries were looked at; only those of
-    /// `namespace`, if one is given. Returns the next cursor, 0 at the end.
-    pub fn scan(
-        &mut self,
-        _cursor: u64,
-        _budget: usize,
-        _namespace: Option<&[u8]>,
-        _visit: impl FnMut(&[u8], Entry<'g>),
-    ) -> Result<u64, KeyspaceError> {
-        todo!()
-    }
-
-    /// The name of a uniformly random entry.
-    pub fn random(&mut self) -> Result<Option<&'g [u8]>, KeyspaceError> {
-        todo!()
+    fn replace_generation(&self, next: Arc<Generation>) {
+        self.replaced.push(self.current.swap(next));
     }
 
     /// The number of keys. O(1).
     pub fn len(&self) -> u64 {
-        todo!()
+        self.current.load(&pin()).keys.get().max(0) as u64
     }
 
     /// True if there are no keys.
@@ -231,24 +159,41 @@ impl<'g> View<'g> {
         self.len() == 0
     }
 
-    /// Removes every key at one instant. O(1); the memory is freed in the background.
-    pub fn flush(&mut self) -> Result<(), KeyspaceError> {
-        todo!()
+    /// The number of keys with a deadline. O(1).
+    pub fn expiring(&self) -> u64 {
+        self.current.load(&pin()).expiring.get().max(0) as u64
     }
 
-    /// Remembers the key as it is now.
-    pub fn watch(&mut self, _key: Key<'_>) -> Result<Watch, KeyspaceError> {
-        todo!()
+    /// Bytes of the live keys. O(1).
+    pub fn used_bytes(&self) -> u64 {
+        self.current.load(&pin()).bytes.get().max(0) as u64
     }
 
-    /// Forgets a watch. Every watch is to be given back here.
-    pub fn unwatch(&mut self, _watch: Watch) {
-        todo!()
+    /// The number of namespaces that have keys or had some a moment ago. O(1).
+    pub fn namespace_count(&self) -> usize {
+        self.current.load(&pin()).namespace_count()
     }
 
-    /// Inside `transact`: false if a watched key has changed since; if true, the transaction commits only
-    /// if that is still so at its commit.
-    pub fn is_unchanged(&mut self, _watch: &Watch) -> Result<bool, KeyspaceError> {
-        todo!()
+    /// Up to `most` namespaces that had keys. O(namespaces visited).
+    pub fn namespaces(&self, most: usize) -> Vec<NamespaceInfo> {
+        let guard = pin();
+        let mut infos = Vec::new();
+        self.current.load(&guard).each_namespace(&guard, |namespace| {
+            if let Some(record) = namespace.record() {
+                infos.push(NamespaceInfo {
+                    name: namespace.name().to_vec(),
+                    keys: namespace.keys.get().max(0) as u64,
+                    bytes: namespace.bytes.get().max(0) as u64,
+                    hits: record.hits.get().max(0) as u64,
+                    misses: record.misses.get().max(0) as u64,
+                    expired: record.expired.get().max(0) as u64,
+                });
+            }
+            infos.len() < most
+        });
+        infos
     }
 }
+
+#[cfg(all(test, not(kvns_loom)))]
+mod tests;

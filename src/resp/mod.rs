@@ -1,6 +1,7 @@
 //! The wire protocol: bytes to requests, replies to bytes. No sockets, no commands.
 
 pub mod decoder;
+mod inline;
 pub mod limits;
 pub mod reply;
 mod request;

@@ -23,7 +23,7 @@ impl<'a> Request<'a> {
     }
 
     /// Number of arguments, the command's name included.
-    #[allow(clippy::len_without_is_empty)]
+    #[allow(clippy::len_without_is_empty, reason = "a request is never empty")]
     pub fn len(&self) -> usize {
         self.spans.len()
     }

@@ -1,1 +1,152 @@
-//! session
+//! One client: who it is, what it asked of its connection, its open transaction.
+
+mod transaction;
+
+use crate::engine::Engine;
+use crate::engine::clients::{Client, Shown};
+use crate::keyspace::{Batch, Key, KeyspaceError, View, Watch};
+use crate::resp::Protocol;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+pub use transaction::{Queue, Queued};
+
+/// Which replies the client wants, by CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// All of them.
+    #[default]
+    On,
+    /// None.
+    Off,
+    /// Not the next one: CLIENT REPLY SKIP has just run.
+    Skip,
+    /// Not this one, which follows CLIENT REPLY SKIP.
+    Skipping,
+}
+
+/// What commands change of a connection, other than its transaction. A value, so that a transaction that
+/// runs again starts from what it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Preferences {
+    /// By HELLO.
+    pub protocol: Protocol,
+    /// By CLIENT REPLY.
+    pub replies: ReplyMode,
+    /// By CLIENT NO-EVICT.
+    pub no_evict: bool,
+}
+
+/// A client's state. Dropping it takes the client off the list and gives its watches back.
+#[derive(Debug)]
+pub struct Session {
+    engine: Arc<Engine>,
+    client: Arc<Client>,
+    /// What commands change of the connection.
+    pub preferences: Preferences,
+    /// The commands queued since MULTI; `None` outside.
+    queue: Option<Box<Queue>>,
+    /// True while the gate runs a queue: watches then stay as they are, for the run may have to be repeated.
+    is_executing: bool,
+    watches: HashMap<Box<[u8]>, Watch>,
+}
+
+impl Session {
+    /// Registers a client that has connected from `peer` to `local`.
+    pub fn new(engine: &Arc<Engine>, peer: SocketAddr, local: SocketAddr) -> Session {
+        engine.stats.connections.add(1);
+        Session {
+            client: engine.clients.register(peer, local, engine.clock.unix_ms()),
+            engine: Arc::clone(engine),
+            preferences: Preferences::default(),
+            queue: None,
+            is_executing: false,
+            watches: HashMap::new(),
+        }
+    }
+
+    /// The client as others see it.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The queue, between MULTI and EXEC or DISCARD.
+    pub fn queue(&mut self) -> Option<&mut Queue> {
+        self.queue.as_deref_mut()
+    }
+
+    /// True between MULTI and EXEC or DISCARD.
+    #[inline]
+    pub fn is_queuing(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Opens a transaction.
+    pub fn start_queue(&mut self) {
+        self.queue = Some(Box::default());
+    }
+
+    /// Ends the transaction and hands its queue over. The watches stay.
+    pub fn take_queue(&mut self) -> Option<Box<Queue>> {
+        self.queue.take()
+    }
+
+    /// Takes the queue to run it. To be followed by [`Session::end_execution`].
+    pub fn begin_execution(&mut self) -> Option<Box<Queue>> {
+        self.is_executing = self.queue.is_some();
+        self.queue.take()
+    }
+
+    /// The queue has run, or, if it is given back, could not run yet.
+    pub fn end_execution(&mut self, not_run: Option<Box<Queue>>) {
+        self.is_executing = false;
+        self.queue = not_run;
+    }
+
+    /// True while a queue runs.
+    pub fn is_executing(&self) -> bool {
+        self.is_executing
+    }
+
+    /// Watches a key from now on, unless it is watched already.
+    pub fn watch(&mut self, view: &mut View<'_>, key: Key<'_>) -> Result<(), KeyspaceError> {
+        if !self.watches.contains_key(key.name()) {
+            self.watches.insert(key.name().into(), view.watch(key)?);
+        }
+        Ok(())
+    }
+
+    /// Gives every watch back.
+    pub fn unwatch(&mut self, view: &mut View<'_>) {
+        for (_, watch) in self.watches.drain() {
+            view.unwatch(watch);
+        }
+    }
+
+    /// The watches of the transaction that is about to run.
+    pub fn watches(&self) -> impl Iterator<Item = &Watch> {
+        self.watches.values()
+    }
+
+    /// Lets CLIENT LIST see the state as it is now. One plain store.
+    #[inline]
+    pub fn show(&self) {
+        self.client.show(Shown {
+            resp3: self.preferences.protocol == Protocol::Resp3,
+            no_evict: self.preferences.no_evict,
+            queued: self.queue.as_ref().map(|queue| queue.len() as u32),
+            watched: self.watches.len() as u32,
+        });
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.engine.clients.unregister(self.client.id);
+        if !self.watches.is_empty() {
+            let engine = Arc::clone(&self.engine);
+            let mut batch: Batch<'_> = engine.keyspace.enter();
+            self.unwatch(&mut batch.view());
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! `cargo +nightly fuzz run decoder -- -dict=fuzz/resp.dict`
+#![no_main]
+
+#[path = "../../tests/fuzz/decoder.rs"]
+mod decoder;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| decoder::run(data));

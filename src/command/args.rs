@@ -1,0 +1,88 @@
+//! The argument cursor: strict numbers, options in any case, leftovers are an error.
+
+use super::error::CommandError;
+use crate::keyspace::Key;
+use crate::number::parse_integer;
+use crate::resp::{OwnedRequest, Request};
+
+/// Reads a request's arguments from left to right, after the command's name (and its subcommand's).
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'r> {
+    request: Request<'r>,
+    next: usize,
+}
+
+impl<'r> Args<'r> {
+    /// The arguments of `request` from index `first` on.
+    pub fn new(request: Request<'r>, first: usize) -> Args<'r> {
+        Args { request, next: first }
+    }
+
+    /// Number of arguments not yet read.
+    pub fn len(&self) -> usize {
+        self.request.len() - self.next.min(self.request.len())
+    }
+
+    /// True if every argument has been read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The next argument, whatever it is. A missing one is a syntax error: arity promised the others.
+    pub fn bytes(&mut self) -> Result<&'r [u8], CommandError> {
+        let argument = self.request.get(self.next).ok_or(CommandError::Syntax)?;
+        self.next += 1;
+        Ok(argument)
+    }
+
+    /// The next argument as a key.
+    pub fn key(&mut self) -> Result<Key<'r>, CommandError> {
+        self.bytes().map(Key::new)
+    }
+
+    /// The next argument as an integer by Redis's strict rule.
+    pub fn integer(&mut self) -> Result<i64, CommandError> {
+        parse_integer(self.bytes()?).ok_or(CommandError::NotAnInteger)
+    }
+
+    /// The next argument, without reading it.
+    pub fn peek(&self) -> Option<&'r [u8]> {
+        self.request.get(self.next)
+    }
+
+    /// Reads the next argument if it is `option`, in any case.
+    pub fn take(&mut self, option: &str) -> bool {
+        let found = self.peek().is_some_and(|argument| argument.eq_ignore_ascii_case(option.as_bytes()));
+        self.next += usize::from(found);
+        found
+    }
+
+    /// Like [`Args::take`], for an option that has `values` arguments behind it; false if they are not there.
+    pub fn take_with(&mut self, option: &str, values: usize) -> bool {
+        self.len() > values && self.take(option)
+    }
+
+    /// The rest as keys, for commands that end in them. Reads nothing.
+    pub fn rest_keys(&self) -> impl ExactSizeIterator<Item = Key<'r>> + Clone + use<'r> {
+        let request = self.request;
+        (self.next..request.len()).map(move |index| Key::new(request.get(index).unwrap_or_default()))
+    }
+
+    /// The rest as pairs of a key and bytes; an odd one out is left unread. Reads nothing.
+    pub fn rest_pairs(&self) -> impl ExactSizeIterator<Item = (Key<'r>, &'r [u8])> + Clone + use<'r> {
+        let (request, first) = (self.request, self.next);
+        let argument = move |index| request.get(index).unwrap_or_default();
+        (0..self.len() / 2)
+            .map(move |pair| (Key::new(argument(first + 2 * pair)), argument(first + 2 * pair + 1)))
+    }
+
+    /// The rest as a request of its own, for commands about commands.
+    pub fn rest_request(&self) -> OwnedRequest {
+        OwnedRequest::from_args(self.request.iter().skip(self.next))
+    }
+
+    /// A syntax error unless every argument has been read.
+    pub fn finish(&self) -> Result<(), CommandError> {
+        if self.is_empty() { Ok(()) } else { Err(CommandError::Syntax) }
+    }
+}

@@ -1,0 +1,231 @@
+//! The text of every error reply, once.
+
+use crate::keyspace::{Contention, KeyspaceError};
+
+/// What a handler answers: the reply is written, or this error is to be.
+pub type CommandResult = Result<(), CommandError>;
+
+/// Why a command was refused or failed. Texts are Redis's to the letter, for clients match on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// The key holds a value of another type.
+    WrongType,
+    /// No reply: the command is to be run again from its start.
+    Contention(Contention),
+    /// No command of this name; the text shows the start of its arguments.
+    UnknownCommand(Box<UnknownCommand>),
+    /// The container (given in upper case) has no such subcommand.
+    UnknownSubcommand {
+        /// The container's name.
+        container: &'static str,
+        /// The subcommand as the client wrote it.
+        subcommand: Vec<u8>,
+    },
+    /// Too few or too many arguments.
+    WrongArity,
+    /// An argument that should be an integer is none, or does not fit.
+    NotAnInteger,
+    /// An argument or value that should be a float is none.
+    NotAFloat,
+    /// INCRBYFLOAT's result is no finite number.
+    NotFinite,
+    /// The arguments do not follow the command's grammar.
+    Syntax,
+    /// A time to live that is not positive or too far away.
+    InvalidExpireTime,
+    /// INCR and its kind left the range of an `i64`.
+    IncrementOverflow,
+    /// DECRBY of the smallest `i64`, which has no negative.
+    DecrementOverflow,
+    /// SETRANGE with a negative offset.
+    OffsetOutOfRange,
+    /// A string would grow beyond 512 MB.
+    StringTooLong,
+    /// LCS of a key that holds no string.
+    LcsNeedsStrings,
+    /// LCS with both LEN and IDX.
+    LcsLenAndIdx,
+    /// LCS of strings whose table would be too large.
+    LcsTooLarge,
+    /// The key does not exist, and the command needs it.
+    NoSuchKey,
+    /// COPY of a key to itself.
+    SameObject,
+    /// EXPIRE with NX beside another condition.
+    ExpireNxConflict,
+    /// EXPIRE with both GT and LT.
+    ExpireGtLtConflict,
+    /// EXPIRE with an option it does not know.
+    UnsupportedOption(Vec<u8>),
+    /// A SCAN cursor that is no unsigned number.
+    InvalidCursor,
+    /// SELECT, or COPY's DB, of a database other than 0.
+    DbIndexOutOfRange,
+    /// MULTI inside MULTI.
+    NestedMulti,
+    /// WATCH inside MULTI.
+    WatchInsideMulti,
+    /// EXEC without MULTI.
+    ExecWithoutMulti,
+    /// DISCARD without MULTI.
+    DiscardWithoutMulti,
+    /// EXEC of a queue into which a command was refused.
+    ExecAbort,
+    /// EXEC that was itself malformed.
+    ExecAbortArity,
+    /// HELLO with a protocol version that is no integer.
+    ProtocolNotAnInteger,
+    /// HELLO with a protocol version other than 2 and 3.
+    UnsupportedProtocol,
+    /// HELLO with an option it does not know, or that lacks its arguments.
+    HelloOption(Vec<u8>),
+    /// AUTH with a password alone: the default user has none.
+    AuthWithoutPassword,
+    /// AUTH of a user other than the default one.
+    WrongPassword,
+    /// CLIENT SETNAME of bytes that cannot be in a name.
+    InvalidClientName,
+    /// CLIENT SETINFO of bytes that cannot be in the attribute (its name).
+    InvalidClientInfo(&'static str),
+    /// CLIENT SETINFO of an attribute it does not know.
+    UnrecognizedOption(Vec<u8>),
+    /// CLIENT LIST ID of what is no client id.
+    InvalidClientId,
+    /// CLIENT LIST TYPE of a type there is not.
+    UnknownClientType(Vec<u8>),
+    /// COMMAND GETKEYS of a command there is not.
+    GetKeysUnknown,
+    /// COMMAND GETKEYS of a command without keys.
+    GetKeysNone,
+    /// COMMAND GETKEYS with too few or too many arguments for the command.
+    GetKeysArity,
+    /// CONFIG SET of a setting there is not.
+    UnknownSetting(Vec<u8>),
+    /// CONFIG SET that did not work out for this setting.
+    SettingRefused {
+        /// The setting's name.
+        name: Vec<u8>,
+        /// What is wrong with it.
+        reason: std::borrow::Cow<'static, str>,
+    },
+    /// CONFIG REWRITE: kvns reads no configuration file.
+    NoConfigFile,
+}
+
+/// The name of a command there is not, and the start of its arguments, as the error shows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownCommand {
+    /// At most 128 bytes of the name.
+    pub name: Vec<u8>,
+    /// At most about 128 bytes of quoted arguments, each followed by a space.
+    pub args: Vec<u8>,
+}
+
+impl From<KeyspaceError> for CommandError {
+    fn from(error: KeyspaceError) -> CommandError {
+        match error {
+            KeyspaceError::WrongType => CommandError::WrongType,
+            KeyspaceError::Contention(contention) => CommandError::Contention(contention),
+        }
+    }
+}
+
+impl CommandError {
+    /// The error reply's text, without the leading `-` and the line end. `command` is the full name of the
+    /// command that failed.
+    pub fn text(&self, command: &str) -> Vec<u8> {
+        use CommandError::*;
+        match self {
+            UnknownCommand(unknown) => quoted(
+                &[b"ERR unknown command '", &unknown.name, b"', with args beginning with: ", &unknown.args],
+                b"",
+            ),
+            UnknownSubcommand { container, subcommand } => quoted(
+                &[b"ERR unknown subcommand '", &subcommand[..subcommand.len().min(128)], b"'. Try "],
+                format!("{} HELP.", container.to_ascii_uppercase()).as_bytes(),
+            ),
+            WrongArity => format!("ERR wrong number of arguments for '{command}' command").into_bytes(),
+            InvalidExpireTime => format!("ERR invalid expire time in '{command}' command").into_bytes(),
+            UnsupportedOption(option) => quoted(&[b"ERR Unsupported option "], option),
+            HelloOption(option) => quoted(&[b"ERR Syntax error in HELLO option '", option], b"'"),
+            UnrecognizedOption(option) => quoted(&[b"ERR Unrecognized option '", option], b"'"),
+            UnknownClientType(kind) => quoted(&[b"ERR Unknown client type '", kind], b"'"),
+            InvalidClientInfo(attribute) => {
+                format!("ERR {attribute} cannot contain spaces, newlines or special characters.").into_bytes()
+            }
+            UnknownSetting(name) => {
+                quoted(&[b"ERR Unknown option or number of arguments for CONFIG SET - '", name], b"'")
+            }
+            SettingRefused { name, reason } => quoted(
+                &[b"ERR CONFIG SET failed (possibly related to argument '", name, b"') - "],
+                reason.as_bytes(),
+            ),
+            fixed => fixed.fixed_text().as_bytes().to_vec(),
+        }
+    }
+
+    /// The text of the errors that name nothing.
+    fn fixed_text(&self) -> &'static str {
+        use CommandError::*;
+        match self {
+            WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            NotAnInteger => "ERR value is not an integer or out of range",
+            NotAFloat => "ERR value is not a valid float",
+            NotFinite => "ERR increment would produce NaN or Infinity",
+            Syntax => "ERR syntax error",
+            IncrementOverflow => "ERR increment or decrement would overflow",
+            DecrementOverflow => "ERR decrement would overflow",
+            OffsetOutOfRange => "ERR offset is out of range",
+            StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            LcsNeedsStrings => "ERR The specified keys must contain string values",
+            LcsLenAndIdx => "ERR If you want both the length and indexes, please just use IDX.",
+            LcsTooLarge => "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+            NoSuchKey => "ERR no such key",
+            SameObject => "ERR source and destination objects are the same",
+            ExpireNxConflict => "ERR NX and XX, GT or LT options at the same time are not compatible",
+            ExpireGtLtConflict => "ERR GT and LT options at the same time are not compatible",
+            InvalidCursor => "ERR invalid cursor",
+            DbIndexOutOfRange => "ERR DB index is out of range",
+            NestedMulti => "ERR MULTI calls can not be nested",
+            WatchInsideMulti => "ERR WATCH inside MULTI is not allowed",
+            ExecWithoutMulti => "ERR EXEC without MULTI",
+            DiscardWithoutMulti => "ERR DISCARD without MULTI",
+            ExecAbort => "EXECABORT Transaction discarded because of previous errors.",
+            ExecAbortArity => {
+                "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
+            }
+            ProtocolNotAnInteger => "ERR Protocol version is not an integer or out of range",
+            UnsupportedProtocol => "NOPROTO unsupported protocol version",
+            AuthWithoutPassword => {
+                "ERR AUTH <password> called without any password configured for the default user. \
+                 Are you sure your configuration is correct?"
+            }
+            WrongPassword => "WRONGPASS invalid username-password pair or user is disabled.",
+            InvalidClientName => "ERR Client names cannot contain spaces, newlines or special characters.",
+            InvalidClientId => "ERR Invalid client ID",
+            GetKeysUnknown => "ERR Invalid command specified",
+            GetKeysNone => "ERR The command has no key arguments",
+            GetKeysArity => "ERR Invalid number of arguments specified for command",
+            NoConfigFile => "ERR The server is running without a config file",
+            Contention(_)
+            | UnknownCommand(_)
+            | UnknownSubcommand { .. }
+            | WrongArity
+            | InvalidExpireTime
+            | UnsupportedOption(_)
+            | HelloOption(_)
+            | UnrecognizedOption(_)
+            | UnknownClientType(_)
+            | InvalidClientInfo(_)
+            | UnknownSetting(_)
+            | SettingRefused { .. } => "ERR",
+        }
+    }
+}
+
+/// `parts` and `end`, one after the other.
+fn quoted(parts: &[&[u8]], end: &[u8]) -> Vec<u8> {
+    let mut text = parts.concat();
+    text.extend_from_slice(end);
+    text
+}

@@ -1,0 +1,204 @@
+//! The connection itself: PING, HELLO, AUTH, RESET and their kind. CLIENT is with the server's commands.
+
+use super::server::VERSION;
+use super::server::client::{CLIENT, validate_label};
+use crate::command::args::Args;
+use crate::command::context::{Context, Next};
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags, Group};
+use crate::number::parse_integer;
+use crate::resp::Protocol;
+use crate::session::Preferences;
+
+/// The user everybody is, without a password.
+const DEFAULT_USER: &[u8] = b"default";
+
+const ALWAYS: Flags = Flags::LOADING.or(Flags::STALE).or(Flags::FAST);
+const BEFORE_AUTH: Flags = ALWAYS.or(Flags::NOSCRIPT).or(Flags::NO_AUTH).or(Flags::ALLOW_BUSY);
+
+const CONNECTION: CommandSpec = CommandSpec {
+    name: "",
+    since: "1.0.0",
+    summary: "",
+    complexity: "O(1)",
+    group: Group::Connection,
+    arity: AtLeast(1),
+    flags: ALWAYS,
+    keys: &[],
+    tips: &[],
+    handler: super::needs_subcommand,
+    subcommands: &[],
+};
+
+/// The family's rows.
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "ping",
+        summary: "Answers PONG, or the message it is given.",
+        arity: AtLeast(1),
+        flags: Flags::FAST,
+        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+        handler: ping,
+        ..CONNECTION
+    },
+    CommandSpec {
+        name: "echo",
+        summary: "Answers the message it is given.",
+        arity: Exactly(2),
+        handler: echo,
+        ..CONNECTION
+    },
+    CommandSpec {
+        name: "quit",
+        summary: "Closes the connection.",
+        flags: BEFORE_AUTH.or(Flags::IMMEDIATE),
+        handler: quit,
+        ..CONNECTION
+    },
+    CommandSpec {
+        name: "hello",
+        since: "6.0.0",
+        summary: "Chooses the protocol version, and may authenticate and name the connection.",
+        flags: BEFORE_AUTH,
+        handler: hello,
+        ..CONNECTION
+    },
+    CommandSpec {
+        name: "auth",
+        summary: "Authenticates the connection.",
+        arity: AtLeast(2),
+        flags: BEFORE_AUTH,
+        handler: auth,
+        ..CONNECTION
+    },
+    CommandSpec {
+        name: "reset",
+        since: "6.2.0",
+        summary: "Makes the connection as it was when it was new.",
+        complexity: "O(N) with N keys watched and commands queued",
+        arity: Exactly(1),
+        flags: BEFORE_AUTH.or(Flags::IMMEDIATE),
+        handler: reset,
+        ..CONNECTION
+    },
+    CommandSpec {
+        name: "select",
+        summary: "Chooses the database; there is only database 0.",
+        arity: Exactly(2),
+        handler: select,
+        ..CONNECTION
+    },
+    CLIENT,
+];
+
+/// `PING [message]`: `+PONG`, or the message as a bulk string.
+fn ping(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    match args.len() {
+        0 => cx.reply.simple("PONG"),
+        1 => cx.reply.bulk(args.bytes()?),
+        _ => return Err(CommandError::WrongArity),
+    }
+    Ok(())
+}
+
+/// `ECHO message`: the message.
+fn echo(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    cx.reply.bulk(args.bytes()?);
+    Ok(())
+}
+
+/// `QUIT`: `+OK`, then the connection closes.
+fn quit(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    cx.reply.simple("OK");
+    cx.next = Next::Close;
+    Ok(())
+}
+
+/// `HELLO [2|3 [AUTH username password] [SETNAME name]]`: a map of the server's properties.
+fn hello(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let mut protocol = cx.session.preferences.protocol;
+    if let Some(version) = args.peek() {
+        protocol = match parse_integer(version) {
+            None => return Err(CommandError::ProtocolNotAnInteger),
+            Some(2) => Protocol::Resp2,
+            Some(3) => Protocol::Resp3,
+            Some(_) => return Err(CommandError::UnsupportedProtocol),
+        };
+        args.bytes()?;
+    }
+    let (mut user, mut name) = (None, None);
+    while let Some(option) = args.peek() {
+        if args.take_with("AUTH", 2) {
+            user = Some(args.bytes()?);
+            args.bytes()?;
+        } else if args.take_with("SETNAME", 1) {
+            name = Some(args.bytes()?);
+        } else {
+            return Err(CommandError::HelloOption(option.to_vec()));
+        }
+    }
+    if user.is_some_and(|user| user != DEFAULT_USER) {
+        return Err(CommandError::WrongPassword);
+    }
+    if let Some(name) = name {
+        validate_label(name, CommandError::InvalidClientName)?;
+        cx.session.client().labels().name = name.to_vec();
+    }
+    cx.session.preferences.protocol = protocol;
+    cx.reply.set_protocol(protocol);
+    reply_properties(cx);
+    Ok(())
+}
+
+fn reply_properties(cx: &mut Context<'_, '_>) {
+    let protocol = cx.session.preferences.protocol;
+    cx.reply.map(7);
+    cx.reply.bulk(b"server");
+    cx.reply.bulk(b"redis");
+    cx.reply.bulk(b"version");
+    cx.reply.bulk(VERSION.as_bytes());
+    cx.reply.bulk(b"proto");
+    cx.reply.integer(if protocol == Protocol::Resp3 { 3 } else { 2 });
+    cx.reply.bulk(b"id");
+    cx.reply.integer(cx.session.client().id as i64);
+    cx.reply.bulk(b"mode");
+    cx.reply.bulk(b"standalone");
+    cx.reply.bulk(b"role");
+    cx.reply.bulk(b"master");
+    cx.reply.bulk(b"modules");
+    cx.reply.array(0);
+}
+
+/// `AUTH [username] password`: `+OK` for the default user, who has no password.
+fn auth(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    match args.len() {
+        1 => Err(CommandError::AuthWithoutPassword),
+        2 if args.bytes()? == DEFAULT_USER => {
+            cx.reply.simple("OK");
+            Ok(())
+        }
+        2 => Err(CommandError::WrongPassword),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+/// `RESET`: discards the transaction, the watches, the name and the protocol chosen; `+RESET`.
+fn reset(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    cx.session.take_queue();
+    cx.session.unwatch(cx.view);
+    cx.session.preferences = Preferences::default();
+    cx.session.client().labels().name.clear();
+    cx.reply.set_protocol(Protocol::default());
+    cx.reply.simple("RESET");
+    Ok(())
+}
+
+/// `SELECT index`: `+OK` for 0, the only database.
+fn select(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    if args.integer()? != 0 {
+        return Err(CommandError::DbIndexOutOfRange);
+    }
+    cx.reply.simple("OK");
+    Ok(())
+}

@@ -1,0 +1,349 @@
+//! Keys of any type: existence, names, copies. Deadlines, walks and OBJECT have files of their own.
+
+mod expiry;
+mod object;
+mod walk;
+
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::keyspace::{Change, Draft, Key, KeyspaceError, Kind, View};
+
+const READ: Flags = Flags::READONLY;
+const READ_FAST: Flags = READ.or(Flags::FAST);
+const WRITE_FAST: Flags = Flags::WRITE.or(Flags::FAST);
+
+const READ_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO"])];
+const READ_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 1, &["RO"])];
+const READ_DEADLINE: &[KeySpec] = &[KeySpec::at(1, &["RO", "access"])];
+const CHANGE_DEADLINE: &[KeySpec] = &[KeySpec::at(1, &["RW", "update"])];
+const REMOVE_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 1, &["RM", "delete"])];
+
+const SUMS: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
+const VARIES: &[&str] = &["nondeterministic_output"];
+
+const GENERIC: CommandSpec = CommandSpec {
+    name: "",
+    since: "1.0.0",
+    summary: "",
+    complexity: "O(1)",
+    group: Group::Generic,
+    arity: Exactly(2),
+    flags: READ_FAST,
+    keys: READ_KEY,
+    tips: &[],
+    handler: super::needs_subcommand,
+    subcommands: &[],
+};
+
+/// A row of the EXPIRE kind.
+const EXPIRE: CommandSpec =
+    CommandSpec { arity: AtLeast(3), flags: WRITE_FAST, keys: CHANGE_DEADLINE, ..GENERIC };
+
+/// The family's rows.
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "del",
+        summary: "Deletes keys at one instant.",
+        complexity: "O(N) with N keys; the values are freed in the background",
+        arity: AtLeast(2),
+        flags: Flags::WRITE,
+        keys: REMOVE_KEYS,
+        tips: SUMS,
+        handler: del,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "unlink",
+        since: "4.0.0",
+        summary: "Deletes keys at one instant; the same as DEL.",
+        complexity: "O(N) with N keys; the values are freed in the background",
+        arity: AtLeast(2),
+        flags: WRITE_FAST,
+        keys: REMOVE_KEYS,
+        tips: SUMS,
+        handler: del,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "exists",
+        summary: "Counts how many of the keys exist at one instant.",
+        complexity: "O(N) with N keys",
+        arity: AtLeast(2),
+        keys: READ_KEYS,
+        tips: SUMS,
+        handler: exists,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "touch",
+        since: "3.2.1",
+        summary: "Counts how many of the keys exist and marks them as just used.",
+        complexity: "O(N) with N keys",
+        arity: AtLeast(2),
+        keys: READ_KEYS,
+        tips: SUMS,
+        handler: touch,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "type",
+        summary: "Answers the type of the value at a key.",
+        handler: kind,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "ttl",
+        summary: "Answers how many seconds a key has to live.",
+        keys: READ_DEADLINE,
+        tips: VARIES,
+        handler: expiry::ttl,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "pttl",
+        since: "2.6.0",
+        summary: "Answers how many milliseconds a key has to live.",
+        keys: READ_DEADLINE,
+        tips: VARIES,
+        handler: expiry::pttl,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "expiretime",
+        since: "7.0.0",
+        summary: "Answers when a key expires, in Unix seconds.",
+        keys: READ_DEADLINE,
+        handler: expiry::expiretime,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "pexpiretime",
+        since: "7.0.0",
+        summary: "Answers when a key expires, in Unix milliseconds.",
+        keys: READ_DEADLINE,
+        handler: expiry::pexpiretime,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "expire",
+        summary: "Lets a key live for some seconds more.",
+        handler: expiry::expire,
+        ..EXPIRE
+    },
+    CommandSpec {
+        name: "expireat",
+        since: "1.2.0",
+        summary: "Lets a key live until a Unix time in seconds.",
+        handler: expiry::expireat,
+        ..EXPIRE
+    },
+    CommandSpec {
+        name: "pexpire",
+        since: "2.6.0",
+        summary: "Lets a key live for some milliseconds more.",
+        handler: expiry::pexpire,
+        ..EXPIRE
+    },
+    CommandSpec {
+        name: "pexpireat",
+        since: "2.6.0",
+        summary: "Lets a key live until a Unix time in milliseconds.",
+        handler: expiry::pexpireat,
+        ..EXPIRE
+    },
+    CommandSpec {
+        name: "persist",
+        since: "2.2.0",
+        summary: "Lets a key live for ever.",
+        flags: WRITE_FAST,
+        keys: CHANGE_DEADLINE,
+        handler: expiry::persist,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "rename",
+        summary: "Renames a key, replacing the one that has the new name.",
+        arity: Exactly(3),
+        flags: Flags::WRITE,
+        keys: &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["OW", "update"])],
+        handler: rename,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "renamenx",
+        summary: "Renames a key if no key has the new name.",
+        arity: Exactly(3),
+        flags: WRITE_FAST,
+        keys: &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["OW", "insert"])],
+        handler: renamenx,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "copy",
+        since: "6.2.0",
+        summary: "Copies the value at a key, with its time to live, to another key.",
+        complexity: "O(N) with N elements; O(1) for strings",
+        arity: AtLeast(3),
+        flags: Flags::WRITE.or(Flags::DENYOOM),
+        keys: &[KeySpec::at(1, &["RO", "access"]), KeySpec::at(2, &["OW", "update"])],
+        handler: copy,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "scan",
+        since: "2.8.0",
+        summary: "Walks over the keys, some at a time.",
+        complexity: "O(COUNT) for every call",
+        arity: AtLeast(2),
+        flags: READ,
+        keys: &[],
+        tips: &["nondeterministic_output", "request_policy:special"],
+        handler: walk::scan,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "keys",
+        summary: "Answers every key that matches a pattern.",
+        complexity: "O(N) with N keys, those of one namespace if the pattern names it",
+        flags: READ.or(Flags::DANGEROUS),
+        keys: &[],
+        tips: &["request_policy:all_shards", "nondeterministic_output_order"],
+        handler: walk::keys,
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "randomkey",
+        summary: "Answers some key.",
+        arity: Exactly(1),
+        flags: READ,
+        keys: &[],
+        tips: &["request_policy:all_shards", "nondeterministic_output"],
+        handler: walk::randomkey,
+        ..GENERIC
+    },
+    object::OBJECT,
+];
+
+/// The type's name, as TYPE gives it.
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::String => "string",
+    }
+}
+
+/// `DEL key [key ...]` and `UNLINK`: how many were there.
+fn del(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    let removed =
+        count_keys(cx, args, |view, key| view.update(key, |entry| Ok((Change::Remove, entry.is_some()))))?;
+    cx.reply.integer(removed);
+    Ok(())
+}
+
+/// `EXISTS key [key ...]`: how many are there; a key named twice counts twice.
+fn exists(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    let present = count_keys(cx, args, |view, key| Ok(view.peek(key)?.is_some()))?;
+    cx.reply.integer(present);
+    Ok(())
+}
+
+/// `TOUCH key [key ...]`: how many are there; they count as just used.
+fn touch(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    let present = count_keys(cx, args, |view, key| Ok(view.read(key)?.is_some()))?;
+    cx.reply.integer(present);
+    Ok(())
+}
+
+/// Counts the keys for which `holds`, all at one instant.
+fn count_keys<'g>(
+    cx: &mut Context<'_, 'g>,
+    args: Args<'_>,
+    holds: impl Fn(&mut View<'g>, Key<'_>) -> Result<bool, KeyspaceError>,
+) -> Result<i64, CommandError> {
+    let keys = args.rest_keys();
+    let count = |view: &mut View<'g>| {
+        keys.clone().try_fold(0, |count, key| Ok::<_, CommandError>(count + i64::from(holds(view, key)?)))
+    };
+    if keys.len() == 1 { count(cx.view) } else { cx.view.transact(count) }
+}
+
+/// `TYPE key`: the type's name, `none` for a missing key.
+fn kind(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let key = args.key()?;
+    let name = cx.view.peek(key)?.map_or("none", |entry| kind_name(entry.kind()));
+    cx.reply.simple(name);
+    Ok(())
+}
+
+/// `RENAME key newkey`: `+OK`; the time to live moves with the value.
+fn rename(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let (from, to) = (args.key()?, args.key()?);
+    move_key(cx, from, to, true)?;
+    cx.reply.simple("OK");
+    Ok(())
+}
+
+/// `RENAMENX key newkey`: 1, or 0 if the new name is taken.
+fn renamenx(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let (from, to) = (args.key()?, args.key()?);
+    let is_moved = move_key(cx, from, to, false)?;
+    cx.reply.integer(i64::from(is_moved));
+    Ok(())
+}
+
+/// Moves the value and the deadline. False if the new name is taken and must not be.
+fn move_key(
+    cx: &mut Context<'_, '_>,
+    from: Key<'_>,
+    to: Key<'_>,
+    replaces: bool,
+) -> Result<bool, CommandError> {
+    cx.view.transact(|view| {
+        let entry = view.peek(from)?.ok_or(CommandError::NoSuchKey)?;
+        if from == to {
+            return Ok(replaces);
+        }
+        if !replaces && view.peek(to)?.is_some() {
+            return Ok(false);
+        }
+        view.update(to, |_| {
+            Ok::<_, CommandError>((Change::Put(Draft::value_of(&entry, entry.deadline_ms())), ()))
+        })?;
+        view.update(from, |_| Ok::<_, CommandError>((Change::Remove, ())))?;
+        Ok(true)
+    })
+}
+
+/// `COPY source destination [DB 0] [REPLACE]`: 1, or 0 if the source is missing or the destination is there.
+fn copy(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let (from, to) = (args.key()?, args.key()?);
+    let mut replaces = false;
+    while !args.is_empty() {
+        if args.take("REPLACE") {
+            replaces = true;
+        } else if args.take_with("DB", 1) {
+            if args.integer()? != 0 {
+                return Err(CommandError::DbIndexOutOfRange);
+            }
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    if from == to {
+        return Err(CommandError::SameObject);
+    }
+    let is_copied = cx.view.transact(|view| {
+        let Some(entry) = view.read(from)? else { return Ok(false) };
+        if !replaces && view.peek(to)?.is_some() {
+            return Ok(false);
+        }
+        view.update(to, |_| {
+            Ok::<_, CommandError>((Change::Put(Draft::value_of(&entry, entry.deadline_ms())), ()))
+        })?;
+        Ok::<_, CommandError>(true)
+    })?;
+    cx.reply.integer(i64::from(is_copied));
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! OBJECT: what is known of a value beside the value.
+
+use super::{GENERIC, READ, VARIES};
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::CommandResult;
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags, KeySpec};
+use crate::keyspace::{Entry, Kind};
+
+const SUBCOMMAND: CommandSpec = CommandSpec {
+    since: "2.2.3",
+    arity: Exactly(3),
+    flags: READ,
+    keys: &[KeySpec::at(2, &["RO"])],
+    ..GENERIC
+};
+
+/// The container and its subcommands.
+pub const OBJECT: CommandSpec = CommandSpec {
+    name: "object",
+    since: "2.2.3",
+    summary: "Container of the commands about a value's representation.",
+    complexity: "Depends on subcommand",
+    arity: AtLeast(2),
+    flags: Flags::NONE,
+    keys: &[],
+    subcommands: &[
+        CommandSpec {
+            name: "object|encoding",
+            summary: "Answers the name of a value's representation.",
+            tips: VARIES,
+            handler: encoding,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "object|freq",
+            since: "4.0.0",
+            summary: "Answers how often a key is used, from 0 to 255 and aged.",
+            tips: VARIES,
+            handler: freq,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "object|idletime",
+            summary: "Answers how many seconds a key has not been used.",
+            tips: VARIES,
+            handler: idletime,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "object|refcount",
+            summary: "Answers how many keys hold the value.",
+            tips: VARIES,
+            handler: refcount,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "object|help",
+            since: "6.2.0",
+            summary: "Answers how OBJECT is used.",
+            arity: Exactly(2),
+            flags: Flags::LOADING.or(Flags::STALE),
+            keys: &[],
+            handler: help,
+            ..SUBCOMMAND
+        },
+    ],
+    ..GENERIC
+};
+
+/// `OBJECT ENCODING key`: the representation's name, or null.
+fn encoding(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    let Some(entry) = peek(cx, args)? else { return Ok(()) };
+    let name = match entry.kind() {
+        Kind::String => entry.string()?.encoding(),
+    };
+    cx.reply.bulk(name.as_bytes());
+    Ok(())
+}
+
+/// `OBJECT FREQ key`: the aged access counter, or null.
+fn freq(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    if let Some(entry) = peek(cx, args)? {
+        cx.reply.integer(i64::from(entry.frequency()));
+    }
+    Ok(())
+}
+
+/// `OBJECT IDLETIME key`: seconds since the key was last used, or null.
+fn idletime(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    if let Some(entry) = peek(cx, args)? {
+        cx.reply.integer(entry.idle_seconds() as i64);
+    }
+    Ok(())
+}
+
+/// `OBJECT REFCOUNT key`: 1, for keys share no values; or null.
+fn refcount(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    if peek(cx, args)?.is_some() {
+        cx.reply.integer(1);
+    }
+    Ok(())
+}
+
+/// The entry; without one, null is the reply.
+fn peek<'g>(
+    cx: &mut Context<'_, 'g>,
+    mut args: Args<'_>,
+) -> Result<Option<Entry<'g>>, crate::command::error::CommandError> {
+    let key = args.key()?;
+    let entry = cx.view.peek(key)?;
+    if entry.is_none() {
+        cx.reply.null();
+    }
+    Ok(entry)
+}
+
+/// `OBJECT HELP`: lines of text.
+fn help(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    super::super::reply_help(
+        cx,
+        &[
+            "ENCODING <key>",
+            "    Return the name of the representation of the value at <key>.",
+            "FREQ <key>",
+            "    Return how often <key> is used: a counter from 0 to 255 that ages.",
+            "IDLETIME <key>",
+            "    Return the seconds since <key> was last read or written.",
+            "REFCOUNT <key>",
+            "    Return the number of keys that hold the value at <key>.",
+        ],
+    )
+}

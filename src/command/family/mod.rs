@@ -1,0 +1,34 @@
+//! The families: handlers and their rows, a file each.
+
+mod connection;
+mod keys;
+mod server;
+mod strings;
+mod transactions;
+
+use super::context::Context;
+use super::error::{CommandError, CommandResult};
+use super::spec::CommandSpec;
+use crate::command::args::Args;
+
+/// Every family's rows.
+pub const FAMILIES: &[&[CommandSpec]] =
+    &[connection::ROWS, strings::ROWS, keys::ROWS, transactions::ROWS, server::ROWS];
+
+/// Handler of containers: the gate gets here only without a subcommand, which arity forbids.
+fn needs_subcommand(_: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    Err(CommandError::WrongArity)
+}
+
+/// `CONTAINER HELP`: how the container is used, then a line or two for each subcommand.
+fn reply_help(cx: &mut Context<'_, '_>, lines: &[&str]) -> CommandResult {
+    let container = cx.spec.name.split('|').next().unwrap_or_default().to_ascii_uppercase();
+    cx.reply.array(lines.len() + 3);
+    cx.reply.simple(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    for line in lines {
+        cx.reply.simple(line);
+    }
+    cx.reply.simple("HELP");
+    cx.reply.simple("    Prints this help.");
+    Ok(())
+}

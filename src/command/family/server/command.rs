@@ -1,0 +1,300 @@
+//! COMMAND: what the table says of each command.
+
+use super::SERVER;
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags, KeySpec};
+use crate::command::table::{self, COUNT, ROWS};
+use crate::glob::Pattern;
+use crate::resp::{OwnedRequest, ReplyWriter};
+
+const FLAGS: Flags = Flags::LOADING.or(Flags::STALE).or(Flags::CONNECTION);
+const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
+
+const SUBCOMMAND: CommandSpec =
+    CommandSpec { since: "7.0.0", arity: AtLeast(2), flags: FLAGS, tips: ANY_ORDER, ..SERVER };
+
+/// The container and its subcommands.
+pub const COMMAND: CommandSpec = CommandSpec {
+    name: "command",
+    since: "2.8.13",
+    summary: "Answers what is known of every command.",
+    complexity: "O(N) with N commands",
+    arity: AtLeast(1),
+    flags: FLAGS,
+    tips: ANY_ORDER,
+    handler: all,
+    subcommands: &[
+        CommandSpec {
+            name: "command|count",
+            since: "2.8.13",
+            summary: "Answers the number of commands.",
+            arity: Exactly(2),
+            tips: &[],
+            handler: count,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "command|list",
+            summary: "Answers the names of the commands.",
+            complexity: "O(N) with N commands",
+            handler: list,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "command|info",
+            since: "2.8.13",
+            summary: "Answers what is known of some commands.",
+            complexity: "O(N) with N commands asked for",
+            handler: info,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "command|docs",
+            summary: "Answers what some commands are for.",
+            complexity: "O(N) with N commands asked for",
+            handler: docs,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "command|getkeys",
+            since: "2.8.13",
+            summary: "Answers the keys of a command that is given in full.",
+            complexity: "O(N) with N arguments",
+            arity: AtLeast(4),
+            tips: &[],
+            handler: getkeys,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "command|getkeysandflags",
+            summary: "Answers the keys of a command that is given in full, and what it does to each.",
+            complexity: "O(N) with N arguments",
+            arity: AtLeast(4),
+            tips: &[],
+            handler: getkeysandflags,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "command|help",
+            since: "5.0.0",
+            summary: "Answers how COMMAND is used.",
+            arity: Exactly(2),
+            tips: &[],
+            handler: help,
+            ..SUBCOMMAND
+        },
+    ],
+    ..SERVER
+};
+
+/// `COMMAND`: as COMMAND INFO of every command.
+fn all(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    cx.reply.array(COUNT);
+    table::commands().for_each(|spec| reply_info(cx.reply, spec));
+    Ok(())
+}
+
+/// `COMMAND COUNT`: the number of commands, subcommands not counted.
+fn count(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    cx.reply.integer(COUNT as i64);
+    Ok(())
+}
+
+/// `COMMAND LIST [FILTERBY MODULE name|ACLCAT category|PATTERN pattern]`: names, subcommands among them.
+fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let names: Vec<&str> = if args.is_empty() {
+        ROWS.iter().map(|spec| spec.name).collect()
+    } else if args.len() == 3 && args.take("FILTERBY") {
+        let is_wanted: Box<dyn Fn(&CommandSpec) -> bool> = if args.take("MODULE") {
+            // There are no modules.
+            Box::new(|_| false)
+        } else if args.take("ACLCAT") {
+            let category = args.bytes()?;
+            Box::new(|spec| spec.categories().any(|name| name.as_bytes().eq_ignore_ascii_case(category)))
+        } else if args.take("PATTERN") {
+            let pattern = Pattern::new(args.bytes()?).ignoring_case();
+            Box::new(move |spec| pattern.matches(spec.name.as_bytes()))
+        } else {
+            return Err(CommandError::Syntax);
+        };
+        ROWS.iter().filter(|spec| is_wanted(spec)).map(|spec| spec.name).collect()
+    } else {
+        return Err(CommandError::Syntax);
+    };
+    cx.reply.array(names.len());
+    names.iter().for_each(|name| cx.reply.bulk(name.as_bytes()));
+    Ok(())
+}
+
+/// `COMMAND INFO [name ...]`: an array for each command, null for what is none.
+fn info(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    if args.is_empty() {
+        return all(cx, args);
+    }
+    cx.reply.array(args.len());
+    while let Ok(name) = args.bytes() {
+        match table::find_full(name) {
+            Some(row) => reply_info(cx.reply, row.spec()),
+            None => cx.reply.null(),
+        }
+    }
+    Ok(())
+}
+
+fn reply_info(reply: &mut ReplyWriter, spec: &CommandSpec) {
+    let (first, last, step) = spec.key_range();
+    reply.array(10);
+    reply.bulk(spec.name.as_bytes());
+    reply.integer(spec.arity.code());
+    reply_words(reply, &spec.flags.names().map(str::to_owned).collect::<Vec<_>>());
+    reply.integer(first);
+    reply.integer(last);
+    reply.integer(step);
+    reply_words(reply, &spec.categories().map(|name| format!("@{name}")).collect::<Vec<_>>());
+    reply.set(spec.tips.len());
+    spec.tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
+    reply.set(spec.keys.len());
+    spec.keys.iter().for_each(|keys| reply_key_spec(reply, keys));
+    if spec.subcommands.is_empty() {
+        reply.set(0)
+    } else {
+        reply.array(spec.subcommands.len())
+    }
+    spec.subcommands.iter().for_each(|subcommand| reply_info(reply, subcommand));
+}
+
+/// A set of simple strings.
+fn reply_words(reply: &mut ReplyWriter, words: &[impl AsRef<str>]) {
+    reply.set(words.len());
+    words.iter().for_each(|word| reply.simple(word.as_ref()));
+}
+
+fn reply_key_spec(reply: &mut ReplyWriter, keys: &KeySpec) {
+    reply.map(3 + usize::from(!keys.notes.is_empty()));
+    if !keys.notes.is_empty() {
+        reply.bulk(b"notes");
+        reply.bulk(keys.notes.as_bytes());
+    }
+    reply.bulk(b"flags");
+    reply_words(reply, keys.access);
+    reply.bulk(b"begin_search");
+    reply_typed(reply, b"index", &[(b"index", keys.first as i64)]);
+    reply.bulk(b"find_keys");
+    // The last key counts from the first one here, unless it counts from the end.
+    let last = if keys.last < 0 { keys.last } else { keys.last - keys.first as i64 };
+    reply_typed(reply, b"range", &[(b"lastkey", last), (b"keystep", keys.step as i64), (b"limit", 0)]);
+}
+
+/// A map of a type's name and its properties.
+fn reply_typed(reply: &mut ReplyWriter, kind: &[u8], properties: &[(&[u8], i64)]) {
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind);
+    reply.bulk(b"spec");
+    reply.map(properties.len());
+    for (name, value) in properties {
+        reply.bulk(name);
+        reply.integer(*value);
+    }
+}
+
+/// `COMMAND DOCS [name ...]`: a map of names and maps; what is no command is left out.
+fn docs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let mut specs: Vec<&CommandSpec> = Vec::new();
+    if args.is_empty() {
+        specs.extend(table::commands());
+    }
+    while let Ok(name) = args.bytes() {
+        specs.extend(table::find_full(name).map(|row| row.spec()));
+    }
+    cx.reply.map(specs.len());
+    specs.iter().for_each(|spec| reply_docs(cx.reply, spec));
+    Ok(())
+}
+
+fn reply_docs(reply: &mut ReplyWriter, spec: &CommandSpec) {
+    let facts = [
+        ("summary", spec.summary),
+        ("since", spec.since),
+        ("group", spec.group.name()),
+        ("complexity", spec.complexity),
+    ];
+    reply.bulk(spec.name.as_bytes());
+    reply.map(facts.len() + usize::from(!spec.subcommands.is_empty()));
+    for (name, fact) in facts {
+        reply.bulk(name.as_bytes());
+        reply.bulk(fact.as_bytes());
+    }
+    if !spec.subcommands.is_empty() {
+        reply.bulk(b"subcommands");
+        reply.map(spec.subcommands.len());
+        spec.subcommands.iter().for_each(|subcommand| reply_docs(reply, subcommand));
+    }
+}
+
+/// `COMMAND GETKEYS command [argument ...]`: the command's keys.
+fn getkeys(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    let (request, keys) = find_keys(args)?;
+    cx.reply.array(keys.len());
+    keys.iter()
+        .for_each(|(position, _)| cx.reply.bulk(request.as_request().get(*position).unwrap_or_default()));
+    Ok(())
+}
+
+/// `COMMAND GETKEYSANDFLAGS command [argument ...]`: pairs of a key and what the command does to it.
+fn getkeysandflags(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    let (request, keys) = find_keys(args)?;
+    let request = request.as_request();
+    cx.reply.array(keys.len());
+    for (position, spec) in keys {
+        cx.reply.array(2);
+        cx.reply.bulk(request.get(position).unwrap_or_default());
+        reply_words(cx.reply, spec.access_of.map_or(spec.access, |access_of| access_of(request)));
+    }
+    Ok(())
+}
+
+/// Where a key is among the arguments, with its spec.
+type Position = (usize, &'static KeySpec);
+
+/// The command that is given in full, and where its keys are.
+fn find_keys(args: Args<'_>) -> Result<(OwnedRequest, Vec<Position>), CommandError> {
+    let request = args.rest_request();
+    let (row, arity) = match table::resolve(request.as_request()) {
+        Ok(row) => (row.spec(), Ok(())),
+        Err((_, Some(spec))) => (spec, Err(CommandError::GetKeysArity)),
+        Err((_, None)) => return Err(CommandError::GetKeysUnknown),
+    };
+    if row.keys.is_empty() {
+        return Err(CommandError::GetKeysNone);
+    }
+    arity?;
+    let keys = row.key_positions(request.as_request()).collect();
+    Ok((request, keys))
+}
+
+/// `COMMAND HELP`: lines of text.
+fn help(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    super::super::reply_help(
+        cx,
+        &[
+            "(no subcommand)",
+            "    Return details about all commands.",
+            "COUNT",
+            "    Return the total number of commands in this server.",
+            "LIST [FILTERBY (MODULE <name>|ACLCAT <category>|PATTERN <pattern>)]",
+            "    Return the names of the commands.",
+            "INFO [<command-name> ...]",
+            "    Return details about commands, about all of them without a name.",
+            "DOCS [<command-name> ...]",
+            "    Return documentation of commands, of all of them without a name.",
+            "GETKEYS <full-command>",
+            "    Return the keys from a full command.",
+            "GETKEYSANDFLAGS <full-command>",
+            "    Return the keys and the access flags from a full command.",
+        ],
+    )
+}

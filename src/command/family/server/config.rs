@@ -1,0 +1,272 @@
+//! CONFIG: kvns's settings under the names Redis's tools ask for, and under their own.
+
+use super::SERVER;
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags};
+use crate::config::Settings;
+use crate::glob::Pattern;
+use crate::number::parse_integer;
+use crate::value::string::MAX_STRING_LEN;
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+const FOR_ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
+
+const SUBCOMMAND: CommandSpec = CommandSpec { since: "2.0.0", flags: FOR_ADMIN, ..SERVER };
+
+/// The container and its subcommands.
+pub const CONFIG: CommandSpec = CommandSpec {
+    name: "config",
+    since: "2.0.0",
+    summary: "Container of the commands about settings.",
+    complexity: "Depends on subcommand",
+    arity: AtLeast(2),
+    flags: Flags::NONE,
+    subcommands: &[
+        CommandSpec {
+            name: "config|get",
+            summary: "Answers the settings whose names match a pattern.",
+            complexity: "O(N) with N patterns",
+            arity: AtLeast(3),
+            handler: get,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "config|set",
+            summary: "Changes settings, all of them or none.",
+            complexity: "O(N) with N settings given",
+            arity: AtLeast(4),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            handler: set,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "config|rewrite",
+            since: "2.8.0",
+            summary: "Refuses: kvns has no configuration file.",
+            arity: Exactly(2),
+            handler: rewrite,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "config|help",
+            since: "5.0.0",
+            summary: "Answers how CONFIG is used.",
+            arity: Exactly(2),
+            flags: Flags::LOADING.or(Flags::STALE),
+            handler: help,
+            ..SUBCOMMAND
+        },
+    ],
+    ..SERVER
+};
+
+/// What is wrong with a value.
+type Refusal = Cow<'static, str>;
+/// Reads a setting.
+type Get = fn(&Settings) -> String;
+/// Changes a setting, or says what is wrong with the value.
+type Set = fn(&mut Settings, &[u8]) -> Result<(), Refusal>;
+
+/// A setting: its name, how it is read, and how it is changed at run time, if it can be.
+struct Setting {
+    name: &'static str,
+    get: Get,
+    set: Option<Set>,
+}
+
+const fn fixed(name: &'static str, get: Get) -> Setting {
+    Setting { name, get, set: None }
+}
+
+const fn variable(name: &'static str, get: Get, set: Set) -> Setting {
+    Setting { name, get, set: Some(set) }
+}
+
+const SETTINGS: &[Setting] = &[
+    fixed("appendonly", |_| "no".to_owned()),
+    fixed("bind", |settings| settings.host.clone()),
+    fixed("cluster-enabled", |_| "no".to_owned()),
+    fixed("databases", |_| "1".to_owned()),
+    fixed("debug-commands", |settings| settings.debug_commands.to_string()),
+    fixed("log", |settings| settings.log.clone()),
+    fixed("maxmemory", |settings| settings.memory_limit.to_string()),
+    fixed("maxmemory-policy", |_| "noeviction".to_owned()),
+    fixed("notify-keyspace-events", |_| String::new()),
+    fixed("port", |settings| settings.port.to_string()),
+    fixed("requirepass", |_| String::new()),
+    fixed("save", |_| String::new()),
+    fixed("workers", |settings| settings.workers.to_string()),
+    variable(
+        "maxclients",
+        |settings| settings.max_clients.to_string(),
+        |settings, value| {
+            settings.max_clients = integer(value, 1..=u32::MAX.into())? as usize;
+            Ok(())
+        },
+    ),
+    variable(
+        "max-resp-args",
+        |settings| settings.limits.args.to_string(),
+        |settings, value| {
+            settings.limits.args = integer(value, 1..=i32::MAX.into())? as usize;
+            Ok(())
+        },
+    ),
+    variable(
+        "max-resp-inline-len",
+        |settings| settings.limits.inline_len.to_string(),
+        |settings, value| {
+            settings.limits.inline_len = integer(value, 64..=i32::MAX.into())? as usize;
+            Ok(())
+        },
+    ),
+    variable(
+        "proto-max-bulk-len",
+        |settings| settings.limits.bulk_len.to_string(),
+        |settings, value| {
+            let range = 1 << 20..=MAX_STRING_LEN as i64;
+            let bytes = i64::try_from(memory(value)?).ok().filter(|bytes| range.contains(bytes));
+            settings.limits.bulk_len = bytes.ok_or_else(|| between(&range))? as usize;
+            Ok(())
+        },
+    ),
+    variable(
+        "timeout",
+        |settings| settings.timeout_s.to_string(),
+        |settings, value| {
+            settings.timeout_s = integer(value, 0..=i32::MAX.into())? as u64;
+            Ok(())
+        },
+    ),
+];
+
+/// The setting of this name, in any case.
+fn find(name: &[u8]) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+fn between(range: &RangeInclusive<i64>) -> Refusal {
+    format!("argument must be between {} and {} inclusive", range.start(), range.end()).into()
+}
+
+fn integer(value: &[u8], range: RangeInclusive<i64>) -> Result<i64, Refusal> {
+    let value = parse_integer(value).ok_or(Cow::Borrowed("argument couldn't be parsed into an integer"))?;
+    if range.contains(&value) { Ok(value) } else { Err(between(&range)) }
+}
+
+/// Reads bytes with Redis's units: `k`, `m`, `g` of 1000 each, `kb`, `mb`, `gb` of 1024.
+fn memory(value: &[u8]) -> Result<u64, Refusal> {
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let unit: u64 = match value[digits..].to_ascii_lowercase().as_slice() {
+        b"" | b"b" => 1,
+        b"k" => 1_000,
+        b"kb" => 1 << 10,
+        b"m" => 1_000_000,
+        b"mb" => 1 << 20,
+        b"g" => 1_000_000_000,
+        b"gb" => 1 << 30,
+        _ => 0,
+    };
+    let bytes = parse_integer(&value[..digits]).and_then(|count| (count as u64).checked_mul(unit));
+    bytes.filter(|_| unit > 0).ok_or(Cow::Borrowed("argument must be a memory value"))
+}
+
+/// `CONFIG GET pattern [pattern ...]`: a map of names and values.
+fn get(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let settings = cx.engine.settings.load();
+    let mut found: Vec<(&[u8], String)> = Vec::new();
+    let mut add = |name, setting: &Setting| {
+        if !found.iter().any(|(known, _)| name == *known) {
+            found.push((name, (setting.get)(&settings)));
+        }
+    };
+    while let Ok(text) = args.bytes() {
+        let pattern = Pattern::new(text);
+        if pattern.literal_prefix().1 {
+            // A plain name is shown as it was asked for.
+            find(text).into_iter().for_each(|setting| add(text, setting));
+        } else {
+            let pattern = pattern.ignoring_case();
+            let matching = SETTINGS.iter().filter(|setting| pattern.matches(setting.name.as_bytes()));
+            matching.for_each(|setting| add(setting.name.as_bytes(), setting));
+        }
+    }
+    cx.reply.map(found.len());
+    for (name, value) in found {
+        cx.reply.bulk(name);
+        cx.reply.bulk(value.as_bytes());
+    }
+    Ok(())
+}
+
+/// `CONFIG SET name value [name value ...]`: `+OK`, or the first error and nothing changed.
+fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    if !args.len().is_multiple_of(2) {
+        return Err(CommandError::Syntax);
+    }
+    let mut changes: Vec<(&[u8], Set, &[u8])> = Vec::new();
+    while let (Ok(name), Ok(value)) = (args.bytes(), args.bytes()) {
+        let refused =
+            |reason| CommandError::SettingRefused { name: name.to_vec(), reason: Cow::Borrowed(reason) };
+        let setting = find(name).ok_or_else(|| CommandError::UnknownSetting(name.to_vec()))?;
+        let set = setting.set.ok_or_else(|| refused("can't set immutable config"))?;
+        if changes.iter().any(|(known, ..)| known.eq_ignore_ascii_case(name)) {
+            return Err(refused("duplicate parameter"));
+        }
+        changes.push((name, set, value));
+    }
+    let apply = |settings: &mut Settings| {
+        changes.iter().try_for_each(|(name, set, value)| {
+            set(settings, value)
+                .map_err(|reason| CommandError::SettingRefused { name: name.to_vec(), reason })
+        })
+    };
+    apply(&mut Settings::clone(&cx.engine.settings.load()))?;
+    cx.engine.settings.rcu(|settings| {
+        let mut changed = Settings::clone(settings);
+        // Values were found good above, and that does not depend on the other settings.
+        let _ = apply(&mut changed);
+        changed
+    });
+    cx.reply.simple("OK");
+    Ok(())
+}
+
+/// `CONFIG REWRITE`: the error that Redis answers without a configuration file.
+fn rewrite(_: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    Err(CommandError::NoConfigFile)
+}
+
+/// `CONFIG HELP`: lines of text.
+fn help(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    super::super::reply_help(
+        cx,
+        &[
+            "GET <pattern>",
+            "    Return parameters matching the glob-like <pattern> and their values.",
+            "SET <directive> <value>",
+            "    Set the configuration <directive> to <value>.",
+            "REWRITE",
+            "    Rewrite the configuration file; there is none.",
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_values_have_redis_units() {
+        assert_eq!(memory(b"1024"), Ok(1024));
+        assert_eq!(memory(b"2gb"), Ok(2 << 30));
+        assert_eq!(memory(b"1M"), Ok(1_000_000));
+        for bad in [&b""[..], b"abc", b"12xb", b"-1", b"99999999999999999999", b"9223372036854775807gb"] {
+            assert!(memory(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! INFO: figures about the server, in sections of `name:value` lines.
+
+use super::VERSION;
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::CommandResult;
+use crate::command::table::ROWS;
+use crate::engine::memory::{Allocator, resident_bytes, system_bytes};
+use std::fmt::{Display, Write};
+
+/// Writes a section's lines.
+type Fill = fn(&Context<'_, '_>, &mut Lines);
+
+/// A section: its title, whether INFO alone shows it, and what writes it.
+struct Section {
+    title: &'static str,
+    is_default: bool,
+    fill: Fill,
+}
+
+const SECTIONS: &[Section] = &[
+    Section { title: "Server", is_default: true, fill: server },
+    Section { title: "Clients", is_default: true, fill: clients },
+    Section { title: "Memory", is_default: true, fill: memory },
+    Section { title: "Persistence", is_default: true, fill: persistence },
+    Section { title: "Stats", is_default: true, fill: stats },
+    Section { title: "Replication", is_default: true, fill: replication },
+    Section { title: "Commandstats", is_default: false, fill: commandstats },
+    Section { title: "Cluster", is_default: true, fill: cluster },
+    Section { title: "Keyspace", is_default: true, fill: keyspace },
+];
+
+/// The text of INFO as it grows.
+#[derive(Debug, Default)]
+struct Lines(String);
+
+impl Lines {
+    fn title(&mut self, title: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\r\n" };
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "{gap}# {title}\r\n");
+    }
+
+    fn field(&mut self, name: impl Display, value: impl Display) {
+        let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+
+    /// A number of bytes, and the same for people.
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.field(name, bytes);
+        self.field(format_args!("{name}_human"), human_bytes(bytes));
+    }
+}
+
+/// `INFO [section ...]`: the sections' text; `default`, `all` and `everything` stand for many.
+pub fn info(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let mut wanted = Vec::new();
+    while let Ok(section) = args.bytes() {
+        wanted.push(section);
+    }
+    let names = |word: &str| wanted.iter().any(|section| section.eq_ignore_ascii_case(word.as_bytes()));
+    let wants_default = wanted.is_empty() || names("default");
+    let wants_all = names("all") || names("everything");
+    let mut lines = Lines::default();
+    for section in SECTIONS {
+        if wants_all || (wants_default && section.is_default) || names(section.title) {
+            lines.title(section.title);
+            (section.fill)(cx, &mut lines);
+        }
+    }
+    cx.reply.verbatim("txt", lines.0.as_bytes());
+    Ok(())
+}
+
+fn server(cx: &Context<'_, '_>, lines: &mut Lines) {
+    let settings = cx.engine.settings.load();
+    let now_us = cx.engine.clock.unix_us();
+    let uptime_s = (now_us / 1000).saturating_sub(cx.engine.started_ms) / 1000;
+    lines.field("redis_version", VERSION);
+    lines.field("kvns_version", env!("CARGO_PKG_VERSION"));
+    lines.field("redis_mode", "standalone");
+    lines.field("os", format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
+    lines.field("arch_bits", usize::BITS);
+    lines.field("multiplexing_api", if cfg!(target_os = "linux") { "epoll" } else { "kqueue" });
+    lines.field("process_id", std::process::id());
+    lines.field("run_id", &cx.engine.run_id);
+    lines.field("tcp_port", settings.port);
+    lines.field("server_time_usec", now_us);
+    lines.field("uptime_in_seconds", uptime_s);
+    lines.field("uptime_in_days", uptime_s / 86_400);
+    lines.field("io_threads_active", u8::from(settings.workers > 1));
+}
+
+fn clients(cx: &Context<'_, '_>, lines: &mut Lines) {
+    lines.field("connected_clients", cx.engine.clients.len());
+    lines.field("maxclients", cx.engine.settings.load().max_clients);
+    // No command blocks and no client is tracked, so these counts are what they are.
+    lines.field("blocked_clients", 0);
+    lines.field("tracking_clients", 0);
+}
+
+fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
+    let allocator = Allocator::read();
+    let resident = resident_bytes();
+    let dataset = cx.engine.keyspace.used_bytes();
+    let limit = cx.engine.settings.load().memory_limit;
+    lines.bytes("used_memory", allocator.allocated);
+    lines.bytes("used_memory_rss", resident);
+    lines.field("used_memory_overhead", allocator.allocated.saturating_sub(dataset));
+    lines.field("used_memory_dataset", dataset);
+    lines.field("allocator_allocated", allocator.allocated);
+    lines.field("allocator_active", allocator.active);
+    lines.field("allocator_resident", allocator.resident);
+    lines.bytes("total_system_memory", system_bytes());
+    lines.bytes("maxmemory", limit);
+    lines.field("maxmemory_policy", "noeviction");
+    if allocator.allocated > 0 {
+        let ratio = resident as f64 / allocator.allocated as f64;
+        lines.field("mem_fragmentation_ratio", format_args!("{ratio:.2}"));
+    }
+    lines.field("mem_allocator", "jemalloc");
+}
+
+fn persistence(_: &Context<'_, '_>, lines: &mut Lines) {
+    lines.field("loading", 0);
+}
+
+fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
+    let (stats, keyspace) = (&cx.engine.stats, &cx.engine.keyspace);
+    lines.field("total_connections_received", stats.connections.get());
+    lines.field("total_commands_processed", stats.total_commands());
+    lines.field("total_net_input_bytes", stats.input_bytes.get());
+    lines.field("total_net_output_bytes", stats.output_bytes.get());
+    lines.field("rejected_connections", stats.rejected_connections.get());
+    lines.field("expired_keys", keyspace.stats.expired.get());
+    lines.field("evicted_keys", 0);
+    lines.field("keyspace_hits", keyspace.stats.hits.get());
+    lines.field("keyspace_misses", keyspace.stats.misses.get());
+    lines.field("total_error_replies", stats.total_errors());
+    lines.field("transaction_retries", keyspace.stats.transaction_retries.get());
+}
+
+fn replication(_: &Context<'_, '_>, lines: &mut Lines) {
+    lines.field("role", "master");
+    lines.field("connected_slaves", 0);
+}
+
+fn commandstats(cx: &Context<'_, '_>, lines: &mut Lines) {
+    for (spec, counters) in ROWS.iter().zip(&cx.engine.stats.commands) {
+        let (calls, failed) = (counters.calls.get(), counters.failed.get());
+        if calls > 0 {
+            lines.field(
+                format_args!("cmdstat_{}", spec.name),
+                format_args!("calls={calls},failed_calls={failed}"),
+            );
+        }
+    }
+}
+
+fn cluster(_: &Context<'_, '_>, lines: &mut Lines) {
+    lines.field("cluster_enabled", 0);
+}
+
+fn keyspace(cx: &Context<'_, '_>, lines: &mut Lines) {
+    let (keys, expiring) = (cx.view.len(), cx.engine.keyspace.expiring());
+    if keys > 0 {
+        lines.field("db0", format_args!("keys={keys},expires={expiring},avg_ttl=0"));
+    }
+}
+
+/// A number of bytes for people: `954.41K`, `2.58M`.
+fn human_bytes(bytes: u64) -> String {
+    let units = ["K", "M", "G", "T", "P", "E"];
+    let power = bytes.max(1).ilog2() / 10;
+    match power.checked_sub(1).and_then(|unit| units.get(unit as usize)) {
+        None => format!("{bytes}B"),
+        Some(unit) => format!("{:.2}{unit}", bytes as f64 / (1u64 << (10 * power)) as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human_bytes;
+
+    #[test]
+    fn bytes_for_people_are_as_redis_writes_them() {
+        assert_eq!(human_bytes(0), "0B");
+        assert_eq!(human_bytes(1023), "1023B");
+        assert_eq!(human_bytes(977_312), "954.41K");
+        assert_eq!(human_bytes(25_276_502_016), "23.54G");
+        assert_eq!(human_bytes(u64::MAX), "16.00E");
+    }
+}

@@ -1,0 +1,150 @@
+//! MEMORY: what the keys and the allocator hold.
+
+use super::SERVER;
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags, KeySpec};
+use crate::engine::memory::Allocator;
+
+const ASKS_ALL: &[&str] =
+    &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
+
+const SUBCOMMAND: CommandSpec =
+    CommandSpec { since: "4.0.0", arity: Exactly(2), flags: Flags::NONE, tips: ASKS_ALL, ..SERVER };
+
+/// The container and its subcommands.
+pub const MEMORY: CommandSpec = CommandSpec {
+    name: "memory",
+    since: "4.0.0",
+    summary: "Container of the commands about memory.",
+    complexity: "Depends on subcommand",
+    arity: AtLeast(2),
+    flags: Flags::NONE,
+    subcommands: &[
+        CommandSpec {
+            name: "memory|usage",
+            summary: "Answers how many bytes a key and its value take.",
+            arity: AtLeast(3),
+            flags: Flags::READONLY,
+            keys: &[KeySpec::at(2, &["RO"])],
+            tips: &[],
+            handler: usage,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "memory|stats",
+            summary: "Answers what the memory is used for.",
+            handler: stats,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "memory|doctor",
+            summary: "Answers what is wrong with the use of memory, in words.",
+            handler: doctor,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "memory|help",
+            summary: "Answers how MEMORY is used.",
+            flags: Flags::LOADING.or(Flags::STALE),
+            tips: &[],
+            handler: help,
+            ..SUBCOMMAND
+        },
+    ],
+    ..SERVER
+};
+
+/// `MEMORY USAGE key [SAMPLES count]`: bytes, or null. Footprints are exact, so there is nothing to sample.
+fn usage(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let key = args.key()?;
+    while !args.is_empty() {
+        if !args.take_with("SAMPLES", 1) || args.integer()? < 0 {
+            return Err(CommandError::Syntax);
+        }
+    }
+    match cx.view.peek(key)? {
+        Some(entry) => cx.reply.integer(entry.footprint() as i64),
+        None => cx.reply.null(),
+    }
+    Ok(())
+}
+
+/// `MEMORY STATS`: a map of figures.
+fn stats(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    let allocator = Allocator::read();
+    let (keys, dataset) = (cx.view.len(), cx.engine.keyspace.used_bytes());
+    let overhead = allocator.allocated.saturating_sub(dataset);
+    let integers = [
+        ("total.allocated", allocator.allocated),
+        ("keys.count", keys),
+        ("keys.bytes-per-key", dataset.checked_div(keys).unwrap_or(0)),
+        ("dataset.bytes", dataset),
+        ("overhead.total", overhead),
+        ("allocator.allocated", allocator.allocated),
+        ("allocator.active", allocator.active),
+        ("allocator.resident", allocator.resident),
+        ("allocator-fragmentation.bytes", allocator.active.saturating_sub(allocator.allocated)),
+        ("allocator-rss.bytes", allocator.resident.saturating_sub(allocator.active)),
+    ];
+    let ratios = [
+        ("dataset.percentage", 100.0 * ratio(dataset, allocator.allocated)),
+        ("allocator-fragmentation.ratio", ratio(allocator.active, allocator.allocated)),
+        ("allocator-rss.ratio", ratio(allocator.resident, allocator.active)),
+    ];
+    cx.reply.map(integers.len() + ratios.len());
+    for (name, value) in integers {
+        cx.reply.bulk(name.as_bytes());
+        cx.reply.integer(value as i64);
+    }
+    for (name, value) in ratios {
+        cx.reply.bulk(name.as_bytes());
+        cx.reply.double(value);
+    }
+    Ok(())
+}
+
+/// `part` by `whole`, 0 when there is no whole.
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// `MEMORY DOCTOR`: what to worry about, in words.
+fn doctor(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    /// Below this much memory, ratios say nothing.
+    const ENOUGH_BYTES: u64 = 5 << 20;
+    let allocator = Allocator::read();
+    let limit = cx.engine.settings.load().memory_limit;
+    let used = cx.engine.keyspace.used_bytes();
+    let report = if allocator.allocated < ENOUGH_BYTES {
+        "This server uses very little memory: there is nothing to diagnose yet.\n".to_owned()
+    } else if limit > 0 && used > limit / 10 * 9 {
+        format!(
+            "The keys take {used} of the {limit} bytes allowed: raise KVNS_MEMORY_LIMIT or delete keys.\n"
+        )
+    } else if ratio(allocator.active, allocator.allocated) > 1.4 {
+        "The allocator's pages are fragmented: much was deleted lately, or values vary widely in size.\n"
+            .to_owned()
+    } else {
+        "I found no memory issue in this server.\n".to_owned()
+    };
+    cx.reply.verbatim("txt", report.as_bytes());
+    Ok(())
+}
+
+/// `MEMORY HELP`: lines of text.
+fn help(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    super::super::reply_help(
+        cx,
+        &[
+            "DOCTOR",
+            "    Return memory problems reports.",
+            "STATS",
+            "    Return information about the memory usage of the server.",
+            "USAGE <key> [SAMPLES <count>]",
+            "    Return memory in bytes used by <key> and its value.",
+        ],
+    )
+}

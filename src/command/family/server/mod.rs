@@ -1,0 +1,111 @@
+//! The server as a whole: DBSIZE, FLUSHALL, TIME; COMMAND, INFO, CONFIG, MEMORY and CLIENT in files of
+//! their own.
+
+pub mod client;
+mod command;
+mod config;
+mod info;
+mod memory;
+
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags, Group};
+
+/// The Redis version whose behaviour clients may rely on.
+pub const VERSION: &str = "7.2.0";
+
+const VARIES: &[&str] = &["nondeterministic_output"];
+
+const SERVER: CommandSpec = CommandSpec {
+    name: "",
+    since: "1.0.0",
+    summary: "",
+    complexity: "O(1)",
+    group: Group::Server,
+    arity: Exactly(1),
+    flags: Flags::LOADING.or(Flags::STALE),
+    keys: &[],
+    tips: &[],
+    handler: super::needs_subcommand,
+    subcommands: &[],
+};
+
+const FLUSH: CommandSpec = CommandSpec {
+    arity: AtLeast(1),
+    flags: Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS),
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    handler: flush,
+    ..SERVER
+};
+
+/// The family's rows.
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "dbsize",
+        summary: "Answers the number of keys.",
+        flags: Flags::READONLY.or(Flags::FAST).or(Flags::KEYSPACE),
+        tips: &["request_policy:all_shards", "response_policy:agg_sum"],
+        handler: dbsize,
+        ..SERVER
+    },
+    CommandSpec {
+        name: "flushdb",
+        summary: "Deletes every key at one instant; the memory is freed in the background.",
+        ..FLUSH
+    },
+    CommandSpec {
+        name: "flushall",
+        summary: "Deletes every key at one instant; the same as FLUSHDB, for there is one database.",
+        ..FLUSH
+    },
+    CommandSpec {
+        name: "time",
+        since: "2.6.0",
+        summary: "Answers the server's time.",
+        flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
+        tips: VARIES,
+        handler: time,
+        ..SERVER
+    },
+    CommandSpec {
+        name: "info",
+        summary: "Answers figures about the server, by sections.",
+        arity: AtLeast(1),
+        flags: Flags::LOADING.or(Flags::STALE).or(Flags::DANGEROUS),
+        tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+        handler: info::info,
+        ..SERVER
+    },
+    command::COMMAND,
+    config::CONFIG,
+    memory::MEMORY,
+];
+
+/// `DBSIZE`: the number of keys.
+fn dbsize(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    let len = cx.view.len();
+    cx.reply.integer(len as i64);
+    Ok(())
+}
+
+/// `FLUSHDB [ASYNC|SYNC]` and `FLUSHALL`: `+OK`. Both ways free the memory in the background.
+fn flush(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    if !args.is_empty() && !args.take("ASYNC") && !args.take("SYNC") {
+        return Err(CommandError::Syntax);
+    }
+    args.finish()?;
+    cx.view.flush()?;
+    cx.reply.simple("OK");
+    Ok(())
+}
+
+/// `TIME`: Unix seconds and the microseconds within the second.
+fn time(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    let now_us = cx.engine.clock.unix_us();
+    cx.reply.array(2);
+    cx.reply.bulk_integer((now_us / 1_000_000) as i64);
+    cx.reply.bulk_integer((now_us % 1_000_000) as i64);
+    Ok(())
+}

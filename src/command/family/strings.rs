@@ -1,0 +1,360 @@
+//! Strings: SET and GET, counters, ranges. LCS has a file of its own.
+
+mod counters;
+mod lcs;
+mod ranges;
+mod set;
+
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::keyspace::{Change, Draft, Entry, Key};
+use crate::resp::ReplyWriter;
+use crate::value::string::Str;
+use smallvec::SmallVec;
+
+const READ: Flags = Flags::READONLY;
+const READ_FAST: Flags = READ.or(Flags::FAST);
+const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
+const WRITE_FAST: Flags = WRITE.or(Flags::FAST);
+
+const READ_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO", "access"])];
+const CHANGE_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "update"])];
+const OVERWRITE_KEY: &[KeySpec] = &[KeySpec::at(1, &["OW", "update"])];
+
+const STRING: CommandSpec = CommandSpec {
+    name: "",
+    since: "1.0.0",
+    summary: "",
+    complexity: "O(1)",
+    group: Group::String,
+    arity: Exactly(2),
+    flags: READ_FAST,
+    keys: READ_KEY,
+    tips: &[],
+    handler: super::needs_subcommand,
+    subcommands: &[],
+};
+
+/// The family's rows.
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec { name: "get", summary: "Answers the string at a key.", handler: get, ..STRING },
+    CommandSpec {
+        name: "set",
+        summary: "Sets a key to a string, with conditions and a time to live if asked.",
+        arity: AtLeast(3),
+        flags: WRITE,
+        keys: &[KeySpec {
+            access_of: Some(set::access),
+            notes: "RW and ACCESS due to the optional `GET` argument",
+            ..KeySpec::at(1, &["RW", "access", "update", "variable_flags"])
+        }],
+        handler: set::set,
+        ..STRING
+    },
+    CommandSpec {
+        name: "mget",
+        summary: "Answers the strings at several keys as of one instant.",
+        complexity: "O(N) with N keys",
+        arity: AtLeast(2),
+        keys: &[KeySpec::range(1, -1, 1, &["RO", "access"])],
+        tips: &["request_policy:multi_shard"],
+        handler: mget,
+        ..STRING
+    },
+    CommandSpec {
+        name: "mset",
+        since: "1.0.1",
+        summary: "Sets several keys to strings at one instant.",
+        complexity: "O(N) with N keys",
+        arity: AtLeast(3),
+        flags: WRITE,
+        keys: &[KeySpec::range(1, -1, 2, &["OW", "update"])],
+        tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
+        handler: mset,
+        ..STRING
+    },
+    CommandSpec {
+        name: "msetnx",
+        since: "1.0.1",
+        summary: "Sets several keys to strings at one instant, if none of them exists.",
+        complexity: "O(N) with N keys",
+        arity: AtLeast(3),
+        flags: WRITE,
+        keys: &[KeySpec::range(1, -1, 2, &["OW", "insert"])],
+        tips: &["request_policy:multi_shard", "response_policy:agg_min"],
+        handler: msetnx,
+        ..STRING
+    },
+    CommandSpec {
+        name: "setnx",
+        summary: "Sets a key to a string if it does not exist.",
+        arity: Exactly(3),
+        flags: WRITE_FAST,
+        keys: &[KeySpec::at(1, &["OW", "insert"])],
+        handler: set::setnx,
+        ..STRING
+    },
+    CommandSpec {
+        name: "setex",
+        since: "2.0.0",
+        summary: "Sets a key to a string that lives for some seconds.",
+        arity: Exactly(4),
+        flags: WRITE,
+        keys: OVERWRITE_KEY,
+        handler: set::setex,
+        ..STRING
+    },
+    CommandSpec {
+        name: "psetex",
+        since: "2.6.0",
+        summary: "Sets a key to a string that lives for some milliseconds.",
+        arity: Exactly(4),
+        flags: WRITE,
+        keys: OVERWRITE_KEY,
+        handler: set::psetex,
+        ..STRING
+    },
+    CommandSpec {
+        name: "getset",
+        summary: "Sets a key to a string and answers what it was.",
+        arity: Exactly(3),
+        flags: WRITE_FAST,
+        keys: CHANGE_KEY,
+        handler: getset,
+        ..STRING
+    },
+    CommandSpec {
+        name: "getdel",
+        since: "6.2.0",
+        summary: "Answers the string at a key and deletes the key.",
+        flags: Flags::WRITE.or(Flags::FAST),
+        keys: &[KeySpec::at(1, &["RW", "access", "delete"])],
+        handler: getdel,
+        ..STRING
+    },
+    CommandSpec {
+        name: "getex",
+        since: "6.2.0",
+        summary: "Answers the string at a key and changes its time to live.",
+        arity: AtLeast(2),
+        flags: Flags::WRITE.or(Flags::FAST),
+        keys: &[KeySpec {
+            notes: "RW and UPDATE because it changes the TTL",
+            ..KeySpec::at(1, &["RW", "access", "update"])
+        }],
+        handler: set::getex,
+        ..STRING
+    },
+    CommandSpec {
+        name: "append",
+        since: "2.0.0",
+        summary: "Appends bytes to a string, creating it if needed.",
+        complexity: "O(N) with N bytes in the resulting string",
+        arity: Exactly(3),
+        flags: WRITE_FAST,
+        keys: &[KeySpec::at(1, &["RW", "insert"])],
+        handler: ranges::append,
+        ..STRING
+    },
+    CommandSpec {
+        name: "strlen",
+        since: "2.2.0",
+        summary: "Answers the length of a string.",
+        keys: &[KeySpec::at(1, &["RO"])],
+        handler: ranges::strlen,
+        ..STRING
+    },
+    CommandSpec {
+        name: "setrange",
+        since: "2.2.0",
+        summary: "Overwrites a part of a string, padding it with zero bytes if needed.",
+        complexity: "O(N) with N bytes in the resulting string",
+        arity: Exactly(4),
+        flags: WRITE,
+        keys: &[KeySpec::at(1, &["RW", "update"])],
+        handler: ranges::setrange,
+        ..STRING
+    },
+    CommandSpec {
+        name: "getrange",
+        since: "2.4.0",
+        summary: "Answers a part of a string.",
+        complexity: "O(N) with N bytes answered",
+        arity: Exactly(4),
+        flags: READ,
+        handler: ranges::getrange,
+        ..STRING
+    },
+    CommandSpec {
+        name: "substr",
+        summary: "Answers a part of a string; another name of GETRANGE.",
+        complexity: "O(N) with N bytes answered",
+        arity: Exactly(4),
+        flags: READ,
+        handler: ranges::getrange,
+        ..STRING
+    },
+    CommandSpec {
+        name: "incr",
+        summary: "Adds one to an integer; a missing key counts as 0.",
+        flags: WRITE_FAST,
+        keys: CHANGE_KEY,
+        handler: counters::incr,
+        ..STRING
+    },
+    CommandSpec {
+        name: "decr",
+        summary: "Subtracts one from an integer; a missing key counts as 0.",
+        flags: WRITE_FAST,
+        keys: CHANGE_KEY,
+        handler: counters::decr,
+        ..STRING
+    },
+    CommandSpec {
+        name: "incrby",
+        summary: "Adds to an integer; a missing key counts as 0.",
+        arity: Exactly(3),
+        flags: WRITE_FAST,
+        keys: CHANGE_KEY,
+        handler: counters::incrby,
+        ..STRING
+    },
+    CommandSpec {
+        name: "decrby",
+        summary: "Subtracts from an integer; a missing key counts as 0.",
+        arity: Exactly(3),
+        flags: WRITE_FAST,
+        keys: CHANGE_KEY,
+        handler: counters::decrby,
+        ..STRING
+    },
+    CommandSpec {
+        name: "incrbyfloat",
+        since: "2.6.0",
+        summary: "Adds to a number; a missing key counts as 0.",
+        arity: Exactly(3),
+        flags: WRITE_FAST,
+        keys: CHANGE_KEY,
+        handler: counters::incrbyfloat,
+        ..STRING
+    },
+    CommandSpec {
+        name: "lcs",
+        since: "7.0.0",
+        summary: "Finds the longest common subsequence of two strings.",
+        complexity: "O(N*M) with N and M bytes in the strings",
+        arity: AtLeast(3),
+        flags: READ,
+        keys: &[KeySpec::range(1, 2, 1, &["RO", "access"])],
+        handler: lcs::lcs,
+        ..STRING
+    },
+];
+
+/// Writes a string as a bulk string; large ones leave by reference.
+fn reply_string(reply: &mut ReplyWriter, string: Str<'_>) {
+    match string {
+        Str::Int(value) => reply.bulk_integer(value),
+        Str::Inline(bytes) => reply.bulk(bytes),
+        Str::Shared(bytes) => reply.shared_bulk(bytes),
+    }
+}
+
+/// Writes a string, or null for a missing one.
+fn reply_optional(reply: &mut ReplyWriter, string: Option<Str<'_>>) {
+    match string {
+        Some(string) => reply_string(reply, string),
+        None => reply.null(),
+    }
+}
+
+/// The entry's string, `None` without an entry.
+fn string_of<'g>(entry: Option<Entry<'g>>) -> Result<Option<Str<'g>>, CommandError> {
+    Ok(entry.map(|entry| entry.string()).transpose()?)
+}
+
+/// `GET key`: the string, or null.
+fn get(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let key = args.key()?;
+    match cx.view.read(key)? {
+        Some(entry) => reply_string(cx.reply, entry.string()?),
+        None => cx.reply.null(),
+    }
+    Ok(())
+}
+
+/// `MGET key [key ...]`: an array of strings, null where there is none.
+fn mget(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    let keys = args.rest_keys();
+    let strings = cx.view.transact(|view| {
+        let strings = keys.clone().map(|key| Ok(view.read(key)?.and_then(|entry| entry.string().ok())));
+        strings.collect::<Result<SmallVec<[Option<Str<'_>>; 16]>, CommandError>>()
+    })?;
+    cx.reply.array(strings.len());
+    for string in strings {
+        reply_optional(cx.reply, string);
+    }
+    Ok(())
+}
+
+/// `MSET key value [key value ...]`: `+OK`.
+fn mset(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    require_pairs(&args)?;
+    cx.view.transact(|view| {
+        args.rest_pairs().try_for_each(|(key, value)| {
+            view.update(key, |_| Ok::<_, CommandError>((Change::Put(Draft::string(value, None)), ())))
+        })
+    })?;
+    cx.reply.simple("OK");
+    Ok(())
+}
+
+/// `MSETNX key value [key value ...]`: 1, or 0 if any of the keys exists.
+fn msetnx(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    require_pairs(&args)?;
+    let is_set = cx.view.transact(|view| {
+        for (key, _) in args.rest_pairs() {
+            if view.peek(key)?.is_some() {
+                return Ok(false);
+            }
+        }
+        args.rest_pairs().try_for_each(|(key, value)| {
+            view.update(key, |_| Ok::<_, CommandError>((Change::Put(Draft::string(value, None)), ())))
+        })?;
+        Ok::<_, CommandError>(true)
+    })?;
+    cx.reply.integer(i64::from(is_set));
+    Ok(())
+}
+
+fn require_pairs(args: &Args<'_>) -> CommandResult {
+    if args.len().is_multiple_of(2) { Ok(()) } else { Err(CommandError::WrongArity) }
+}
+
+/// `GETSET key value`: what the key held, or null; the time to live is gone.
+fn getset(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let (key, value) = (args.key()?, args.bytes()?);
+    let before = exchange(cx, key, || Change::Put(Draft::string(value, None)))?;
+    reply_optional(cx.reply, before);
+    Ok(())
+}
+
+/// `GETDEL key`: what the key held, or null; the key is gone.
+fn getdel(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let key = args.key()?;
+    let before = exchange(cx, key, || Change::Remove)?;
+    reply_optional(cx.reply, before);
+    Ok(())
+}
+
+/// Applies `change` to a key that holds a string or nothing, and returns what it held.
+fn exchange<'g>(
+    cx: &mut Context<'_, 'g>,
+    key: Key<'_>,
+    change: impl Fn() -> Change,
+) -> Result<Option<Str<'g>>, CommandError> {
+    cx.view.update(key, |entry| Ok((change(), string_of(entry)?)))
+}

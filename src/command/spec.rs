@@ -1,0 +1,258 @@
+//! What the table says of a command. Everything that concerns all commands reads it: lookup, arity errors,
+//! the gate's rules, prefetching, COMMAND, statistics.
+
+use super::args::Args;
+use super::context::Context;
+use super::error::CommandResult;
+use crate::resp::Request;
+
+/// Runs a command: parse all, operate once, reply last.
+pub type Handler = for<'a, 'g, 'r> fn(&mut Context<'a, 'g>, Args<'r>) -> CommandResult;
+
+/// A row of the command table.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandSpec {
+    /// Lower case; a subcommand's is `container|subcommand`.
+    pub name: &'static str,
+    /// The Redis version that had it first.
+    pub since: &'static str,
+    /// One sentence for COMMAND DOCS.
+    pub summary: &'static str,
+    /// Cost in terms of the arguments and the values involved.
+    pub complexity: &'static str,
+    /// The family, as COMMAND DOCS names it.
+    pub group: Group,
+    /// How many arguments, the command's name (and its subcommand's) included.
+    pub arity: Arity,
+    /// What the gate, COMMAND INFO and the ACL categories go by.
+    pub flags: Flags,
+    /// Which arguments are keys.
+    pub keys: &'static [KeySpec],
+    /// Hints for proxies, as COMMAND INFO gives them.
+    pub tips: &'static [&'static str],
+    /// What runs it.
+    pub handler: Handler,
+    /// The subcommands of a container.
+    pub subcommands: &'static [CommandSpec],
+}
+
+impl CommandSpec {
+    /// The subcommand's own name, or the whole name of what is none.
+    pub const fn own_name(&self) -> &'static str {
+        let bytes = self.name.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            if bytes[at] == b'|' {
+                return self.name.split_at(at + 1).1;
+            }
+            at += 1;
+        }
+        self.name
+    }
+
+    /// True for a subcommand.
+    pub const fn is_subcommand(&self) -> bool {
+        self.own_name().len() != self.name.len()
+    }
+
+    /// The names of the ACL categories, as COMMAND INFO lists them.
+    pub fn categories(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let flags = self.flags;
+        let is_command = self.subcommands.is_empty();
+        let group = self.group;
+        let of = move |wanted: Group| is_command && group == wanted;
+        [
+            (of(Group::Generic) || flags.has(Flags::KEYSPACE), "keyspace"),
+            (flags.has(Flags::READONLY), "read"),
+            (flags.has(Flags::WRITE), "write"),
+            (of(Group::String), "string"),
+            (flags.has(Flags::ADMIN), "admin"),
+            (flags.has(Flags::FAST), "fast"),
+            (!flags.has(Flags::FAST), "slow"),
+            (flags.has(Flags::ADMIN) || flags.has(Flags::DANGEROUS), "dangerous"),
+            (of(Group::Connection) || flags.has(Flags::CONNECTION), "connection"),
+            (of(Group::Transactions), "transaction"),
+        ]
+        .into_iter()
+        .filter_map(|(is_in, name)| is_in.then_some(name))
+    }
+
+    /// The positions of the first and last key and the step between keys, as COMMAND INFO gives them; zeros
+    /// without keys.
+    pub fn key_range(&self) -> (i64, i64, i64) {
+        match (self.keys.first(), self.keys.last()) {
+            (Some(first), Some(last)) => (first.first as i64, last.last, first.step as i64),
+            _ => (0, 0, 0),
+        }
+    }
+
+    /// The positions of the request's keys, in order, each with its spec.
+    pub fn key_positions(
+        &self,
+        request: Request<'_>,
+    ) -> impl Iterator<Item = (usize, &'static KeySpec)> + use<> {
+        let len = request.len();
+        self.keys.iter().flat_map(move |spec| spec.positions(len).map(move |position| (position, spec)))
+    }
+}
+
+/// The family of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Commands on keys of any type.
+    Generic,
+    /// Strings.
+    String,
+    /// The connection itself.
+    Connection,
+    /// The server.
+    Server,
+    /// MULTI and its kind.
+    Transactions,
+}
+
+impl Group {
+    /// The name, as COMMAND DOCS gives it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::Connection => "connection",
+            Group::Server => "server",
+            Group::Transactions => "transactions",
+        }
+    }
+}
+
+/// How many arguments a command takes, its name included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arity {
+    /// This many.
+    Exactly(usize),
+    /// This many or more.
+    AtLeast(usize),
+}
+
+impl Arity {
+    /// True if a request of `len` arguments may run.
+    #[inline]
+    pub const fn admits(self, len: usize) -> bool {
+        match self {
+            Arity::Exactly(count) => len == count,
+            Arity::AtLeast(count) => len >= count,
+        }
+    }
+
+    /// As COMMAND INFO gives it: negative for at-least.
+    pub const fn code(self) -> i64 {
+        match self {
+            Arity::Exactly(count) => count as i64,
+            Arity::AtLeast(count) => -(count as i64),
+        }
+    }
+}
+
+/// A set of properties of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// No properties.
+    pub const NONE: Flags = Flags(0);
+    /// May change the keyspace.
+    pub const WRITE: Flags = Flags(1);
+    /// Reads the keyspace and never changes it.
+    pub const READONLY: Flags = Flags(1 << 1);
+    /// May need memory, so it is refused over the limit.
+    pub const DENYOOM: Flags = Flags(1 << 2);
+    /// For administrators.
+    pub const ADMIN: Flags = Flags(1 << 3);
+    /// Not for scripts.
+    pub const NOSCRIPT: Flags = Flags(1 << 4);
+    /// Allowed while the data is loading.
+    pub const LOADING: Flags = Flags(1 << 5);
+    /// Allowed on a replica that lost its primary.
+    pub const STALE: Flags = Flags(1 << 6);
+    /// Left out of the slow log.
+    pub const SKIP_SLOWLOG: Flags = Flags(1 << 7);
+    /// Constant or logarithmic time.
+    pub const FAST: Flags = Flags(1 << 8);
+    /// Allowed before authentication.
+    pub const NO_AUTH: Flags = Flags(1 << 9);
+    /// Allowed while a script runs long.
+    pub const ALLOW_BUSY: Flags = Flags(1 << 10);
+    /// Runs at once inside MULTI instead of being queued. Not shown.
+    pub const IMMEDIATE: Flags = Flags(1 << 24);
+    /// In the keyspace category, though not of the generic group. Not shown.
+    pub const KEYSPACE: Flags = Flags(1 << 25);
+    /// In the connection category, though not of the connection group. Not shown.
+    pub const CONNECTION: Flags = Flags(1 << 26);
+    /// In the dangerous category, though not for administrators. Not shown.
+    pub const DANGEROUS: Flags = Flags(1 << 27);
+
+    /// The names of the shown flags, in COMMAND INFO's order.
+    const NAMES: [(Flags, &'static str); 11] = [
+        (Flags::WRITE, "write"),
+        (Flags::READONLY, "readonly"),
+        (Flags::DENYOOM, "denyoom"),
+        (Flags::ADMIN, "admin"),
+        (Flags::NOSCRIPT, "noscript"),
+        (Flags::LOADING, "loading"),
+        (Flags::STALE, "stale"),
+        (Flags::SKIP_SLOWLOG, "skip_slowlog"),
+        (Flags::FAST, "fast"),
+        (Flags::NO_AUTH, "no_auth"),
+        (Flags::ALLOW_BUSY, "allow_busy"),
+    ];
+
+    /// Both sets together.
+    pub const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// True if every property of `other` is in this set.
+    #[inline]
+    pub const fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The names COMMAND INFO shows.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Flags::NAMES.into_iter().filter_map(move |(flag, name)| self.has(flag).then_some(name))
+    }
+}
+
+/// Where some of a command's keys are among its arguments, and what is done to them.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// Position of the first key; the command's name is at 0.
+    pub first: usize,
+    /// Position of the last key; -1 is the last argument.
+    pub last: i64,
+    /// From one key to the next.
+    pub step: usize,
+    /// What is done to the keys, in COMMAND INFO's words.
+    pub access: &'static [&'static str],
+    /// Where `access` says the most that may happen: what this request does.
+    pub access_of: Option<fn(Request<'_>) -> &'static [&'static str]>,
+    /// COMMAND INFO's remark, empty for none.
+    pub notes: &'static str,
+}
+
+impl KeySpec {
+    /// Keys from `first` to `last`, `step` apart.
+    pub const fn range(first: usize, last: i64, step: usize, access: &'static [&'static str]) -> KeySpec {
+        KeySpec { first, last, step, access, access_of: None, notes: "" }
+    }
+
+    /// One key at `position`.
+    pub const fn at(position: usize, access: &'static [&'static str]) -> KeySpec {
+        KeySpec::range(position, position as i64, 1, access)
+    }
+
+    /// The positions of its keys in a request of `len` arguments.
+    pub fn positions(&self, len: usize) -> impl Iterator<Item = usize> + use<> {
+        let end = if self.last < 0 { len as i64 + self.last } else { self.last }.min(len as i64 - 1);
+        (self.first..(end + 1).max(0) as usize).step_by(self.step)
+    }
+}

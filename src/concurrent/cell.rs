@@ -1,0 +1,174 @@
+//! Cells: where a slot's present version hangs.
+//!
+//! # Purpose
+//! One word that readers load and writers compare-and-swap. It points to a version or, while a transaction is
+//! being decided, to that transaction's intent for this cell.
+//!
+//! # States
+//! ```text
+//! version --replace--> version'          (a direct write)
+//! version --install--> intent            (a transaction, by its owner or a helper)
+//! intent  --release--> new version       (committed)
+//! intent  --release--> fresh copy        (aborted)
+//! ```
+//!
+//! # Invariants
+//! - I1. The word is never null. Bit 0 set: an [`Intent`]; clear: a [`Version`].
+//! - I2. Whoever moves the word away from a version by `replace` retires that version. Versions that leave by
+//!   an intent are retired as `transaction.rs` says.
+//! - I3. A version that left never comes back (Rule V, `version.rs` I2), so a compare-and-swap from it cannot
+//!   succeed by mistake.
+//!
+//! # Orderings
+//! Every compare-and-swap is AcqRel and every load Acquire: a published version's bytes are visible to whoever
+//! finds it. Where a protocol needs more (watchers, the wheel's note), it says so and adds a SeqCst fence.
+//!
+//! # Progress
+//! Reading is wait-free: an intent resolves through its descriptor's status. Writing is lock-free.
+
+use super::reclaim::Guard;
+use super::transaction::Intent;
+use super::version::{FRESH, Version, VersionBox};
+use crate::sync::atomic::{AtomicPtr, Ordering};
+use std::ptr::NonNull;
+
+const INTENT: usize = 1;
+
+/// What a cell's word says.
+pub(super) enum Word<'g> {
+    /// A version.
+    Version(&'g Version),
+    /// A transaction that is being decided, or was and is not yet released here.
+    Intent(&'g Intent),
+}
+
+/// The place of one slot's present version.
+#[derive(Debug)]
+pub struct Cell {
+    /// Written by compare-and-swap only.
+    word: AtomicPtr<Version>,
+}
+
+impl Default for Cell {
+    fn default() -> Cell {
+        Cell { word: AtomicPtr::new((&raw const FRESH).cast_mut()) }
+    }
+}
+
+impl Cell {
+    fn load(&self) -> *mut Version {
+        // ORDERING: Acquire; pairs with the AcqRel of the compare-and-swap that put the word there.
+        #[cfg(not(kvns_loom))]
+        return self.word.load(Ordering::Acquire);
+        // loom explores a plain load against a load-then-CAS only once; a failing compare-and-swap brings the
+        // interleavings back.
+        #[cfg(kvns_loom)]
+        {
+            let never = std::ptr::null_mut();
+            self.word.compare_exchange(never, never, Ordering::AcqRel, Ordering::Acquire).unwrap_err()
+        }
+    }
+
+    pub(super) fn word<'g>(&self, guard: &'g Guard) -> Word<'g> {
+        let word = self.load();
+        // SAFETY: I1. What a cell points to while this guard is held is retired no earlier than it leaves the
+        // cell, so it outlives the guard (`reclaim.rs` I2).
+        unsafe {
+            if word.addr() & INTENT == 0 {
+                guard.touch(word);
+                Word::Version(&*word)
+            } else {
+                let intent = word.map_addr(|address| address & !INTENT).cast::<Intent>();
+                (*intent).touch(guard);
+                Word::Intent(&*intent)
+            }
+        }
+    }
+
+    /// Asks the processor to fetch the present version: a hint, which reads nothing.
+    #[inline]
+    pub fn prefetch(&self) {
+        #[cfg(all(target_arch = "x86_64", not(kvns_loom)))]
+        // SAFETY: a prefetch touches no memory that the program can observe, whatever the address.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(self.load().cast::<i8>());
+        }
+    }
+
+    /// The present version. Wait-free.
+    #[inline]
+    pub fn read<'g>(&self, guard: &'g Guard) -> &'g Version {
+        match self.word(guard) {
+            Word::Version(version) => version,
+            Word::Intent(intent) => intent.resolve(guard),
+        }
+    }
+
+    /// The present version, once no intent is in the way: what a write can replace. Helps whoever is.
+    #[inline]
+    pub fn settle<'g>(&self, guard: &'g Guard) -> &'g Version {
+        loop {
+            match self.word(guard) {
+                Word::Version(version) => return version,
+                Word::Intent(intent) => intent.help(guard),
+            }
+        }
+    }
+
+    /// Puts `new` in place of `expected` and retires `expected`, or gives `new` back if something else is there.
+    pub fn replace<'g>(
+        &self,
+        expected: &'g Version,
+        new: VersionBox,
+        guard: &'g Guard,
+    ) -> Result<&'g Version, VersionBox> {
+        let new = new.into_raw();
+        let old = NonNull::from(expected);
+        match self.exchange(old.as_ptr(), new.as_ptr()) {
+            // SAFETY: I2, our exchange moved the word away from `old`; the new version is published and stays
+            // allocated for this guard even if it leaves at once.
+            Ok(()) => unsafe {
+                Version::retire(old, guard);
+                Ok(&*new.as_ptr())
+            },
+            // SAFETY: the exchange failed, so `new` never entered a cell.
+            Err(()) => Err(unsafe { VersionBox::from_raw(new) }),
+        }
+    }
+
+    /// Puts an intent in place of the version it expects. True if it did.
+    pub(super) fn install(&self, expected: NonNull<Version>, intent: &Intent) -> bool {
+        self.exchange(expected.as_ptr(), Cell::tagged(intent)).is_ok()
+    }
+
+    /// Puts `version` in place of an intent. True if it did.
+    pub(super) fn release(&self, intent: &Intent, version: NonNull<Version>) -> bool {
+        self.exchange(Cell::tagged(intent), version.as_ptr()).is_ok()
+    }
+
+    /// True if this very intent is in the cell.
+    pub(super) fn holds(&self, intent: &Intent) -> bool {
+        self.load() == Cell::tagged(intent)
+    }
+
+    fn tagged(intent: &Intent) -> *mut Version {
+        (&raw const *intent).cast_mut().cast::<Version>().map_addr(|address| address | INTENT)
+    }
+
+    fn exchange(&self, from: *mut Version, to: *mut Version) -> Result<(), ()> {
+        // ORDERING: AcqRel publishes what `to` points to, to the Acquire of `load`.
+        self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).map(drop).map_err(drop)
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        let word = self.load();
+        debug_assert!(word.addr() & INTENT == 0, "a cell is dropped when no transaction can reach it");
+        if !std::ptr::eq(word, &FRESH) {
+            // SAFETY: nobody else reaches a cell that is being dropped; the version in it is ours to free.
+            drop(unsafe { VersionBox::from_raw(NonNull::new_unchecked(word)) });
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The chunk directory: from a chunk's number to the chunk.
+//!
+//! # Purpose
+//! Positions are numbers, not pointers: a cursor, a watch or a wheel entry can outlive what it names. The
+//! directory is an array of arrays that double in size, so that it grows without moving.
+//!
+//! # Invariants
+//! - I1. A segment, once there, stays until the directory is dropped.
+//! - I2. An entry is cleared before its chunk is retired, a grace period before the chunk is dropped and its
+//!   number given out again.
+//! - I3. The directory owns the chunks in it: dropping it drops them.
+
+use super::chunk::Chunk;
+use super::generation::Releases;
+use super::namespace::Namespace;
+use super::reclaim::Guard;
+use super::slot::{Position, Slot};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crossbeam_queue::SegQueue;
+use std::ptr::NonNull;
+
+const FIRST: u32 = 64;
+/// Enough for all numbers below 2^31.
+const SEGMENTS: usize = 26;
+
+/// One pool for each power of two that is a chunk's capacity.
+const POOLS: usize = Position::INDEX_BITS as usize + 1;
+
+/// A chunk is kept behind one more pointer, for a pointer to it is fat.
+struct Kept(Box<Chunk>);
+
+type Entry = AtomicPtr<Kept>;
+
+/// From numbers to chunks.
+pub struct Directory {
+    /// Where the chunks' slots go when they leave the index.
+    releases: NonNull<Releases>,
+    segments: [AtomicPtr<Entry>; SEGMENTS],
+    /// Numbers given out so far.
+    next: AtomicU32,
+    /// Numbers whose chunks are gone.
+    free: SegQueue<u32>,
+    /// Ended chunks by size, with their numbers and wheel notes, for other namespaces.
+    pool: [SegQueue<u32>; POOLS],
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Directory").field("end", &self.end()).finish_non_exhaustive()
+    }
+}
+
+// SAFETY: the pointer to the queue is shared and read-only; all else is atomic.
+unsafe impl Send for Directory {}
+// SAFETY: as above.
+unsafe impl Sync for Directory {}
+
+fn locate(id: u32) -> (usize, usize) {
+    let segment = ((id / FIRST) + 1).ilog2() as usize;
+    (segment, (id - ((1 << segment) - 1) * FIRST) as usize)
+}
+
+fn segment_len(segment: usize) -> usize {
+    (FIRST as usize) << segment
+}
+
+impl Directory {
+    /// An empty directory, whose chunks' slots go to `releases`, which outlives it.
+    pub(super) fn new(releases: &Releases) -> Directory {
+        Directory {
+            releases: NonNull::from(releases),
+            segments: std::array::from_fn(|_| AtomicPtr::default()),
+            next: AtomicU32::new(0),
+            free: SegQueue::new(),
+            pool: std::array::from_fn(|_| SegQueue::new()),
+        }
+    }
+
+    /// One more than the highest number given out.
+    pub fn end(&self) -> u32 {
+        // ORDERING: Acquire; a walk sees the chunks added before it began.
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// A chunk with its creator counted in: one from the pool, or a new one.
+    pub(super) fn take_chunk<'g>(&'g self, capacity: u32, namespace: NonNull<Namespace>) -> &'g Chunk {
+        if let Some(id) = self.pool[capacity.ilog2() as usize].pop() {
+            let (segment, index) = locate(id);
+            // ORDERING: Acquire; pairs with the Release in `add`.
+            let entries = self.segments[segment].load(Ordering::Acquire);
+            // SAFETY: a pooled chunk is in the directory and belongs to who popped its number.
+            let chunk = unsafe { &*(*(*entries.add(index)).load(Ordering::Acquire)).0 };
+            chunk.reassign(namespace);
+            return chunk;
+        }
+        self.add(capacity, namespace)
+    }
+
+    /// Keeps an ended chunk for another namespace. Only for its sole owner, when nobody can reach it.
+    pub(super) fn put_back(&self, chunk: &Chunk) {
+        self.pool[chunk.capacity().ilog2() as usize].push(chunk.id());
+    }
+
+    /// Makes a chunk and gives it a number.
+    fn add(&self, capacity: u32, namespace: NonNull<Namespace>) -> &Chunk {
+        // ORDERING: AcqRel; pairs with `end`.
+        let id = self.free.pop().unwrap_or_else(|| self.next.fetch_add(1, Ordering::AcqRel));
+        let kept = Box::into_raw(Box::new(Kept(Chunk::new(id, capacity, namespace, self.releases))));
+        // ORDERING: Release; publishes the chunk to the Acquire in `get`.
+        self.entry_or_grow(id).store(kept, Ordering::Release);
+        // SAFETY: the chunk stays until `remove`, which only its sole owner calls, after the caller has left it.
+        // Its address is exposed for `Chunk::of`.
+        unsafe {
+            let _ = (&raw const *(*kept).0).cast::<u8>().expose_provenance();
+            &(*kept).0
+        }
+    }
+
+    /// The chunk with this number, if there is one.
+    pub fn get<'g>(&self, id: u32, _guard: &'g Guard) -> Option<&'g Chunk> {
+        let (segment, index) = locate(id);
+        // ORDERING: Acquire; pairs with the Release in `add` and in `entry_or_grow`.
+        let entries = self.segments.get(segment)?.load(Ordering::Acquire);
+        if entries.is_null() {
+            return None;
+        }
+        // SAFETY: I1 and `locate`; I2 keeps the chunk for this guard.
+        unsafe {
+            let kept = (*entries.add(index)).load(Ordering::Acquire);
+            kept.as_ref().map(|kept| &*kept.0)
+        }
+    }
+
+    /// The slot at a position, if its chunk exists.
+    pub fn slot<'g>(&self, position: Position, guard: &'g Guard) -> Option<&'g Slot> {
+        self.get(position.chunk(), guard)?.slot(position.index())
+    }
+
+    /// Takes a chunk out. Only for its sole owner, who keeps the result for a grace period, then calls
+    /// [`Directory::recycle`].
+    pub(super) fn remove(&self, id: u32) -> Option<Removed> {
+        // ORDERING: AcqRel; the entry is cleared before the grace period starts (I2).
+        let kept = self.entry_or_grow(id).swap(std::ptr::null_mut(), Ordering::AcqRel);
+        // SAFETY: the entry came from a box, and the swap made it ours.
+        (!kept.is_null()).then(|| Removed(unsafe { Box::from_raw(kept) }, id))
+    }
+
+    /// Drops a removed chunk and gives its number out again. A grace period after [`Directory::remove`].
+    pub(super) fn recycle(&self, removed: Removed) {
+        let Removed(kept, id) = removed;
+        drop(kept.0);
+        self.free.push(id);
+    }
+
+    fn entry_or_grow(&self, id: u32) -> &Entry {
+        let (segment, index) = locate(id);
+        let place = &self.segments[segment];
+        // ORDERING: Acquire and AcqRel; a segment's cleared entries are visible to who finds it.
+        let mut entries = place.load(Ordering::Acquire);
+        if entries.is_null() {
+            let fresh: Box<[Entry]> = (0..segment_len(segment)).map(|_| Entry::default()).collect();
+            let fresh = Box::into_raw(fresh).cast::<Entry>();
+            let never = std::ptr::null_mut();
+            entries = match place.compare_exchange(never, fresh, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => fresh,
+                Err(found) => {
+                    // SAFETY: ours was not published.
+                    drop(unsafe { segment_box(fresh, segment) });
+                    found
+                }
+            };
+        }
+        // SAFETY: I1 and `locate`.
+        unsafe { &*entries.add(index) }
+    }
+}
+
+/// # Safety
+/// `entries` is the whole of segment `segment`, and nobody else has it.
+unsafe fn segment_box(entries: *mut Entry, segment: usize) -> Box<[Entry]> {
+    // SAFETY: the caller's promise.
+    unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(entries, segment_len(segment))) }
+}
+
+/// A chunk that has left the directory and waits for its grace period.
+pub(super) struct Removed(Box<Kept>, u32);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        for (segment, place) in self.segments.iter().enumerate() {
+            // ORDERING: Acquire; the directory is being dropped, nobody writes any more.
+            let entries = place.load(Ordering::Acquire);
+            if entries.is_null() {
+                continue;
+            }
+            // SAFETY: I1, I3; nobody else has the directory.
+            for entry in unsafe { segment_box(entries, segment) } {
+                let kept = entry.load(Ordering::Acquire);
+                if !kept.is_null() {
+                    // SAFETY: I3; the entry came from a box.
+                    drop(unsafe { Box::from_raw(kept) });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_its_own_place() {
+        let mut last = (0, usize::MAX);
+        for id in 0..10_000 {
+            let (segment, index) = locate(id);
+            assert!(index < segment_len(segment));
+            let next = if last.1.wrapping_add(1) == segment_len(last.0) {
+                (last.0 + 1, 0)
+            } else {
+                (last.0, last.1.wrapping_add(1))
+            };
+            assert_eq!((segment, index), next, "{id}");
+            last = (segment, index);
+        }
+        assert!(locate(u32::MAX >> 1).0 < SEGMENTS);
+    }
+}

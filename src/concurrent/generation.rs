@@ -1,0 +1,499 @@
+//! Generations: one whole keyspace, replaced at a flush.
+//!
+//! # Purpose
+//! FLUSHALL swaps one pointer to a fresh generation, so it is O(1) and atomic. Writes in flight land in the old
+//! one and are thereby ordered before the flush. The old one is freed in the background.
+//!
+//! # Invariants
+//! - I1. An attempt loads the generation once.
+//! - I2. A slot enters the index absent; a dead one is removed by whoever meets it, who then looks again.
+//! - I3. What leaves the index or the registry is queued by its key's `Drop`, which does nothing else, and is
+//!   released by the housekeeper after one more grace period.
+//! - I4. Who leaves an absent slot behind queues it once for the reaper; the reaper acts on nothing else, and
+//!   only a grace period later.
+//! - I5. When a generation is dropped nobody holds a guard from when it was current, and its keys release
+//!   nothing any more. The fields drop in their order: index, registry, default namespace, directory, queue.
+
+use super::counter::Gauge;
+use super::directory::{Directory, Removed};
+use super::index::{Index, Insertion};
+use super::namespace::Namespace;
+use super::reclaim::{Grace, Guard, pin};
+use super::slot::{Position, Reaped, Slot};
+use super::wheel::Inbox;
+use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::{Bug, plain, seeded};
+use crossbeam_queue::SegQueue;
+use papaya::{Equivalent, HashMap};
+use seize::Collector;
+use std::hash::{Hash, Hasher};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// What has left the index or the registry and waits for the housekeeper.
+#[derive(Debug, Default)]
+pub struct Releases {
+    slots: SegQueue<Pointer<Slot>>,
+    namespaces: SegQueue<Pointer<Namespace>>,
+    /// The generation is being dropped: nothing is queued any more (I5).
+    is_dying: plain::AtomicBool,
+}
+
+#[derive(Debug)]
+struct Pointer<T>(NonNull<T>);
+
+// SAFETY: the pointers are to shared structures that outlive the queue's use of them.
+unsafe impl<T: Sync> Send for Pointer<T> {}
+
+impl Releases {
+    pub(super) fn push_slot(&self, slot: NonNull<Slot>) {
+        if !self.is_dying.load(plain::Ordering::Acquire) {
+            self.slots.push(Pointer(slot));
+        }
+    }
+}
+
+/// A namespace's place in the registry; dropping it lets the namespace go.
+struct NamespaceKey {
+    namespace: NonNull<Namespace>,
+    releases: NonNull<Releases>,
+}
+
+// SAFETY: namespaces and the queue are shared between threads.
+unsafe impl Send for NamespaceKey {}
+// SAFETY: as above.
+unsafe impl Sync for NamespaceKey {}
+
+impl NamespaceKey {
+    fn namespace(&self) -> &Namespace {
+        // SAFETY: a namespace is not given up before its key is dropped.
+        unsafe { self.namespace.as_ref() }
+    }
+}
+
+impl Drop for NamespaceKey {
+    fn drop(&mut self) {
+        // SAFETY: the queue outlives the registry (I5).
+        let releases = unsafe { self.releases.as_ref() };
+        if releases.is_dying.load(plain::Ordering::Acquire) {
+            // SAFETY: I5: nobody else has the namespace any more.
+            drop(unsafe { Box::from_raw(self.namespace.as_ptr()) });
+        } else {
+            releases.namespaces.push(Pointer(self.namespace));
+        }
+    }
+}
+
+impl Hash for NamespaceKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.namespace().name());
+    }
+}
+
+impl PartialEq for NamespaceKey {
+    fn eq(&self, other: &NamespaceKey) -> bool {
+        self.namespace().name() == other.namespace().name()
+    }
+}
+
+impl Eq for NamespaceKey {}
+
+struct NamespaceName<'a>(&'a [u8]);
+
+impl Hash for NamespaceName<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.0);
+    }
+}
+
+impl Equivalent<NamespaceKey> for NamespaceName<'_> {
+    fn equivalent(&self, key: &NamespaceKey) -> bool {
+        key.namespace().name() == self.0
+    }
+}
+
+/// An absent slot that was left behind.
+#[derive(Clone, Copy, Debug)]
+struct Reap {
+    position: Position,
+    seq: u32,
+}
+
+/// One whole keyspace.
+pub struct Generation {
+    number: u64,
+    index: Index,
+    registry: HashMap<NamespaceKey, (), ahash::RandomState>,
+    default: Box<Namespace>,
+    directory: Directory,
+    releases: Box<Releases>,
+    reaps: SegQueue<Reap>,
+    /// Alarms for keys with a deadline.
+    pub inbox: Inbox,
+    /// Live keys.
+    pub keys: Gauge,
+    /// Bytes of the live keys.
+    pub bytes: Gauge,
+    /// Live keys with a deadline.
+    pub expiring: Gauge,
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        // ORDERING: Release; the drops of the fields, on this thread or papaya's behalf, see it.
+        self.releases.is_dying.store(true, plain::Ordering::Release);
+    }
+}
+
+/// The name of the namespace of keys without a prefix.
+pub const DEFAULT_NAMESPACE: &[u8] = b"default";
+
+impl Generation {
+    /// An empty keyspace, the `number`th; its wheel counts from `now_ms`.
+    pub fn new(number: u64, now_ms: u64) -> Arc<Generation> {
+        let releases = Box::new(Releases::default());
+        let registry =
+            HashMap::builder().hasher(ahash::RandomState::new()).collector(Collector::new()).build();
+        Arc::new(Generation {
+            number,
+            index: Index::new(),
+            registry,
+            default: Namespace::new(DEFAULT_NAMESPACE),
+            directory: Directory::new(&releases),
+            releases,
+            reaps: SegQueue::new(),
+            inbox: Inbox::new(now_ms),
+            keys: Gauge::new(),
+            bytes: Gauge::new(),
+            expiring: Gauge::new(),
+        })
+    }
+
+    /// Which generation this is.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The chunks by number.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The slot of a name, unless it is dead. Lock-free, O(1).
+    #[inline]
+    pub fn find<'g>(&'g self, name: &[u8], guard: &'g Guard) -> Option<&'g Slot> {
+        loop {
+            let slot = self.index.get(name, guard)?;
+            if !slot.cell().read(guard).is_dead() {
+                return Some(slot);
+            }
+            self.index.remove(slot, guard);
+            self.index.flush();
+        }
+    }
+
+    /// The slot of a name, made absent if there is none. True if this call made it: the caller then sees to it
+    /// that the slot becomes live or is queued by [`Generation::left_absent`].
+    pub fn find_or_create<'g>(&'g self, name: &[u8], namespace: &[u8], guard: &'g Guard) -> (&'g Slot, bool) {
+        loop {
+            if let Some(slot) = self.find(name, guard) {
+                return (slot, false);
+            }
+            let slot = self.enter_namespace(namespace, guard).take(&self.directory, guard);
+            slot.occupy(name, guard);
+            match self.index.insert(slot, guard) {
+                Insertion::Inserted => return (slot, true),
+                Insertion::Found => {}
+            }
+        }
+    }
+
+    /// The namespace of a slot.
+    #[inline]
+    pub fn namespace_of<'g>(&self, slot: &'g Slot, guard: &'g Guard) -> &'g Namespace {
+        slot.chunk().namespace(guard)
+    }
+
+    /// The namespace with this name, if it has slots.
+    pub fn namespace<'g>(&'g self, name: &[u8], _guard: &'g Guard) -> Option<&'g Namespace> {
+        if name == DEFAULT_NAMESPACE {
+            return Some(&self.default);
+        }
+        let inner = self.registry.guard();
+        let (key, ()) = self.registry.get_key_value(&NamespaceName(name), &inner)?;
+        // SAFETY: a namespace is dropped a crossbeam grace period after its key (I3).
+        Some(unsafe { key.namespace.as_ref() })
+    }
+
+    /// Calls `visit` with each namespace. O(namespaces).
+    pub fn each_namespace(&self, _guard: &Guard, mut visit: impl FnMut(&Namespace) -> bool) {
+        if !visit(&self.default) {
+            return;
+        }
+        let inner = self.registry.guard();
+        for (key, ()) in self.registry.iter(&inner) {
+            if !visit(key.namespace()) {
+                return;
+            }
+        }
+    }
+
+    /// Number of namespaces that have slots, the default one included.
+    pub fn namespace_count(&self) -> usize {
+        self.registry.len() + 1
+    }
+
+    /// The namespace with the caller counted in; made if need be.
+    fn enter_namespace<'g>(&'g self, name: &[u8], guard: &'g Guard) -> &'g Namespace {
+        loop {
+            match self.namespace(name, guard) {
+                Some(namespace) if namespace.enter().is_ok() => return namespace,
+                Some(ended) => self.unregister(ended),
+                None => {
+                    let made = NonNull::from(Box::leak(Namespace::new(name)));
+                    let key = NamespaceKey { namespace: made, releases: NonNull::from(&*self.releases) };
+                    if self.registry.try_insert(key, (), &self.registry.guard()).is_ok() {
+                        // SAFETY: it cannot end while its creator is counted in.
+                        return unsafe { made.as_ref() };
+                    }
+                }
+            }
+        }
+    }
+
+    fn unregister(&self, ended: &Namespace) {
+        let is_this = |key: &NamespaceKey, _: &()| key.namespace == NonNull::from(ended);
+        let _ = self.registry.remove_if(&NamespaceName(ended.name()), is_this, &self.registry.guard());
+    }
+
+    /// Queues an absent slot for the reaper (I4). `seq` is that of its absent version.
+    pub fn left_absent(&self, slot: &Slot, seq: u32) {
+        self.reaps.push(Reap { position: slot.position(), seq });
+    }
+
+    /// Takes up to `most` queued absent slots; they may be reaped when the grace period has passed.
+    pub fn begin_reaping(&self, most: usize) -> Option<Reaping> {
+        let slots: Vec<Reap> = std::iter::from_fn(|| self.reaps.pop()).take(most).collect();
+        (!slots.is_empty()).then(|| Reaping { slots, grace: Grace::start() })
+    }
+
+    /// Closes up to `most` of them, where it can be done; true once all were looked at. Only after the grace
+    /// period.
+    pub fn reap(&self, reaping: &mut Reaping, most: usize, guard: &Guard) -> bool {
+        let from = reaping.slots.len().saturating_sub(most);
+        for Reap { position, seq } in reaping.slots.drain(from..) {
+            let Some(slot) = self.directory.slot(position, guard) else { continue };
+            if slot.reap(seq, guard) == Reaped::Dead {
+                self.index.remove(slot, guard);
+            }
+        }
+        self.index.flush();
+        reaping.slots.is_empty()
+    }
+
+    /// Takes what has left the index and the registry; it may be released when the grace period has passed.
+    pub fn begin_departure(&self) -> Option<Departure> {
+        let slots: Vec<_> = std::iter::from_fn(|| self.releases.slots.pop()).collect();
+        let namespaces: Vec<_> = std::iter::from_fn(|| self.releases.namespaces.pop()).collect();
+        if slots.is_empty() && namespaces.is_empty() {
+            return None;
+        }
+        Some(Departure { slots, namespaces, chunks: Ended::default(), grace: Grace::start() })
+    }
+
+    /// Releases what departed. What that ended in turn comes back as the next departure. Not to be called with
+    /// a guard held.
+    pub fn depart(&self, departure: Departure) -> Option<Departure> {
+        assert!(
+            departure.is_ready() || seeded(Bug::ReuseWithoutGrace),
+            "a departure waits for its grace period"
+        );
+        let mut guard = pin();
+        departure.chunks.removed.into_iter().for_each(|removed| self.directory.recycle(removed));
+        for id in departure.chunks.pooled {
+            if let Some(chunk) = self.directory.get(id, &guard) {
+                self.directory.put_back(chunk);
+            }
+        }
+        for Pointer(namespace) in departure.namespaces {
+            // SAFETY: I3: it left the registry a grace period ago, and all its chunks left before that.
+            drop(unsafe { Box::from_raw(namespace.as_ptr()) });
+        }
+        let mut ended = Ended::default();
+        for Pointer(slot) in departure.slots {
+            // SAFETY: the slot's chunk stays until its last slot is released here.
+            self.release(unsafe { slot.as_ref() }, &mut ended, &guard);
+            if guard.is_renewal_due() {
+                guard.renew();
+            }
+        }
+        drop(guard);
+        if ended.removed.is_empty() && ended.pooled.is_empty() {
+            return None;
+        }
+        Some(Departure { slots: Vec::new(), namespaces: Vec::new(), chunks: ended, grace: Grace::start() })
+    }
+
+    fn release(&self, slot: &Slot, ended: &mut Ended, guard: &Guard) {
+        let chunk = slot.chunk();
+        let namespace = chunk.namespace(guard);
+        slot.vacate();
+        if chunk.release(slot) {
+            namespace.remove(chunk, guard);
+            if chunk.is_noted() {
+                ended.pooled.push(chunk.id());
+            } else {
+                ended.removed.extend(self.directory.remove(chunk.id()));
+            }
+        } else {
+            namespace.reopen(chunk, guard);
+        }
+        if namespace.leave() {
+            self.unregister(namespace);
+        }
+    }
+
+    /// Number of names in the index; for checks.
+    pub fn indexed(&self) -> usize {
+        self.index.len()
+    }
+
+    /// True if nothing waits for the housekeeper; for checks.
+    pub fn is_settled(&self) -> bool {
+        self.reaps.is_empty() && self.releases.slots.is_empty() && self.releases.namespaces.is_empty()
+    }
+}
+
+/// Absent slots that wait for their grace period.
+#[derive(Debug)]
+pub struct Reaping {
+    slots: Vec<Reap>,
+    grace: Grace,
+}
+
+impl Reaping {
+    /// True once the slots may be closed. To be polled without a guard.
+    pub fn is_ready(&self) -> bool {
+        self.grace.has_passed()
+    }
+}
+
+/// What has left the index, the registry or a namespace's table, and waits for its grace period.
+pub struct Departure {
+    slots: Vec<Pointer<Slot>>,
+    namespaces: Vec<Pointer<Namespace>>,
+    chunks: Ended,
+    grace: Grace,
+}
+
+/// Chunks whose last slot was released: to be freed, or kept for the alarms that the wheel has for them.
+#[derive(Default)]
+struct Ended {
+    removed: Vec<Removed>,
+    pooled: Vec<u32>,
+}
+
+impl std::fmt::Debug for Departure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Departure").field("slots", &self.slots.len()).finish_non_exhaustive()
+    }
+}
+
+impl Departure {
+    /// True once it may be released. To be polled without a guard.
+    pub fn is_ready(&self) -> bool {
+        self.grace.has_passed()
+    }
+}
+
+/// The present generation.
+#[derive(Debug)]
+pub struct Current {
+    pointer: AtomicPtr<Generation>,
+}
+
+impl Current {
+    /// A first generation.
+    pub fn new(generation: Arc<Generation>) -> Current {
+        Current { pointer: AtomicPtr::new(Arc::into_raw(generation).cast_mut()) }
+    }
+
+    /// The present generation, for one attempt (I1).
+    #[inline]
+    pub fn load<'g>(&self, _guard: &'g Guard) -> &'g Generation {
+        // SAFETY: a replaced generation is dropped after every guard from when it was current (I5).
+        // ORDERING: Acquire; pairs with the AcqRel in `swap`.
+        unsafe { &*self.pointer.load(Ordering::Acquire) }
+    }
+
+    /// A counted reference to the present generation.
+    pub fn share(&self, guard: &Guard) -> Arc<Generation> {
+        let generation = self.load(guard);
+        // SAFETY: the pointer came from an `Arc`, whose count of one the pointer owns while it is current; what
+        // took it out keeps that count for a grace period.
+        unsafe {
+            Arc::increment_strong_count(generation);
+            Arc::from_raw(generation)
+        }
+    }
+
+    /// Puts another generation in place. The old one is to be kept until it is [`Replaced::is_unused`].
+    #[must_use = "dropping the old generation at once frees it under its users"]
+    pub fn swap(&self, next: Arc<Generation>) -> Arc<Generation> {
+        // ORDERING: AcqRel; publishes the new one, and orders the old one's use before its release.
+        let old = self.pointer.swap(Arc::into_raw(next).cast_mut(), Ordering::AcqRel);
+        // SAFETY: the pointer owned a count, which is the caller's now.
+        unsafe { Arc::from_raw(old) }
+    }
+
+    /// A generation that is not current yet, for the thread that prepares it: it stays at least as long as the
+    /// guard.
+    pub fn prepare<'g>(next: &Arc<Generation>, guard: &'g Guard) -> &'g Generation {
+        let kept = Arc::clone(next);
+        let generation = Arc::as_ptr(next);
+        // SAFETY: the count that the closure holds outlives the guard.
+        unsafe {
+            guard.retire(move || drop(kept));
+            &*generation
+        }
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        // SAFETY: nobody can load the pointer any more; its count is ours.
+        // ORDERING: Acquire; as for any load.
+        drop(unsafe { Arc::from_raw(self.pointer.load(Ordering::Acquire)) });
+    }
+}
+
+/// A generation that was replaced.
+#[derive(Debug)]
+pub struct Replaced {
+    generation: Arc<Generation>,
+    grace: Grace,
+}
+
+impl Replaced {
+    /// Starts to wait for the users of a generation that [`Current::swap`] took out. Not to be called with a
+    /// guard held.
+    pub fn new(generation: Arc<Generation>) -> Replaced {
+        Replaced { generation, grace: Grace::start() }
+    }
+
+    /// True once nobody uses it any more, so that dropping this frees it. To be polled without a guard.
+    pub fn is_unused(&self) -> bool {
+        self.grace.has_passed() && Arc::strong_count(&self.generation) == 1
+    }
+
+    /// Bytes of the keys in it.
+    pub fn bytes(&self) -> u64 {
+        self.generation.bytes.get().max(0) as u64
+    }
+}

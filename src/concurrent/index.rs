@@ -1,0 +1,203 @@
+//! The index: from names to slots, on a papaya map.
+//!
+//! # Invariants
+//! - I1. The map's key *is* the slot's owner in the index: papaya may still reach a removed key during a resize,
+//!   so the slot is given up only by the key's `Drop`, which queues it for one more grace period.
+//! - I2. Keys are never replaced: creating is `try_insert`, then a look-up; removing is `remove_if` it is this
+//!   very slot, never by name alone.
+//! - I3. The map has its own collector, made and dropped with its generation; papaya's drop reclaims a whole
+//!   collector.
+//! - I4. Every access happens inside a crossbeam pin, and papaya's guard does not leave this module.
+
+use super::reclaim::Guard;
+use super::slot::Slot;
+use std::hash::{Hash, Hasher};
+use std::ptr::NonNull;
+
+/// A slot's place in the index; dropping it releases the slot (I1).
+struct SlotKey(NonNull<Slot>);
+
+// SAFETY: a key is a counted place in the index; slots are shared between threads.
+unsafe impl Send for SlotKey {}
+// SAFETY: as above.
+unsafe impl Sync for SlotKey {}
+
+impl SlotKey {
+    fn slot(&self) -> &Slot {
+        // SAFETY: I1: the slot is not given up before this key is dropped.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for SlotKey {
+    fn drop(&mut self) {
+        self.slot().chunk().left_index(self.0);
+    }
+}
+
+impl Hash for SlotKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.slot().name());
+    }
+}
+
+impl PartialEq for SlotKey {
+    fn eq(&self, other: &SlotKey) -> bool {
+        self.0 == other.0 || self.slot().name() == other.slot().name()
+    }
+}
+
+impl Eq for SlotKey {}
+
+/// Whether a slot entered the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Insertion {
+    /// It did.
+    Inserted,
+    /// The name has another slot; this one goes back by itself.
+    Found,
+}
+
+#[cfg(not(kvns_loom))]
+pub(super) use map::Index;
+#[cfg(kvns_loom)]
+pub(super) use model::Index;
+
+#[cfg(not(kvns_loom))]
+mod map {
+    use super::*;
+    use crate::sync::{Bug, seeded};
+    use papaya::{Equivalent, HashMap};
+    use seize::Collector;
+
+    /// Retired index nodes that papaya gathers before it looks whether they can go.
+    const COLLECTOR_BATCH: usize = 512;
+
+    /// What a name is looked up by.
+    struct Name<'a>(&'a [u8]);
+
+    impl Hash for Name<'_> {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            state.write(self.0);
+        }
+    }
+
+    impl Equivalent<SlotKey> for Name<'_> {
+        #[inline]
+        fn equivalent(&self, key: &SlotKey) -> bool {
+            key.slot().name() == self.0
+        }
+    }
+
+    /// From names to slots.
+    pub struct Index {
+        map: HashMap<SlotKey, (), ahash::RandomState>,
+    }
+
+    impl Index {
+        /// An empty index.
+        pub fn new() -> Index {
+            let collector = Collector::new().batch_size(COLLECTOR_BATCH);
+            Index { map: HashMap::builder().hasher(ahash::RandomState::new()).collector(collector).build() }
+        }
+
+        /// The slot of a name. Lock-free, O(1).
+        #[inline]
+        pub fn get<'g>(&self, name: &[u8], _guard: &'g Guard) -> Option<&'g Slot> {
+            let inner = self.map.guard();
+            let (key, ()) = self.map.get_key_value(&Name(name), &inner)?;
+            // SAFETY: I1 and I4: the slot is given up a crossbeam grace period after its key was dropped, so it
+            // outlives the crossbeam guard.
+            Some(unsafe { key.0.as_ref() })
+        }
+
+        /// Inserts a slot under its name, unless the name has one.
+        pub fn insert(&self, slot: &Slot, _guard: &Guard) -> Insertion {
+            match self.map.try_insert(SlotKey(NonNull::from(slot)), (), &self.map.guard()) {
+                Ok(_) => Insertion::Inserted,
+                Err(_) => Insertion::Found,
+            }
+        }
+
+        /// Removes this very slot; no other of the same name.
+        pub fn remove(&self, slot: &Slot, _guard: &Guard) {
+            let is_this = |key: &SlotKey, _: &()| key.0 == NonNull::from(slot) || seeded(Bug::RemoveByName);
+            let _ = self.map.remove_if(&Name(slot.name()), is_this, &self.map.guard());
+        }
+
+        /// Number of names.
+        pub fn len(&self) -> usize {
+            self.map.len()
+        }
+
+        /// Hands over what this thread's removals left in the collector.
+        pub fn flush(&self) {
+            use seize::Guard as _;
+            self.map.guard().flush();
+        }
+    }
+}
+
+#[cfg(kvns_loom)]
+mod model {
+    //! A small map that loom sees, for papaya it does not.
+
+    use super::*;
+    use crate::sync::{Bug, seeded};
+    use loom::sync::Mutex;
+
+    /// From names to slots.
+    pub struct Index {
+        keys: Mutex<Vec<SlotKey>>,
+    }
+
+    impl Index {
+        /// An empty index.
+        pub fn new() -> Index {
+            Index { keys: Mutex::new(Vec::new()) }
+        }
+
+        /// The slot of a name.
+        pub fn get<'g>(&self, name: &[u8], _guard: &'g Guard) -> Option<&'g Slot> {
+            let keys = self.keys.lock().expect("models do not panic here");
+            // SAFETY: as in the real form.
+            keys.iter().find(|key| key.slot().name() == name).map(|key| unsafe { key.0.as_ref() })
+        }
+
+        /// Inserts a slot under its name, unless the name has one.
+        pub fn insert(&self, slot: &Slot, _guard: &Guard) -> Insertion {
+            let new = SlotKey(NonNull::from(slot));
+            let mut keys = self.keys.lock().expect("models do not panic here");
+            if keys.contains(&new) {
+                return Insertion::Found;
+            }
+            keys.push(new);
+            Insertion::Inserted
+        }
+
+        /// Removes this very slot; no other of the same name.
+        pub fn remove(&self, slot: &Slot, _guard: &Guard) {
+            let mut keys = self.keys.lock().expect("models do not panic here");
+            let same = |key: &SlotKey| {
+                key.0 == NonNull::from(slot) || seeded(Bug::RemoveByName) && key.slot().name() == slot.name()
+            };
+            let removed = keys.iter().position(same).map(|at| keys.swap_remove(at));
+            drop(keys);
+            drop(removed);
+        }
+
+        /// Number of names.
+        pub fn len(&self) -> usize {
+            self.keys.lock().expect("models do not panic here").len()
+        }
+
+        /// Nothing to hand over.
+        pub fn flush(&self) {}
+    }
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Index")
+    }
+}

@@ -1,0 +1,245 @@
+//! Namespaces: tenants, each with its own chunks and counts.
+//!
+//! # Purpose
+//! A namespace owns the slots of its keys. It comes from untrusted key names, so an almost empty one must be
+//! cheap (first chunk of two slots), and one without keys gives its memory back.
+//!
+//! # Invariants
+//! - I1. `occupied` counts the taken slots (and one more for the default namespace, which never ends). When it
+//!   closes, the namespace leaves the registry and is dropped a grace period later.
+//! - I2. The chunk table is immutable but for its hint bits, sorted by chunk number, and replaced as a whole by
+//!   compare-and-swap. Who loses the exchange looks again.
+//! - I3. Every chunk in the table is open or about to be taken out by the housekeeper; a closed one refuses.
+
+use super::chunk::{Chunk, MAX_SLOTS};
+use super::counter::Tally;
+use super::directory::Directory;
+use super::occupancy::{Occupancy, Refused};
+use super::reclaim::Guard;
+use super::size_class::size_class;
+use super::slot::Slot;
+use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::plain;
+use std::ptr::NonNull;
+use std::sync::{Arc, OnceLock};
+
+const FIRST_CHUNK: u32 = 2;
+const CHUNK_GROWTH: u32 = 4;
+
+/// What outlives a namespace: its counts of events, for the first namespaces that had a key.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// Reads that found their key.
+    pub hits: Tally,
+    /// Reads that did not.
+    pub misses: Tally,
+    /// Keys that expired.
+    pub expired: Tally,
+}
+
+/// A tenant.
+#[derive(Debug)]
+pub struct Namespace {
+    name: Box<[u8]>,
+    occupied: Occupancy,
+    table: AtomicPtr<Table>,
+    record: OnceLock<Arc<Record>>,
+    /// Live keys.
+    pub keys: Tally,
+    /// Bytes of the live keys: names, slots, index and values.
+    pub bytes: Tally,
+}
+
+/// A namespace's chunks, by number.
+#[derive(Debug)]
+struct Table {
+    chunks: Box<[*const Chunk]>,
+    /// A bit for each chunk that may have a free slot; a hint.
+    open: Box<[plain::AtomicU64]>,
+}
+
+// SAFETY: the pointers are to chunks that are shared and outlive every table that a guard can reach.
+unsafe impl Send for Table {}
+// SAFETY: as above.
+unsafe impl Sync for Table {}
+
+impl Table {
+    fn new(chunks: Vec<*const Chunk>) -> *mut Table {
+        let words = chunks.len().div_ceil(64);
+        let open = (0..words).map(|_| plain::AtomicU64::new(u64::MAX)).collect();
+        Box::into_raw(Box::new(Table { chunks: chunks.into(), open }))
+    }
+
+    fn mark(&self, id: u32, is_open: bool) {
+        // SAFETY: chunks of a reachable table are alive.
+        if let Ok(at) = self.chunks.binary_search_by_key(&id, |chunk| unsafe { (**chunk).id() }) {
+            let bit = 1 << (at % 64);
+            if is_open {
+                self.open[at / 64].fetch_or(bit, plain::Ordering::Relaxed);
+            } else {
+                self.open[at / 64].fetch_and(!bit, plain::Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn first_open(&self) -> Option<usize> {
+        for (at, word) in self.open.iter().enumerate() {
+            let word = word.load(plain::Ordering::Relaxed);
+            if word != 0 {
+                return Some(at * 64 + word.trailing_zeros() as usize).filter(|at| *at < self.chunks.len());
+            }
+        }
+        None
+    }
+}
+
+impl Namespace {
+    /// A namespace with its creator counted in.
+    pub(super) fn new(name: &[u8]) -> Box<Namespace> {
+        Box::new(Namespace {
+            name: name.into(),
+            occupied: Occupancy::one(),
+            table: AtomicPtr::new(Table::new(Vec::new())),
+            record: OnceLock::new(),
+            keys: Tally::default(),
+            bytes: Tally::default(),
+        })
+    }
+
+    /// The namespace's name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The record of events, if the namespace has had a key.
+    pub fn record(&self) -> Option<&Arc<Record>> {
+        self.record.get()
+    }
+
+    /// The record of events, made by `make` at the first key.
+    pub fn record_or(&self, make: impl FnOnce() -> Arc<Record>) -> &Arc<Record> {
+        self.record.get_or_init(make)
+    }
+
+    /// Bytes of the namespace itself with its first chunk.
+    pub fn footprint(&self) -> usize {
+        size_class(size_of::<Namespace>()) + size_class(self.name.len()) + size_class(size_of::<Table>())
+    }
+
+    /// Taken slots; for checks.
+    pub fn occupied(&self) -> u32 {
+        self.occupied.count()
+    }
+
+    /// Counts one more slot, or refuses because the namespace has ended.
+    pub(super) fn enter(&self) -> Result<(), Refused> {
+        self.occupied.enter(u32::MAX >> 1)
+    }
+
+    /// Counts one slot less. True if the namespace has ended: the caller is its sole owner.
+    pub(super) fn leave(&self) -> bool {
+        self.occupied.leave()
+    }
+
+    fn table<'g>(&self, _guard: &'g Guard) -> &'g Table {
+        // SAFETY: I2; a replaced table is retired, so it outlives the guard.
+        // ORDERING: Acquire; pairs with the AcqRel in `exchange`.
+        unsafe { &*self.table.load(Ordering::Acquire) }
+    }
+
+    fn exchange(&self, old: &Table, chunks: Vec<*const Chunk>, guard: &Guard) -> bool {
+        let new = Table::new(chunks);
+        let old = (&raw const *old).cast_mut();
+        // ORDERING: AcqRel; publishes the table to the Acquire in `table`.
+        if self.table.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            // SAFETY: ours was not published.
+            drop(unsafe { Box::from_raw(new) });
+            return false;
+        }
+        // SAFETY: the exchange took the old table out, so it is ours to retire.
+        unsafe { guard.retire(move || drop(Box::from_raw(old))) };
+        true
+    }
+
+    /// Takes a free slot for a caller who is counted in, with a new chunk if need be. O(1) amortised.
+    pub(super) fn take<'g>(&'g self, directory: &'g Directory, guard: &'g Guard) -> &'g Slot {
+        loop {
+            let table = self.table(guard);
+            while let Some(at) = table.first_open() {
+                // SAFETY: chunks of a reachable table are alive for the guard (I3).
+                let chunk = unsafe { &*table.chunks[at] };
+                if let Ok(slot) = chunk.take() {
+                    return slot;
+                }
+                table.mark(chunk.id(), false);
+                // A slot released since would not be found again before the next release.
+                if chunk.occupied() < chunk.capacity() && chunk.occupied() > 0 {
+                    table.mark(chunk.id(), true);
+                }
+            }
+            if let Some(slot) = self.grow(table, directory, guard) {
+                return slot;
+            }
+        }
+    }
+
+    fn grow<'g>(&'g self, table: &Table, directory: &'g Directory, guard: &'g Guard) -> Option<&'g Slot> {
+        let capacity = table
+            .chunks
+            .iter()
+            // SAFETY: chunks of a reachable table are alive.
+            .map(|chunk| unsafe { (**chunk).capacity() } * CHUNK_GROWTH)
+            .max()
+            .unwrap_or(FIRST_CHUNK)
+            .min(MAX_SLOTS);
+        let chunk = directory.take_chunk(capacity, NonNull::from(self));
+        let slot = chunk.take_first();
+        let mut chunks = table.chunks.to_vec();
+        // SAFETY: as above.
+        let at = chunks.partition_point(|other| unsafe { (**other).id() } < chunk.id());
+        chunks.insert(at, chunk);
+        if self.exchange(table, chunks, guard) {
+            return Some(slot);
+        }
+        // Somebody else grew the table: the chunk was never reachable, and its one slot goes back.
+        let ended = chunk.release(slot);
+        debug_assert!(ended, "nobody else was in the chunk");
+        directory.put_back(chunk);
+        None
+    }
+
+    /// Says that a chunk has a free slot again.
+    pub(super) fn reopen(&self, chunk: &Chunk, guard: &Guard) {
+        self.table(guard).mark(chunk.id(), true);
+    }
+
+    /// Takes an ended chunk out of the table. Only for the chunk's sole owner.
+    pub(super) fn remove(&self, chunk: &Chunk, guard: &Guard) {
+        loop {
+            let table = self.table(guard);
+            let chunks: Vec<_> =
+                table.chunks.iter().copied().filter(|other| !std::ptr::addr_eq(*other, chunk)).collect();
+            if chunks.len() == table.chunks.len() || self.exchange(table, chunks, guard) {
+                return;
+            }
+        }
+    }
+
+    /// The first chunk whose number is at least `from`.
+    pub fn chunk_from<'g>(&'g self, from: u32, guard: &'g Guard) -> Option<&'g Chunk> {
+        let table = self.table(guard);
+        // SAFETY: chunks of a reachable table are alive for the guard.
+        unsafe {
+            let at = table.chunks.partition_point(|chunk| (**chunk).id() < from);
+            table.chunks.get(at).map(|chunk| &**chunk)
+        }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // SAFETY: nobody else has the namespace any more.
+        // ORDERING: Acquire; as for any reader of the table.
+        drop(unsafe { Box::from_raw(self.table.load(Ordering::Acquire)) });
+    }
+}

@@ -1,0 +1,394 @@
+//! Versions: the immutable allocations that cells point to.
+//!
+//! # Purpose
+//! A version is what one write put in place: a header of 16 bytes, a deadline only where there is one, and the
+//! value behind it, in one allocation. Absence is a version too, so creating, changing, deleting and expiring a
+//! key are all the same compare-and-swap.
+//!
+//! # Invariants
+//! - I1. Once a cell has published a version nothing in it changes; it is written only through its box before.
+//! - I2. (Rule V) A version that has left a cell never enters any cell again; restoring makes a fresh copy with
+//!   the same stamp and seq.
+//! - I3. Exactly one party retires a version that left a cell; a version that never entered one is freed at once.
+//! - I4. `FRESH` is the one version that is not allocated: it stands in a slot that was never used, enters each
+//!   cell at most once between two grace periods (slots are not reset), and is never freed.
+
+use super::reclaim::Guard;
+use super::size_class::size_class;
+use crate::sync::plain;
+use crate::value::string::Str;
+use bytes::Bytes;
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem::ManuallyDrop;
+use std::ptr::{NonNull, addr_of};
+
+/// Strings of at least this many bytes are shared by reference count, so that a reply need not copy them.
+pub const SHARED_MIN: usize = 16 << 10;
+
+/// What a version holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Content {
+    /// No value: the key is absent.
+    Absent,
+    /// No value, and the reaper is about to close the slot; reads as absent.
+    Closing,
+    /// No value, for ever: the slot has left the index or is about to.
+    Dead,
+    /// An integer.
+    Integer,
+    /// Bytes behind the header.
+    Inline,
+    /// A `Bytes` behind the header.
+    Shared,
+}
+
+const HAS_DEADLINE: u8 = 1;
+
+/// The header of a version.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Version {
+    /// Written once, before the version enters a cell.
+    stamp: plain::AtomicU32,
+    seq: u32,
+    content: Content,
+    flags: u8,
+    len: u32,
+}
+
+const HEADER: usize = size_of::<Version>();
+const _: () = assert!(HEADER == 16 && align_of::<Version>() == 4);
+
+/// The version of a slot that was never used (I4).
+pub static FRESH: Version =
+    Version { stamp: plain::AtomicU32::new(0), seq: 0, content: Content::Absent, flags: 0, len: 0 };
+
+impl Version {
+    /// The snapshot epoch this version was written in.
+    pub fn stamp(&self) -> u32 {
+        // ORDERING: Relaxed; whoever finds the version in a cell sees what was written before it entered.
+        self.stamp.load(plain::Ordering::Relaxed)
+    }
+
+    /// Sets the snapshot epoch; before the version enters a cell.
+    pub fn set_stamp(&self, stamp: u32) {
+        // ORDERING: Relaxed; the exchange that publishes the version publishes this too.
+        self.stamp.store(stamp, plain::Ordering::Relaxed);
+    }
+
+    /// The slot's count of changes when this version was written; fresh copies keep it.
+    pub fn seq(&self) -> u32 {
+        self.seq
+    }
+
+    /// What the version holds.
+    pub fn content(&self) -> Content {
+        self.content
+    }
+
+    /// True if the version holds a value.
+    pub fn is_live(&self) -> bool {
+        !matches!(self.content, Content::Absent | Content::Closing | Content::Dead)
+    }
+
+    /// When the value expires: Unix time in milliseconds.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        if self.flags & HAS_DEADLINE == 0 {
+            return None;
+        }
+        // SAFETY: I1; the flag says that a u64 follows the header.
+        Some(unsafe { self.behind_header().cast::<u64>().read_unaligned() })
+    }
+
+    /// True if the value has expired at `now_ms`.
+    #[inline]
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.flags & HAS_DEADLINE != 0 && self.deadline_ms().is_some_and(|deadline| deadline <= now_ms)
+    }
+
+    /// True if the slot is out of use.
+    #[inline]
+    pub fn is_dead(&self) -> bool {
+        self.content == Content::Dead
+    }
+
+    /// The value as a string, if it is one.
+    pub fn string(&self) -> Option<Str<'_>> {
+        let payload = self.payload();
+        // SAFETY: I1; the content says what the payload is, and it lives as long as the header.
+        unsafe {
+            match self.content {
+                Content::Integer => Some(Str::Int(payload.cast::<i64>().read_unaligned())),
+                Content::Inline => Some(Str::Inline(std::slice::from_raw_parts(payload, self.len as usize))),
+                Content::Shared => Some(Str::Shared(&*payload.cast::<Bytes>())),
+                Content::Absent | Content::Closing | Content::Dead => None,
+            }
+        }
+    }
+
+    /// Bytes the allocator holds for this version.
+    pub fn footprint(&self) -> usize {
+        if std::ptr::eq(self, &FRESH) {
+            return 0;
+        }
+        let heap = match self.string() {
+            Some(Str::Shared(bytes)) => size_class(bytes.len()),
+            _ => 0,
+        };
+        size_class(self.layout().size()) + heap
+    }
+
+    fn behind_header(&self) -> *const u8 {
+        // SAFETY: one past the header is inside, or at the end of, the allocation. The pointer is derived from
+        // the allocation through the reference's address with exposed provenance, as the reference itself
+        // covers the header only.
+        std::ptr::with_exposed_provenance::<u8>(addr_of!(*self).addr() + HEADER)
+    }
+
+    fn payload(&self) -> *const u8 {
+        let deadline = if self.flags & HAS_DEADLINE == 0 { 0 } else { 8 };
+        self.behind_header().wrapping_add(deadline)
+    }
+
+    fn payload_len(&self) -> usize {
+        match self.content {
+            Content::Integer => 8,
+            Content::Inline => self.len as usize,
+            Content::Shared => size_of::<Bytes>(),
+            Content::Absent | Content::Closing | Content::Dead => 0,
+        }
+    }
+
+    fn layout(&self) -> Layout {
+        let deadline = if self.flags & HAS_DEADLINE == 0 { 0 } else { 8 };
+        layout(deadline + self.payload_len())
+    }
+
+    /// Retires a version that has left its cell (I3).
+    ///
+    /// # Safety
+    /// The version has left its cell by the caller's own compare-and-swap, or the caller is the one party whom
+    /// the transaction protocol makes its owner.
+    pub(super) unsafe fn retire(version: NonNull<Version>, guard: &Guard) {
+        if std::ptr::eq(version.as_ptr(), &FRESH) {
+            return;
+        }
+        #[cfg(kvns_loom)]
+        super::reclaim::sim::retire(version.as_ptr());
+        // SAFETY: I2 and I3: no later guard finds it, and only this call frees it.
+        unsafe { guard.retire(move || Version::free(version)) };
+    }
+
+    /// # Safety
+    /// Nobody else has the version, and it is freed only here.
+    unsafe fn free(version: NonNull<Version>) {
+        // SAFETY: the caller's promise; the header is intact until the dealloc below.
+        unsafe {
+            let header = version.as_ref();
+            let layout = header.layout();
+            if header.content == Content::Shared {
+                header.payload().cast_mut().cast::<Bytes>().drop_in_place();
+            }
+            dealloc(version.as_ptr().cast(), layout);
+        }
+    }
+}
+
+fn layout(behind_header: usize) -> Layout {
+    Layout::from_size_align(HEADER + behind_header, 8).expect("a version's size is bounded by the protocol")
+}
+
+/// A version that only its holder can see.
+#[derive(Debug)]
+pub struct VersionBox(NonNull<Version>);
+
+// SAFETY: a version is plain immutable memory and a `Bytes`, which may move between threads.
+unsafe impl Send for VersionBox {}
+
+impl Drop for VersionBox {
+    fn drop(&mut self) {
+        // SAFETY: I3: it never entered a cell, and the box is its only holder.
+        unsafe { Version::free(self.0) };
+    }
+}
+
+impl std::ops::Deref for VersionBox {
+    type Target = Version;
+    fn deref(&self) -> &Version {
+        // SAFETY: the box holds a valid version.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl VersionBox {
+    /// Allocates a version whose payload the caller writes through the returned pointer.
+    fn allocate(
+        content: Content,
+        len: u32,
+        payload_len: usize,
+        deadline: Option<u64>,
+    ) -> (VersionBox, *mut u8) {
+        let flags = if deadline.is_some() { HAS_DEADLINE } else { 0 };
+        let deadline_len = if deadline.is_some() { 8 } else { 0 };
+        let layout = layout(deadline_len + payload_len);
+        // SAFETY: the layout has the header's size at least.
+        let start = unsafe { alloc(layout) };
+        let Some(version) = NonNull::new(start.cast::<Version>()) else { handle_alloc_error(layout) };
+        let _ = start.expose_provenance();
+        #[cfg(kvns_loom)]
+        super::reclaim::sim::allocate(version.as_ptr());
+        // SAFETY: the allocation is ours and large enough for header, deadline and payload.
+        unsafe {
+            version.write(Version { stamp: plain::AtomicU32::new(0), seq: 0, content, flags, len });
+            if let Some(deadline) = deadline {
+                start.add(HEADER).cast::<u64>().write_unaligned(deadline);
+            }
+            (VersionBox(version), start.add(HEADER + deadline_len))
+        }
+    }
+
+    /// A version without a value.
+    pub fn empty(content: Content) -> VersionBox {
+        debug_assert!(matches!(content, Content::Absent | Content::Closing | Content::Dead));
+        VersionBox::allocate(content, 0, 0, None).0
+    }
+
+    /// An integer.
+    pub fn integer(value: i64, deadline: Option<u64>) -> VersionBox {
+        let (version, payload) = VersionBox::allocate(Content::Integer, 8, 8, deadline);
+        // SAFETY: the payload has 8 bytes.
+        unsafe { payload.cast::<i64>().write_unaligned(value) };
+        version
+    }
+
+    /// The bytes of `parts`, one after the other.
+    pub fn bytes(parts: &[&[u8]], deadline: Option<u64>) -> VersionBox {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if len >= SHARED_MIN {
+            return VersionBox::shared(Bytes::from(parts.concat()), deadline);
+        }
+        let (version, mut payload) = VersionBox::allocate(Content::Inline, len as u32, len, deadline);
+        for part in parts {
+            // SAFETY: the payload has room for all parts.
+            unsafe {
+                payload.copy_from_nonoverlapping(part.as_ptr(), part.len());
+                payload = payload.add(part.len());
+            }
+        }
+        version
+    }
+
+    /// Bytes shared by reference count.
+    pub fn shared(bytes: Bytes, deadline: Option<u64>) -> VersionBox {
+        let (version, payload) = VersionBox::allocate(Content::Shared, 0, size_of::<Bytes>(), deadline);
+        // SAFETY: the payload has room for a `Bytes`; the layout's alignment of 8 covers it, for the header and
+        // the deadline are multiples of 8.
+        unsafe { payload.cast::<Bytes>().write(bytes) };
+        version
+    }
+
+    /// The same value with another deadline.
+    pub fn with_value_of(version: &Version, deadline: Option<u64>) -> VersionBox {
+        match version.string() {
+            Some(Str::Int(value)) => VersionBox::integer(value, deadline),
+            Some(Str::Inline(bytes)) => VersionBox::bytes(&[bytes], deadline),
+            Some(Str::Shared(bytes)) => VersionBox::shared(bytes.clone(), deadline),
+            None => VersionBox::empty(version.content),
+        }
+    }
+
+    /// A fresh copy: the same value, deadline, stamp and seq (I2).
+    pub fn fresh_copy(version: &Version) -> VersionBox {
+        let mut copy = VersionBox::with_value_of(version, version.deadline_ms());
+        copy.set_seq(version.seq);
+        copy.set_stamp(version.stamp());
+        copy
+    }
+
+    /// Sets the count of changes.
+    pub fn set_seq(&mut self, seq: u32) {
+        // SAFETY: nobody else sees a boxed version.
+        unsafe { self.0.as_mut().seq = seq };
+    }
+
+    /// Gives up the box; the version now belongs to whom the pointer is given.
+    pub(super) fn into_raw(self) -> NonNull<Version> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    /// The pointer came from [`VersionBox::into_raw`], and the version never entered a cell.
+    pub(super) unsafe fn from_raw(version: NonNull<Version>) -> VersionBox {
+        VersionBox(version)
+    }
+}
+
+/// A version that a transaction plans to put in place. What reads it there may keep it as long as the guard,
+/// even if the plan changes.
+#[derive(Debug)]
+pub struct Planned<'g> {
+    /// Taken only by `publish` and `drop`.
+    version: Option<VersionBox>,
+    guard: &'g Guard,
+}
+
+impl<'g> Planned<'g> {
+    /// Plans `version`.
+    pub fn new(version: VersionBox, guard: &'g Guard) -> Planned<'g> {
+        Planned { version: Some(version), guard }
+    }
+
+    /// The planned version.
+    pub fn version(&self) -> &'g Version {
+        let version = self.version.as_ref().expect("taken only at the end");
+        // SAFETY: the version stays at least as long as the guard: published it is retired later, and dropped
+        // it is retired below.
+        unsafe { version.0.as_ref() }
+    }
+
+    /// The version, to be put into its cell.
+    pub fn publish(mut self) -> VersionBox {
+        self.version.take().expect("taken only at the end")
+    }
+}
+
+impl Drop for Planned<'_> {
+    fn drop(&mut self) {
+        if let Some(version) = self.version.take() {
+            // SAFETY: it never entered a cell; only readers under this guard may still have it.
+            unsafe { self.guard.retire(move || drop(version)) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_holds_what_it_was_given() {
+        let mut version = VersionBox::bytes(&[b"ab", b"", b"cde"], Some(7));
+        version.set_seq(9);
+        assert!(matches!(version.string(), Some(Str::Inline(b"abcde"))));
+        assert_eq!((version.seq(), version.deadline_ms()), (9, Some(7)));
+        assert!(version.is_expired(7) && !version.is_expired(6));
+        let copy = VersionBox::fresh_copy(&version);
+        assert!(matches!(copy.string(), Some(Str::Inline(b"abcde"))));
+        assert_eq!((copy.seq(), copy.deadline_ms()), (9, Some(7)));
+    }
+
+    #[test]
+    fn large_strings_are_shared() {
+        let large = vec![b'x'; SHARED_MIN];
+        let version = VersionBox::bytes(&[&large], None);
+        let Some(Str::Shared(bytes)) = version.string() else { panic!("not shared") };
+        assert_eq!(bytes.len(), SHARED_MIN);
+        assert_eq!(version.footprint(), 48 + SHARED_MIN);
+    }
+
+    #[test]
+    fn a_small_string_is_one_allocation_of_its_size() {
+        assert_eq!(VersionBox::bytes(&[&[b'x'; 32]], None).footprint(), 48);
+    }
+}

@@ -1,0 +1,121 @@
+//! Recounting: does what was accounted agree with what is there?
+
+use super::Keyspace;
+use super::entry::footprint;
+use crate::concurrent::generation::Generation;
+use crate::concurrent::reclaim::{Guard, pin};
+use crate::concurrent::slot::Slot;
+use std::collections::HashMap;
+
+/// Rounds of housekeeping that a check waits for quiescence.
+const ROUNDS: usize = 100_000;
+
+#[derive(Default)]
+struct Counted {
+    taken: i64,
+    keys: i64,
+    bytes: i64,
+    expiring: i64,
+    by_namespace: HashMap<Vec<u8>, (i64, i64, u32)>,
+}
+
+impl Keyspace {
+    /// Recounts keys, bytes, deadlines and slots, by namespace and in all, and compares them with the counters
+    /// and the index. To be called when no command runs. The error says what disagrees. O(keys).
+    pub fn check_invariants(&self) -> Result<(), String> {
+        if !self.settle(ROUNDS) {
+            return Err("the housekeeper does not come to rest".into());
+        }
+        let guard = pin();
+        let generation = self.current.load(&guard);
+        let counted = count(generation, &guard)?;
+        equal("keys", generation.keys.get(), counted.keys)?;
+        equal("bytes", generation.bytes.get(), counted.bytes)?;
+        equal("keys with a deadline", generation.expiring.get(), counted.expiring)?;
+        equal("names in the index", generation.indexed() as i64, counted.taken)?;
+        let mut failed = Ok(());
+        let mut namespaces = 0;
+        generation.each_namespace(&guard, |namespace| {
+            let found = counted.by_namespace.get(namespace.name()).copied().unwrap_or_default();
+            let name = String::from_utf8_lossy(namespace.name()).into_owned();
+            let permanent = u32::from(name == "default");
+            let check = || {
+                equal(&format!("keys of {name}"), namespace.keys.get(), found.0)?;
+                equal(&format!("bytes of {name}"), namespace.bytes.get(), found.1)?;
+                equal(
+                    &format!("slots of {name}"),
+                    i64::from(namespace.occupied() - permanent),
+                    i64::from(found.2),
+                )
+            };
+            failed = check();
+            namespaces += usize::from(found.2 > 0);
+            failed.is_ok()
+        });
+        failed?;
+        equal("namespaces with slots", namespaces as i64, counted.by_namespace.len() as i64)?;
+        if (self.alarms() as i64) < counted.expiring {
+            return Err(format!("{} alarms for {} keys with a deadline", self.alarms(), counted.expiring));
+        }
+        Ok(())
+    }
+}
+
+fn count(generation: &Generation, guard: &Guard) -> Result<Counted, String> {
+    let mut counted = Counted::default();
+    for id in 0..generation.directory().end() {
+        let Some(chunk) = generation.directory().get(id, guard) else { continue };
+        let mut failed = Ok(());
+        let mut taken = 0;
+        chunk.walk(0, |slot| {
+            taken += 1;
+            failed = count_slot(generation, slot, &mut counted, guard);
+            failed.is_ok()
+        });
+        failed?;
+        equal("taken slots of a chunk", i64::from(chunk.occupied()), taken)?;
+    }
+    Ok(counted)
+}
+
+fn count_slot(
+    generation: &Generation,
+    slot: &Slot,
+    counted: &mut Counted,
+    guard: &Guard,
+) -> Result<(), String> {
+    let version = slot.cell().read(guard);
+    let name = String::from_utf8_lossy(slot.name());
+    if version.is_dead() {
+        return Err(format!("{name} is dead and was not released"));
+    }
+    match generation.find(slot.name(), guard) {
+        Some(found) if std::ptr::eq(found, slot) => {}
+        _ => return Err(format!("{name} is not in the index with its slot")),
+    }
+    counted.taken += 1;
+    let namespace = generation.namespace_of(slot, guard).name().to_vec();
+    let tally = counted.by_namespace.entry(namespace).or_default();
+    tally.2 += 1;
+    if version.is_live() {
+        let bytes = footprint(slot, version) as i64;
+        counted.keys += 1;
+        counted.bytes += bytes;
+        tally.0 += 1;
+        tally.1 += bytes;
+    }
+    if version.deadline_ms().is_some() {
+        counted.expiring += 1;
+        if !slot.is_noted() {
+            return Err(format!("{name} has a deadline and no alarm"));
+        }
+    }
+    Ok(())
+}
+
+fn equal(what: &str, accounted: i64, counted: i64) -> Result<(), String> {
+    if accounted == counted {
+        return Ok(());
+    }
+    Err(format!("{what}: {accounted} accounted, {counted} counted"))
+}

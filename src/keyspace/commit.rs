@@ -1,0 +1,79 @@
+//! What every change does exactly once, after it has happened: keys and bytes are counted, the deadline is armed,
+//! what was left absent is queued.
+
+use super::Keyspace;
+use super::entry::footprint;
+use crate::concurrent::generation::Generation;
+use crate::concurrent::namespace::{Namespace, Record};
+use crate::concurrent::reclaim::Guard;
+use crate::concurrent::slot::Slot;
+use crate::concurrent::version::{Content, Version, VersionBox};
+use std::sync::Arc;
+
+/// A change that has happened to one slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Changed<'g> {
+    pub(super) slot: &'g Slot,
+    pub(super) old: &'g Version,
+    pub(super) new: &'g Version,
+}
+
+impl Keyspace {
+    /// Accounts for a change. To be called once for each, by whoever made it, under the guard it was made in.
+    pub(super) fn account(&self, generation: &Generation, changed: Changed<'_>, guard: &Guard) {
+        let Changed { slot, old, new } = changed;
+        let bytes_of =
+            |version: &Version| if version.is_live() { footprint(slot, version) as i64 } else { 0 };
+        let bytes = bytes_of(new) - bytes_of(old);
+        let keys = i64::from(new.is_live()) - i64::from(old.is_live());
+        if bytes != 0 || keys != 0 {
+            let namespace = generation.namespace_of(slot, guard);
+            namespace.bytes.add(bytes);
+            generation.bytes.add(bytes);
+            if keys != 0 {
+                self.record_of(namespace);
+                namespace.keys.add(keys);
+                generation.keys.add(keys);
+            }
+        }
+        let expiring = i64::from(new.deadline_ms().is_some()) - i64::from(old.deadline_ms().is_some());
+        if expiring != 0 {
+            generation.expiring.add(expiring);
+        }
+        if let Some(deadline) = new.deadline_ms() {
+            generation.inbox.arm(slot, deadline);
+        }
+        if old.is_live() && !new.is_live() {
+            generation.left_absent(slot, new.seq());
+        }
+    }
+
+    /// Replaces an expired version by a tombstone, as an ordinary change. Whoever else did it first did it well.
+    pub(super) fn expire<'g>(
+        &self,
+        generation: &'g Generation,
+        slot: &'g Slot,
+        expired: &'g Version,
+        guard: &'g Guard,
+    ) {
+        let tombstone = absent_after(expired);
+        tombstone.set_stamp(self.epoch.read());
+        if let Ok(new) = slot.cell().replace(expired, tombstone, guard) {
+            self.stats.expired.add(1);
+            self.record_of(generation.namespace_of(slot, guard)).expired.add(1);
+            self.account(generation, Changed { slot, old: expired, new }, guard);
+        }
+    }
+
+    /// The namespace's record of events: its own for the first ones, one for all others.
+    pub(super) fn record_of<'n>(&self, namespace: &'n Namespace) -> &'n Arc<Record> {
+        namespace.record_or(|| self.records.of(namespace.name()))
+    }
+}
+
+/// A tombstone that follows `version`.
+pub(super) fn absent_after(version: &Version) -> VersionBox {
+    let mut tombstone = VersionBox::empty(Content::Absent);
+    tombstone.set_seq(version.seq().wrapping_add(1));
+    tombstone
+}

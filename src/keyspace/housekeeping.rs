@@ -1,0 +1,170 @@
+//! The housekeeper's round: what happens by itself, on one thread of its own.
+//!
+//! It expires keys as their alarms fire, closes slots that were left absent, releases what has left the index,
+//! and frees generations that were flushed. Everything goes in slices between which its pin is renewed.
+
+use super::Keyspace;
+use crate::concurrent::generation::{Departure, Generation, Reaping, Replaced};
+use crate::concurrent::reclaim::{Guard, pin};
+use crate::concurrent::wheel::{Alarm, Wheel};
+use std::sync::{Arc, PoisonError, TryLockError};
+
+/// Alarms or slots that are handled under one pin.
+const SLICE: usize = 256;
+/// Slices in one round, so that no kind of work keeps the others waiting.
+const SLICES: usize = 64;
+
+/// What the housekeeper owns.
+#[derive(Debug, Default)]
+pub(super) struct Housekeeper {
+    /// The generation that the rest is about.
+    generation: u64,
+    wheel: Wheel,
+    reaping: Option<Reaping>,
+    departure: Option<Departure>,
+    replaced: Vec<Replaced>,
+}
+
+impl Keyspace {
+    /// One round of expiry, reaping, releasing and freeing. True if there is more to do at once. Only one thread
+    /// does it at a time; another call returns at once. Not to be called with a batch open.
+    pub fn housekeep(&self) -> bool {
+        let mut housekeeper = match self.housekeeper.try_lock() {
+            Ok(housekeeper) => housekeeper,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        housekeeper.round(self)
+    }
+
+    /// Runs rounds until nothing is left to do, or `rounds` have passed. True if nothing is left.
+    pub(super) fn settle(&self, rounds: usize) -> bool {
+        for _ in 0..rounds {
+            let mut housekeeper = self.housekeeper.lock().unwrap_or_else(PoisonError::into_inner);
+            let more = housekeeper.round(self);
+            let idle = housekeeper.is_idle() && self.current.share(&pin()).is_settled();
+            drop(housekeeper);
+            if !more && idle {
+                return true;
+            }
+            std::thread::yield_now();
+        }
+        false
+    }
+
+    /// Alarms that the wheel holds; for checks.
+    pub(super) fn alarms(&self) -> usize {
+        self.housekeeper.lock().unwrap_or_else(PoisonError::into_inner).wheel.len()
+    }
+
+    /// Bytes of flushed keys that are not freed yet.
+    pub fn freeing_bytes(&self) -> u64 {
+        let housekeeper = self.housekeeper.lock().unwrap_or_else(PoisonError::into_inner);
+        housekeeper.replaced.iter().map(Replaced::bytes).sum()
+    }
+}
+
+impl Housekeeper {
+    fn round(&mut self, keyspace: &Keyspace) -> bool {
+        let generation = keyspace.current.share(&pin());
+        if generation.number() != self.generation {
+            *self = Housekeeper {
+                generation: generation.number(),
+                replaced: std::mem::take(&mut self.replaced),
+                ..Housekeeper::default()
+            };
+        }
+        let more = self.expire(keyspace, &generation);
+        let more = self.reap(&generation) | more;
+        let more = self.release(&generation) | more;
+        drop(generation);
+        self.free(keyspace);
+        pin().renew();
+        more
+    }
+
+    fn is_idle(&self) -> bool {
+        self.reaping.is_none() && self.departure.is_none() && self.replaced.is_empty()
+    }
+
+    fn expire(&mut self, keyspace: &Keyspace, generation: &Arc<Generation>) -> bool {
+        let mut guard = pin();
+        let mut fired = Vec::with_capacity(SLICE);
+        for _ in 0..SLICES {
+            if keyspace.reservation.is_taken() {
+                return false;
+            }
+            let now_ms = keyspace.clock.unix_ms();
+            let more = self.wheel.turn(&generation.inbox, now_ms, SLICE, |alarm| fired.push(alarm));
+            for alarm in fired.drain(..) {
+                keyspace.on_alarm(generation, alarm, now_ms, &guard);
+            }
+            if !more {
+                return false;
+            }
+            guard.renew();
+        }
+        true
+    }
+
+    fn reap(&mut self, generation: &Arc<Generation>) -> bool {
+        if self.reaping.is_none() {
+            self.reaping = generation.begin_reaping(SLICE * SLICES);
+        }
+        let Some(reaping) = self.reaping.as_mut().filter(|reaping| reaping.is_ready()) else { return false };
+        let mut guard = pin();
+        while !generation.reap(reaping, SLICE, &guard) {
+            guard.renew();
+        }
+        self.reaping = None;
+        true
+    }
+
+    fn release(&mut self, generation: &Arc<Generation>) -> bool {
+        if self.departure.is_none() {
+            self.departure = generation.begin_departure();
+        }
+        match self.departure.take() {
+            Some(departure) if departure.is_ready() => {
+                self.departure = generation.depart(departure);
+                true
+            }
+            waiting => {
+                self.departure = waiting;
+                false
+            }
+        }
+    }
+
+    /// Frees what was flushed, on a thread of its own: it may be a lot.
+    fn free(&mut self, keyspace: &Keyspace) {
+        while let Some(generation) = keyspace.replaced.pop() {
+            self.replaced.push(Replaced::new(generation));
+        }
+        let (unused, used) = std::mem::take(&mut self.replaced).into_iter().partition(Replaced::is_unused);
+        self.replaced = used;
+        let unused: Vec<Replaced> = unused;
+        if !unused.is_empty() {
+            let freer = std::thread::Builder::new().name("kvns-freer".into());
+            // Without a thread to spare the closure is dropped here, and what it owns with it.
+            let _ = freer.spawn(move || drop(unused));
+        }
+    }
+}
+
+impl Keyspace {
+    fn on_alarm(&self, generation: &Generation, alarm: Alarm, now_ms: u64, guard: &Guard) {
+        let Some(slot) = generation.directory().slot(alarm.position(), guard) else { return };
+        if !generation.inbox.fire(alarm, slot) {
+            return;
+        }
+        let version = slot.cell().settle(guard);
+        if version.is_expired(now_ms) {
+            self.expire(generation, slot, version, guard);
+            // Someone else may have replaced it by another value with a deadline, and seen the old note.
+        }
+        if let Some(deadline) = slot.cell().read(guard).deadline_ms() {
+            generation.inbox.arm(slot, deadline);
+        }
+    }
+}

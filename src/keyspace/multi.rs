@@ -1,0 +1,414 @@
+//! Several keys at one instant: the transactional view.
+//!
+//! A transaction's body runs against a buffer. What it read and planned is kept by slot, so that two names of one
+//! slot are one cell. Then everything commits by one multi-word compare-and-swap (`concurrent/transaction.rs`),
+//! or the body runs again.
+//!
+//! # Rules
+//! - M1. A transaction that writes puts every cell it read into the commit; one that only read re-checks every
+//!   cell's seq, and that names without a slot still have none. Nobody can close a slot that became absent while
+//!   this thread is pinned, so a name without a slot at both looks was missing in between.
+//! - M2. A missing name that a writing transaction read gets a slot, so that there is a cell to validate. It is
+//!   enough that the cell is absent at the commit: the value read is then the value there.
+//! - M3. An attempt that lost only to fresh copies (all seqs equal) commits again without running its body.
+//! - M4. A transaction that keeps losing asks to run alone; the reservation then keeps others out.
+//! - M5. A flush inside a transaction runs alone: what follows it goes to a fresh generation that nobody sees
+//!   before the commit swaps it in.
+
+use super::commit::{Changed, absent_after};
+use super::entry::{Change, Entry};
+use super::{Contention, Key, KeyspaceError, View};
+use crate::concurrent::generation::{Current, Generation};
+use crate::concurrent::slot::Slot;
+use crate::concurrent::transaction::{Write, commit};
+use crate::concurrent::version::{Planned, Version, VersionBox};
+use crate::sync::spin_hint;
+use rand::Rng;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Attempts before the transaction asks to run alone.
+const ATTEMPTS: u32 = 32;
+/// Commits again after losing to fresh copies only, before the body runs again.
+const RECOMMITS: u32 = 8;
+/// From this many cells on they are found by a map instead of a search.
+const SEARCHED: usize = 16;
+
+/// A transaction's buffer.
+#[derive(Debug)]
+pub struct Transaction<'g> {
+    pub(super) generation: &'g Generation,
+    cells: Vec<Touched<'g>>,
+    /// Where a slot stands in `cells`, once there are many.
+    places: HashMap<usize, usize, ahash::RandomState>,
+    /// Names that were read and had no slot.
+    missing: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// Slots that this transaction made, to be queued if they stay absent.
+    made: Vec<&'g Slot>,
+    /// The generation that a flush prepared.
+    fresh: Option<Arc<Generation>>,
+    /// A view operation answered with contention, so the body's error is no result.
+    is_contended: bool,
+}
+
+/// A slot that the transaction read or wants to change.
+#[derive(Debug)]
+struct Touched<'g> {
+    slot: &'g Slot,
+    base: &'g Version,
+    plan: Plan<'g>,
+}
+
+#[derive(Debug)]
+enum Plan<'g> {
+    Unchanged,
+    Put(Planned<'g>),
+    Remove,
+}
+
+impl<'g> Touched<'g> {
+    fn version(&self) -> &'g Version {
+        match &self.plan {
+            Plan::Put(planned) => planned.version(),
+            Plan::Unchanged | Plan::Remove => self.base,
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        !matches!(self.plan, Plan::Remove) && self.version().is_live()
+    }
+
+    fn changes(&self) -> bool {
+        match self.plan {
+            Plan::Unchanged => false,
+            Plan::Put(_) => true,
+            Plan::Remove => self.base.is_live(),
+        }
+    }
+}
+
+impl<'g> Transaction<'g> {
+    fn new(generation: &'g Generation) -> Transaction<'g> {
+        Transaction {
+            generation,
+            cells: Vec::new(),
+            places: HashMap::default(),
+            missing: Vec::new(),
+            made: Vec::new(),
+            fresh: None,
+            is_contended: false,
+        }
+    }
+
+    pub(super) fn has_flushed(&self) -> bool {
+        self.fresh.is_some()
+    }
+
+    fn place(&self, slot: &Slot) -> Option<usize> {
+        if self.cells.len() <= SEARCHED {
+            return self.cells.iter().position(|touched| std::ptr::eq(touched.slot, slot));
+        }
+        self.places.get(&address(slot)).copied()
+    }
+
+    fn add(&mut self, slot: &'g Slot, base: &'g Version) -> usize {
+        let place = self.cells.len();
+        self.cells.push(Touched { slot, base, plan: Plan::Unchanged });
+        if place == SEARCHED {
+            self.places =
+                self.cells.iter().enumerate().map(|(at, touched)| (address(touched.slot), at)).collect();
+        } else if place > SEARCHED {
+            self.places.insert(address(slot), place);
+        }
+        place
+    }
+
+    /// How many keys the plans add.
+    pub(super) fn added_keys(&self) -> i64 {
+        let change = |touched: &Touched<'_>| i64::from(touched.is_live()) - i64::from(touched.base.is_live());
+        self.cells.iter().map(change).sum()
+    }
+
+    /// What the transaction sees in a slot, if it has touched it.
+    pub(super) fn overlay(&self, slot: &Slot) -> Option<Option<&'g Version>> {
+        let touched = &self.cells[self.place(slot)?];
+        Some(touched.is_live().then(|| touched.version()))
+    }
+}
+
+fn address(slot: &Slot) -> usize {
+    (&raw const *slot).addr()
+}
+
+impl<'g> View<'g> {
+    /// Runs `body` so that everything it reads and writes happens at one instant. `body` is pure and may run
+    /// more than once; if it fails, nothing is written. Inside a transaction it just runs.
+    pub fn transact<R, E: From<KeyspaceError>>(
+        &mut self,
+        mut body: impl FnMut(&mut View<'g>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        if self.transaction.is_some() {
+            return body(self);
+        }
+        for attempt in 0.. {
+            self.admit()?;
+            self.transaction = Some(Box::new(Transaction::new(self.generation())));
+            let result = body(self);
+            let Some(mut transaction) = self.transaction.take() else { continue };
+            if transaction.is_contended {
+                self.abandon(&transaction);
+                return result;
+            }
+            let done = match &result {
+                Ok(_) => self.commit(&mut transaction),
+                Err(_) => Ok(self.reads_hold(&transaction)),
+            };
+            self.abandon(&transaction);
+            if done? {
+                return result;
+            }
+            self.keyspace().stats.transaction_retries.add(1);
+            if attempt >= ATTEMPTS && !self.batch.is_alone {
+                return Err(KeyspaceError::Contention(Contention::RunAlone).into());
+            }
+            back_off(attempt);
+        }
+        unreachable!("the attempts are not bounded by their number")
+    }
+
+    /// Queues the slots that the transaction made and left absent.
+    fn abandon(&self, transaction: &Transaction<'g>) {
+        for slot in &transaction.made {
+            self.queue_if_absent(transaction.generation, slot);
+        }
+    }
+
+    /// The transaction's cell for a name, if the name has a slot.
+    fn touch_cell(&mut self, key: Key<'_>) -> Result<Option<usize>, KeyspaceError> {
+        let (generation, guard) = (self.generation(), self.guard());
+        loop {
+            let Some(slot) = generation.find(key.name(), guard) else { return Ok(None) };
+            if let Some(place) = self.touch_slot(slot)? {
+                return Ok(Some(place));
+            }
+        }
+    }
+
+    /// The transaction's cell for a slot, or `None` if the slot is dead.
+    fn touch_slot(&mut self, slot: &'g Slot) -> Result<Option<usize>, KeyspaceError> {
+        let generation = self.generation();
+        if let Some(place) = self.transaction.as_deref().and_then(|transaction| transaction.place(slot)) {
+            return Ok(Some(place));
+        }
+        let base = self.present(generation, slot);
+        let Some(transaction) = self.transaction.as_deref_mut() else { return Ok(None) };
+        match base {
+            Ok(base) if base.is_dead() => Ok(None),
+            Ok(base) => Ok(Some(transaction.add(slot, base))),
+            Err(error) => {
+                transaction.is_contended = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// The seq of a slot as this transaction reads it, or `None` if the slot is dead.
+    pub(super) fn seen_seq(&mut self, slot: &'g Slot) -> Result<Option<u32>, KeyspaceError> {
+        let place = self.touch_slot(slot)?;
+        let transaction = self.transaction.as_deref();
+        Ok(place.and_then(|place| Some(transaction?.cells[place].base.seq())))
+    }
+
+    pub(super) fn look_up_buffered(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
+        let place = self.touch_cell(key)?;
+        let Some(transaction) = self.transaction.as_deref_mut() else { return Ok(None) };
+        let Some(place) = place else {
+            transaction.missing.push((key.name().into(), key.namespace().into()));
+            return Ok(None);
+        };
+        let touched = &transaction.cells[place];
+        let (slot, found) = (touched.slot, touched.is_live().then(|| touched.version()));
+        Ok(found.map(|version| self.entry(slot, version)))
+    }
+
+    pub(super) fn update_buffered<R, E: From<KeyspaceError>>(
+        &mut self,
+        key: Key<'_>,
+        mut change: impl FnMut(Option<Entry<'g>>) -> Result<(Change, R), E>,
+    ) -> Result<R, E> {
+        let entry = self.look_up_buffered(key)?;
+        let (change, result) = change(entry)?;
+        if matches!(change, Change::Keep) || (matches!(change, Change::Remove) && entry.is_none()) {
+            return Ok(result);
+        }
+        let place = match self.touch_cell(key)? {
+            Some(place) => place,
+            None => self.make_cell(key)?,
+        };
+        let guard = self.guard();
+        if let Some(transaction) = self.transaction.as_deref_mut() {
+            let touched = &mut transaction.cells[place];
+            touched.plan = match change {
+                Change::Keep => Plan::Unchanged,
+                Change::Remove => Plan::Remove,
+                Change::Put(mut draft) => {
+                    draft.0.set_seq(touched.base.seq().wrapping_add(1));
+                    Plan::Put(Planned::new(draft.0, guard))
+                }
+            };
+        }
+        Ok(result)
+    }
+
+    /// Gives a missing name a slot and a cell (M2).
+    fn make_cell(&mut self, key: Key<'_>) -> Result<usize, KeyspaceError> {
+        let (generation, guard) = (self.generation(), self.guard());
+        loop {
+            let (slot, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
+            if let Some(transaction) = self.transaction.as_deref_mut()
+                && is_new
+            {
+                transaction.made.push(slot);
+            }
+            if let Some(place) = self.touch_slot(slot)? {
+                return Ok(place);
+            }
+        }
+    }
+
+    /// Commits what the body planned. False if it has to run again.
+    fn commit(&mut self, transaction: &mut Transaction<'g>) -> Result<bool, KeyspaceError> {
+        if let Some(fresh) = transaction.fresh.take() {
+            self.keyspace().replace_generation(fresh);
+            return Ok(true);
+        }
+        if !transaction.cells.iter().any(Touched::changes) {
+            return Ok(self.reads_hold(transaction));
+        }
+        if !self.pin_down_missing(transaction)? {
+            return Ok(false);
+        }
+        Ok(self.commit_writes(transaction))
+    }
+
+    /// Gives every missing name that was read a cell. False if one of them is there now.
+    fn pin_down_missing(&mut self, transaction: &mut Transaction<'g>) -> Result<bool, KeyspaceError> {
+        let (generation, guard) = (transaction.generation, self.guard());
+        for (name, namespace) in std::mem::take(&mut transaction.missing) {
+            loop {
+                let (slot, is_new) = generation.find_or_create(&name, &namespace, guard);
+                if is_new {
+                    transaction.made.push(slot);
+                }
+                if transaction.place(slot).is_some() {
+                    break;
+                }
+                let base = self.present(generation, slot)?;
+                if base.is_live() {
+                    return Ok(false);
+                }
+                if !base.is_dead() {
+                    transaction.add(slot, base);
+                    break;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes every key at one instant. O(1); the memory is freed in the background. Inside a transaction it has
+    /// to run alone (M5).
+    pub fn flush(&mut self) -> Result<(), KeyspaceError> {
+        let keyspace = self.keyspace();
+        let Some(mut transaction) = self.transaction.take() else {
+            self.admit()?;
+            keyspace.replace_generation(keyspace.next_generation());
+            return Ok(());
+        };
+        if self.batch.is_alone {
+            self.abandon(&transaction);
+            let fresh = keyspace.next_generation();
+            *transaction = Transaction::new(Current::prepare(&fresh, self.guard()));
+            transaction.fresh = Some(fresh);
+            self.transaction = Some(transaction);
+            return Ok(());
+        }
+        transaction.is_contended = true;
+        self.transaction = Some(transaction);
+        Err(KeyspaceError::Contention(Contention::RunAlone))
+    }
+
+    /// The multi-word compare-and-swap, again as long as it lost to fresh copies only (M3).
+    fn commit_writes(&mut self, transaction: &mut Transaction<'g>) -> bool {
+        let (keyspace, guard) = (self.keyspace(), self.guard());
+        let stamp = keyspace.epoch.read();
+        let cells = std::mem::take(&mut transaction.cells);
+        let mut changes = Vec::with_capacity(cells.len());
+        let mut writes: Vec<Write<'g>> = Vec::with_capacity(cells.len());
+        for touched in cells {
+            let changed = touched.changes();
+            let Touched { slot, base, plan } = touched;
+            let planned = match plan {
+                Plan::Put(planned) => planned,
+                Plan::Remove if base.is_live() => Planned::new(absent_after(base), guard),
+                Plan::Remove | Plan::Unchanged => Planned::new(VersionBox::fresh_copy(base), guard),
+            };
+            let new = planned.version();
+            if changed {
+                new.set_stamp(stamp);
+                changes.push(Changed { slot, old: base, new });
+            }
+            writes.push(Write { cell: slot.cell(), expected: base, new: planned.publish() });
+        }
+        for _ in 0..RECOMMITS {
+            match commit(writes, guard) {
+                Ok(()) => {
+                    for changed in changes {
+                        changed.slot.touch(self.now_s());
+                        keyspace.account(transaction.generation, changed, guard);
+                    }
+                    return true;
+                }
+                Err(unused) => writes = unused,
+            }
+            if keyspace.epoch.read() != stamp || !self.follow_fresh_copies(&mut writes) {
+                break;
+            }
+        }
+        // What the body read of its plans stays until the guard ends.
+        writes.into_iter().for_each(|write| drop(Planned::new(write.new, guard)));
+        false
+    }
+
+    /// Takes the present versions for the expected ones, if they differ by no change.
+    fn follow_fresh_copies(&self, writes: &mut [Write<'g>]) -> bool {
+        writes.iter_mut().all(|write| {
+            let present = write.cell.settle(self.guard());
+            let is_same =
+                present.seq() == write.expected.seq() && present.is_live() == write.expected.is_live();
+            write.expected = present;
+            is_same
+        })
+    }
+}
+
+impl View<'_> {
+    /// True if everything the transaction read is still as it was (M1).
+    fn reads_hold(&self, transaction: &Transaction<'_>) -> bool {
+        let guard = self.guard();
+        let unchanged = |touched: &Touched<'_>| {
+            let present = touched.slot.cell().read(guard);
+            present.seq() == touched.base.seq() && !present.is_dead()
+        };
+        transaction.cells.iter().all(unchanged)
+            && transaction.missing.iter().all(|(name, _)| transaction.generation.find(name, guard).is_none())
+    }
+}
+
+/// Waits a little longer after each lost attempt, with jitter. Pinned, so only for moments.
+fn back_off(attempt: u32) {
+    let most = 1 << attempt.min(9);
+    for _ in 0..rand::rng().random_range(0..=most) {
+        spin_hint();
+    }
+}

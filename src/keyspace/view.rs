@@ -1,0 +1,210 @@
+//! What handlers see of the keyspace.
+
+use super::commit::{Changed, absent_after};
+use super::entry::{Change, Entry};
+use super::multi::Transaction;
+use super::{Batch, Contention, Key, Keyspace, KeyspaceError};
+use crate::concurrent::generation::Generation;
+use crate::concurrent::reclaim::Guard;
+use crate::concurrent::slot::Slot;
+use crate::concurrent::version::Version;
+
+/// What one command may do to the keyspace: directly, or inside a transaction.
+#[derive(Debug)]
+pub struct View<'g> {
+    pub(super) batch: &'g Batch<'g>,
+    pub(super) transaction: Option<Box<Transaction<'g>>>,
+}
+
+impl<'g> View<'g> {
+    pub(super) fn new(batch: &'g Batch<'g>) -> View<'g> {
+        View { batch, transaction: None }
+    }
+
+    pub(super) fn keyspace(&self) -> &'g Keyspace {
+        self.batch.keyspace
+    }
+
+    pub(super) fn guard(&self) -> &'g Guard {
+        &self.batch.guard
+    }
+
+    /// The generation of this attempt.
+    pub(super) fn generation(&self) -> &'g Generation {
+        match &self.transaction {
+            Some(transaction) => transaction.generation,
+            None => self.keyspace().current.load(self.guard()),
+        }
+    }
+
+    /// The transaction, if updates are to be buffered. After a flush they go directly to the fresh generation,
+    /// which nobody else can see yet.
+    pub(super) fn buffering(&mut self) -> Option<&mut Transaction<'g>> {
+        self.transaction.as_deref_mut().filter(|transaction| !transaction.has_flushed())
+    }
+
+    /// Unix time in milliseconds; one value for the whole command.
+    pub fn now_ms(&self) -> u64 {
+        self.batch.now_ms
+    }
+
+    pub(super) fn now_s(&self) -> u32 {
+        (self.batch.now_ms / 1000) as u32
+    }
+
+    pub(super) fn entry(&self, slot: &'g Slot, version: &'g Version) -> Entry<'g> {
+        Entry { version, slot, now_s: self.now_s() }
+    }
+
+    /// Gives way to a transaction that runs alone. Every attempt that may write comes here before it reads.
+    pub(super) fn admit(&self) -> Result<(), KeyspaceError> {
+        if self.keyspace().reservation.is_taken() && !self.batch.is_alone {
+            return Err(KeyspaceError::Contention(Contention::Reserved));
+        }
+        Ok(())
+    }
+
+    /// The slot's present version, an expired one replaced first. Not to be asked of a dead slot's value.
+    pub(super) fn present(
+        &self,
+        generation: &'g Generation,
+        slot: &'g Slot,
+    ) -> Result<&'g Version, KeyspaceError> {
+        let mut version = slot.cell().read(self.guard());
+        while version.is_expired(self.batch.now_ms) {
+            self.admit()?;
+            let settled = slot.cell().settle(self.guard());
+            if settled.is_expired(self.batch.now_ms) {
+                self.keyspace().expire(generation, slot, settled, self.guard());
+            }
+            version = slot.cell().read(self.guard());
+        }
+        Ok(version)
+    }
+
+    fn look_up(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
+        if self.buffering().is_some() {
+            return self.look_up_buffered(key);
+        }
+        let generation = self.generation();
+        let Some(slot) = generation.find(key.name(), self.guard()) else { return Ok(None) };
+        let version = self.present(generation, slot)?;
+        Ok(version.is_live().then(|| self.entry(slot, version)))
+    }
+
+    /// Reads an entry for its value: counts a hit or a miss and touches the access clock.
+    #[inline]
+    pub fn read(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
+        let found = self.look_up(key)?;
+        match &found {
+            Some(entry) => {
+                entry.slot.touch(self.now_s());
+                self.batch
+                    .tally
+                    .hit(self.keyspace(), self.generation().namespace_of(entry.slot, self.guard()));
+            }
+            None => self.miss(key),
+        }
+        Ok(found)
+    }
+
+    #[cold]
+    fn miss(&self, key: Key<'_>) {
+        let namespace = self.generation().namespace(key.namespace(), self.guard());
+        self.batch.tally.miss(self.keyspace(), namespace);
+    }
+
+    /// Reads an entry for what is said about it (TYPE, TTL, OBJECT): touches nothing.
+    pub fn peek(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
+        self.look_up(key)
+    }
+
+    /// Changes one entry atomically. `change` is pure and may run more than once; it sees the present entry, or
+    /// `None`. Returns what its last run returned. Lock-free, O(1) but for what `change` does.
+    pub fn update<R, E: From<KeyspaceError>>(
+        &mut self,
+        key: Key<'_>,
+        mut change: impl FnMut(Option<Entry<'g>>) -> Result<(Change, R), E>,
+    ) -> Result<R, E> {
+        if self.buffering().is_some() {
+            return self.update_buffered(key, change);
+        }
+        self.admit()?;
+        let (generation, guard) = (self.generation(), self.guard());
+        let mut made = None;
+        let mut slot = generation.find(key.name(), guard);
+        let result = loop {
+            let Some(home) = slot else {
+                let (wanted, result) = change(None)?;
+                if !matches!(wanted, Change::Put(_)) {
+                    return Ok(result);
+                }
+                let (home, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
+                if is_new {
+                    made = Some(home);
+                    if self.try_change(generation, home, home.cell().settle(guard), wanted) {
+                        break Ok(result);
+                    }
+                }
+                slot = Some(home);
+                continue;
+            };
+            let base = home.cell().settle(guard);
+            if base.is_dead() {
+                slot = generation.find(key.name(), guard);
+                continue;
+            }
+            if base.is_expired(self.batch.now_ms) {
+                self.keyspace().expire(generation, home, base, guard);
+                continue;
+            }
+            let entry = base.is_live().then(|| self.entry(home, base));
+            match change(entry) {
+                Ok((wanted, result)) => {
+                    if self.try_change(generation, home, base, wanted) {
+                        break Ok(result);
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        if let Some(home) = made {
+            self.queue_if_absent(generation, home);
+        }
+        result
+    }
+
+    /// One attempt to change a slot from `base`. True if it happened, or nothing was to happen.
+    fn try_change(
+        &self,
+        generation: &'g Generation,
+        slot: &'g Slot,
+        base: &'g Version,
+        change: Change,
+    ) -> bool {
+        let mut new = match change {
+            Change::Keep => return true,
+            Change::Remove if !base.is_live() => return true,
+            Change::Remove => absent_after(base),
+            Change::Put(draft) => draft.0,
+        };
+        new.set_seq(base.seq().wrapping_add(1));
+        new.set_stamp(self.keyspace().epoch.read());
+        match slot.cell().replace(base, new, self.guard()) {
+            Ok(new) => {
+                slot.touch(self.now_s());
+                self.keyspace().account(generation, Changed { slot, old: base, new }, self.guard());
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Queues a slot for the reaper that this view made, if it stayed absent.
+    pub(super) fn queue_if_absent(&self, generation: &Generation, slot: &Slot) {
+        let version = slot.cell().read(self.guard());
+        if !version.is_live() && !version.is_dead() {
+            generation.left_absent(slot, version.seq());
+        }
+    }
+}

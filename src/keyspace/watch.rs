@@ -1,0 +1,82 @@
+//! WATCH: remembering a key as it is, to be compared when a transaction commits.
+
+use super::{Key, KeyspaceError, View};
+use crate::concurrent::slot::{Position, Slot};
+use crate::concurrent::version::Content;
+
+/// A watched key: which slot of which generation, and the change it was at.
+///
+/// The slot is touched only under a pin, and only while its generation is the present one. While it is counted
+/// as watched it is not closed, so its position keeps meaning this key.
+#[derive(Debug)]
+pub struct Watch {
+    generation: u64,
+    position: Position,
+    seq: u32,
+    was_live: bool,
+    name: Box<[u8]>,
+}
+
+impl Watch {
+    /// The key's canonical name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+}
+
+impl<'g> View<'g> {
+    /// Remembers the key as it is now. The watch is to be given back with [`View::unwatch`].
+    pub fn watch(&mut self, key: Key<'_>) -> Result<Watch, KeyspaceError> {
+        self.admit()?;
+        let (generation, guard) = (self.generation(), self.guard());
+        loop {
+            let (slot, _) = generation.find_or_create(key.name(), key.namespace(), guard);
+            let Some(mut version) = slot.watch(guard) else { continue };
+            if version.is_expired(self.now_ms()) {
+                version = match self.present(generation, slot) {
+                    Ok(version) => version,
+                    Err(error) => {
+                        slot.unwatch();
+                        return Err(error);
+                    }
+                };
+            }
+            return Ok(Watch {
+                generation: generation.number(),
+                position: slot.position(),
+                seq: version.seq(),
+                was_live: version.is_live(),
+                name: key.name().into(),
+            });
+        }
+    }
+
+    fn watched_slot(&self, watch: &Watch) -> Option<&'g Slot> {
+        let generation = self.generation();
+        if generation.number() != watch.generation {
+            return None;
+        }
+        generation.directory().slot(watch.position, self.guard())
+    }
+
+    /// Gives a watch back.
+    pub fn unwatch(&mut self, watch: Watch) {
+        let Some(slot) = self.watched_slot(&watch) else { return };
+        if slot.unwatch() {
+            let version = slot.cell().read(self.guard());
+            if version.content() == Content::Absent {
+                self.generation().left_absent(slot, version.seq());
+            }
+        }
+    }
+
+    /// Inside [`View::transact`]: false if the watched key has changed since; if true, the transaction commits
+    /// only if that is still so at its commit.
+    pub fn is_unchanged(&mut self, watch: &Watch) -> Result<bool, KeyspaceError> {
+        match self.watched_slot(watch) {
+            Some(slot) => Ok(self.seen_seq(slot)? == Some(watch.seq)),
+            None if watch.was_live => Ok(false),
+            None => Ok(self.peek(Key::new(&watch.name))?.is_none()),
+        }
+    }
+}

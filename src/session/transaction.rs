@@ -1,0 +1,59 @@
+//! The commands between MULTI and EXEC.
+
+use crate::resp::{OwnedRequest, Request};
+
+/// A queued command. The gate has found its row and checked its arity.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    /// The row's number in the command table.
+    pub row: usize,
+    /// The request, with its own bytes.
+    pub request: OwnedRequest,
+}
+
+/// An open transaction.
+#[derive(Debug, Default)]
+pub struct Queue {
+    commands: Vec<Queued>,
+    bytes: usize,
+    is_doomed: bool,
+}
+
+impl Queue {
+    /// Adds a command by its row's number.
+    pub fn push(&mut self, row: usize, request: Request<'_>) {
+        let request = request.to_owned();
+        self.bytes += request.footprint() + size_of::<Queued>();
+        self.commands.push(Queued { row, request });
+    }
+
+    /// The commands in order.
+    pub fn commands(&self) -> &[Queued] {
+        &self.commands
+    }
+
+    /// Number of commands.
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// True if nothing was queued.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Bytes held by the queued requests.
+    pub fn footprint(&self) -> usize {
+        self.bytes
+    }
+
+    /// A command was refused: EXEC will refuse the whole.
+    pub fn doom(&mut self) {
+        self.is_doomed = true;
+    }
+
+    /// True if EXEC is to refuse.
+    pub fn is_doomed(&self) -> bool {
+        self.is_doomed
+    }
+}
