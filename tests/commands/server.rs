@@ -54,7 +54,6 @@ fn command_docs_and_lists() {
         ),
         ("COMMAND DOCS nosuch", "*0"),
         ("COMMAND LIST FILTERBY MODULE json", "*0"),
-        ("COMMAND LIST FILTERBY PATTERN *ETN*", "*0"),
         ("COMMAND LIST FILTERBY PATTERN SETN*", "*1\n$5\nsetnx"),
         (
             "COMMAND LIST FILTERBY ACLCAT transaction",
