@@ -1,3 +1,92 @@
 //! The kvns server binary: settings, logging, engine, server, exit code.
 
-fn main() {}
+use kvns::clock::Clock;
+use kvns::config::{self, LogFormat, Settings};
+use kvns::engine::Engine;
+use kvns::server;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::{self, IsTerminal};
+use std::panic;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tikv_jemallocator::Jemalloc;
+use tracing_subscriber::EnvFilter;
+
+/// Its size classes are the ones that footprints are computed with.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
+/// Descriptors beside those of clients: the listener, the log, epoll, files being read.
+const OWN_DESCRIPTORS: u64 = 64;
+
+fn main() -> ExitCode {
+    let settings = match Settings::from_process() {
+        Ok(settings) => settings,
+        Err(refusal) => return refusal.report(),
+    };
+    start_logging(&settings);
+    for warning in config::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
+        tracing::warn!("{warning}");
+    }
+    raise_descriptor_limit(settings.max_clients as u64);
+    match serve(settings) {
+        Ok(()) => {
+            tracing::info!("bye");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(settings: Settings) -> io::Result<()> {
+    let (host, port) = (settings.host.clone(), settings.port);
+    let listener = server::bind(&host, port)
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}")))?;
+    let engine = Arc::new(Engine::new(settings, Clock::system()).with_offload(server::offload));
+    let server = server::start(Arc::clone(&engine), listener)?;
+    server.stop_on_signals()?;
+    let settings = engine.settings.load();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        address = %server.local_addr(),
+        pid = std::process::id(),
+        workers = settings.workers,
+        memory_limit = settings.memory_limit,
+        max_clients = settings.max_clients,
+        "kvns is ready"
+    );
+    server.wait();
+    Ok(())
+}
+
+fn start_logging(settings: &Settings) {
+    // The settings have checked the filter.
+    let filter = EnvFilter::new(&settings.log);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stdout().is_terminal());
+    match settings.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    // A panic ends one connection, not the server; it must be seen where the operator looks.
+    panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(%panic, %backtrace, "a task panicked");
+    }));
+}
+
+/// Asks the kernel for a descriptor for each client; without enough of them, says so and goes on.
+fn raise_descriptor_limit(max_clients: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let needed = max_clients + OWN_DESCRIPTORS;
+    if limit.current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum });
+    if raised.is_err() || current < Some(needed) {
+        tracing::warn!(needed, limit = current, "fewer file descriptors allowed than KVNS_MAX_CLIENTS needs");
+    }
+}

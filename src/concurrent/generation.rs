@@ -194,6 +194,7 @@ impl Generation {
                 return Some(slot);
             }
             self.index.remove(slot, guard);
+            self.index.flush();
         }
     }
 
@@ -292,12 +293,12 @@ impl Generation {
                 self.index.remove(slot, guard);
             }
         }
+        self.index.flush();
         reaping.slots.is_empty()
     }
 
     /// Takes what has left the index and the registry; it may be released when the grace period has passed.
     pub fn begin_departure(&self) -> Option<Departure> {
-        self.index.flush();
         let slots: Vec<_> = std::iter::from_fn(|| self.releases.slots.pop()).collect();
         let namespaces: Vec<_> = std::iter::from_fn(|| self.releases.namespaces.pop()).collect();
         if slots.is_empty() && namespaces.is_empty() {

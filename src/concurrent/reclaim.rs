@@ -351,17 +351,17 @@ mod tests {
         let mut guard = pin();
         let mut worst = 0;
         for retired in 1..=100_000 {
-            let freed = Arc::clone(&freed);
+            let count = Arc::clone(&freed);
             // SAFETY: the closure frees nothing that anyone can reach.
             unsafe {
                 guard.retire(move || {
-                    freed.fetch_add(1, Ordering::Relaxed);
+                    count.fetch_add(1, Ordering::Relaxed);
                 })
             };
             if guard.is_renewal_due() {
                 guard.renew();
             }
-            worst = worst.max(retired - freed.load(std::sync::atomic::Ordering::Relaxed));
+            worst = worst.max(retired - freed.load(Ordering::Relaxed));
         }
         // Other tests of this binary may hold the epoch back for a moment; unbounded growth would be 100,000.
         assert!(worst < 50_000, "{worst} objects were unfreed at a time");

@@ -194,3 +194,6 @@ impl Keyspace {
         infos
     }
 }
+
+#[cfg(all(test, not(kvns_loom)))]
+mod tests;

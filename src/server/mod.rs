@@ -1,1 +1,124 @@
-//! server
+//! Sockets: the listener, one task for each connection, shutdown. The only layer that knows tokio.
+//!
+//! A connection reads what is there, runs every complete request in it and writes all replies at once
+//! (`connection`). Between two reads it holds no buffers (`buffers`), so idle clients are cheap. Housekeeping
+//! of the keyspace has a thread of its own (`housekeeper`). Nothing here knows a command.
+
+mod buffers;
+mod connection;
+mod housekeeper;
+mod listener;
+mod roster;
+mod shutdown;
+
+use crate::concurrent::reclaim;
+use crate::engine::Engine;
+pub use listener::bind;
+use roster::Roster;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+/// How long a dropped runtime may wait for work that runs aside.
+const RUNTIME_GRACE: Duration = Duration::from_secs(1);
+
+/// What the listener, the connections and the housekeeper share.
+#[derive(Debug)]
+struct Shared {
+    engine: Arc<Engine>,
+    roster: Roster,
+}
+
+/// A running server. Dropping it ends it at once; [`Server::shutdown`] lets clients finish first.
+#[derive(Debug)]
+pub struct Server {
+    local_addr: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
+    housekeeper: Option<thread::JoinHandle<()>>,
+    /// `None` only once the server is dropped.
+    runtime: Option<Runtime>,
+}
+
+/// Runs long work where it holds nobody up: the worker's other tasks move to another thread meanwhile. To be
+/// given to [`Engine::with_offload`].
+pub fn offload(work: &mut dyn FnMut()) {
+    tokio::task::block_in_place(work);
+}
+
+/// Serves `engine` to the clients of `listener` on threads of its own, as many workers as the settings say.
+pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
+    let local_addr = listener.local_addr()?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(engine.settings.load().workers)
+        .thread_name("kvns-worker")
+        .on_thread_park(reclaim::quiesce)
+        .on_thread_stop(reclaim::quiesce)
+        .enable_all()
+        .build()?;
+    let shared = Arc::new(Shared { engine, roster: Roster::default() });
+    let housekeeper = housekeeper::spawn(Arc::clone(&shared))?;
+    let accepting = {
+        let _inside = runtime.enter();
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        runtime.spawn(listener::serve(Arc::clone(&shared), listener))
+    };
+    Ok(Server {
+        local_addr,
+        shared,
+        accepting: Some(accepting),
+        housekeeper: Some(housekeeper),
+        runtime: Some(runtime),
+    })
+}
+
+impl Server {
+    /// The address the server listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Makes SIGTERM and SIGINT shut the server down; a second one ends the process at once.
+    pub fn stop_on_signals(&self) -> io::Result<()> {
+        match &self.runtime {
+            Some(runtime) => shutdown::watch_signals(runtime, Arc::clone(&self.shared)),
+            None => Ok(()),
+        }
+    }
+
+    /// Blocks until the server has been told to shut down, by a signal or a client, and has done so: nothing
+    /// more is accepted, what was read is answered, every connection is closed. Not to be called from a task.
+    pub fn wait(mut self) {
+        if let (Some(runtime), Some(accepting)) = (&self.runtime, self.accepting.take()) {
+            // An error here is a panic of the accepting task, which the panic hook has logged.
+            let _ = runtime.block_on(accepting);
+        }
+    }
+
+    /// Shuts down and blocks until that is done. Not to be called from a task.
+    pub fn shutdown(self) {
+        self.shared.roster.stop();
+        self.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.roster.stop();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(RUNTIME_GRACE);
+        }
+        if let Some(housekeeper) = self.housekeeper.take() {
+            // An error here is a panic of the housekeeper, which the panic hook has logged.
+            let _ = housekeeper.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

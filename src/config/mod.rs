@@ -1,0 +1,295 @@
+//! Every setting once: variable, flag, default, bounds, help. A bad value stops the start.
+//!
+//! [`Arguments`] is the table: clap reads flags and `KVNS_*` variables through it, `kvns --help` prints it, and
+//! the table in the README is generated from it. [`Settings`] is what the rest of the server sees.
+
+mod memory;
+mod parse;
+
+use crate::resp::Limits;
+use clap::builder::{Resettable, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+use parse::{boolean, bytes, host, log_filter, whole};
+use std::error::Error;
+use std::ffi::OsString;
+use std::fmt;
+use std::process::ExitCode;
+
+/// What every variable of this program begins with.
+const PREFIX: &str = "KVNS_";
+
+/// The exit code of a start that a bad setting stopped, as usual for a usage error.
+const USAGE_EXIT_CODE: u8 = 2;
+
+/// A Redis-compatible, lock-free, multi-tenant in-memory key-value server.
+///
+/// Every setting is an environment variable and a flag; the flag wins.
+#[derive(Debug, Parser)]
+#[command(name = "kvns", version, max_term_width = 110, hide_possible_values = true)]
+struct Arguments {
+    /// Log filter: a level (error, warn, info, debug, trace) or targets with levels, such as kvns=debug
+    #[arg(long, env = "KVNS_LOG", value_name = "FILTER", default_value = "info", value_parser = log_filter)]
+    log: String,
+
+    /// Form of the log lines: text or json
+    #[arg(long, env = "KVNS_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(value_parser = parse::log_format)]
+    log_format: LogFormat,
+
+    /// Address or name the server listens on
+    #[arg(long, env = "KVNS_HOST", value_name = "HOST", default_value = "0.0.0.0", value_parser = host)]
+    host: String,
+
+    /// Port the server listens on; 0 takes any free one
+    #[arg(long, env = "KVNS_PORT", value_name = "PORT", default_value = "6480")]
+    #[arg(value_parser = whole(0, 65_535).map(|port| port as u16))]
+    port: u16,
+
+    /// Memory limit in bytes, or with a unit, such as 512mb or 2gb. When given, it is capped at 70% of the
+    /// memory of the container or else the machine; 0 means that cap. Shown to clients as maxmemory, not
+    /// enforced yet
+    #[arg(long, env = "KVNS_MEMORY_LIMIT", value_name = "BYTES", default_value = "1073741824")]
+    #[arg(value_parser = bytes(0, u64::MAX))]
+    memory_limit: u64,
+
+    /// Address of the metrics endpoint; checked, not used yet
+    #[arg(long, env = "KVNS_METRICS_HOST", value_name = "HOST", default_value = "0.0.0.0", value_parser = host)]
+    metrics_host: String,
+
+    /// Port of the metrics endpoint; checked, not used yet
+    #[arg(long, env = "KVNS_METRICS_PORT", value_name = "PORT", default_value = "9090")]
+    #[arg(value_parser = whole(0, 65_535).map(|port| port as u16))]
+    metrics_port: u16,
+
+    /// Clients connected at once; one more is told "ERR max number of clients reached" and closed
+    #[arg(long, env = "KVNS_MAX_CLIENTS", value_name = "COUNT", default_value = "10000")]
+    #[arg(value_parser = whole(1, 1_000_000).map(|count| count as usize))]
+    max_clients: usize,
+
+    /// Arguments in one command
+    #[arg(long, env = "KVNS_MAX_RESP_ARGS", value_name = "COUNT", default_value = "1024")]
+    #[arg(value_parser = whole(1, 1 << 20).map(|count| count as usize))]
+    max_resp_args: usize,
+
+    /// Bytes in one bulk string
+    #[arg(long, env = "KVNS_MAX_RESP_BULK_LEN", value_name = "BYTES", default_value = "16777216")]
+    #[arg(value_parser = bytes(1, 512 << 20).map(|len| len as usize))]
+    max_resp_bulk_len: usize,
+
+    /// Bytes in one inline command or header line
+    #[arg(long, env = "KVNS_MAX_RESP_INLINE_LEN", value_name = "BYTES", default_value = "65536")]
+    #[arg(value_parser = bytes(16, 64 << 20).map(|len| len as usize))]
+    max_resp_inline_len: usize,
+
+    /// Worker threads; without it one for each core
+    #[arg(long, env = "KVNS_WORKERS", value_name = "COUNT")]
+    #[arg(value_parser = whole(1, 1024).map(|count| count as usize))]
+    workers: Option<usize>,
+
+    /// Seconds after which an idle client is closed; 0 means never
+    #[arg(long, env = "KVNS_TIMEOUT", value_name = "SECONDS", default_value = "0")]
+    #[arg(value_parser = whole(0, i32::MAX as u64))]
+    timeout: u64,
+
+    /// Whether clients may use DEBUG: true or false
+    #[arg(long, env = "KVNS_DEBUG_COMMANDS", value_name = "BOOL", default_value = "false")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
+    debug_commands: bool,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line of text for an event.
+    Text,
+    /// One JSON object for an event.
+    Json,
+}
+
+/// Every setting, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Log filter directives (`KVNS_LOG`).
+    pub log: String,
+    /// Form of the log lines (`KVNS_LOG_FORMAT`).
+    pub log_format: LogFormat,
+    /// Address or name of the RESP listener (`KVNS_HOST`).
+    pub host: String,
+    /// Port of the RESP listener, 0 for any (`KVNS_PORT`).
+    pub port: u16,
+    /// Memory limit in bytes after the cap, never 0 (`KVNS_MEMORY_LIMIT`).
+    pub memory_limit: u64,
+    /// Address or name of the metrics listener (`KVNS_METRICS_HOST`).
+    pub metrics_host: String,
+    /// Port of the metrics listener (`KVNS_METRICS_PORT`).
+    pub metrics_port: u16,
+    /// Clients connected at once (`KVNS_MAX_CLIENTS`).
+    pub max_clients: usize,
+    /// Limits on one request (`KVNS_MAX_RESP_ARGS`, `_BULK_LEN`, `_INLINE_LEN`).
+    pub limits: Limits,
+    /// Worker threads (`KVNS_WORKERS`).
+    pub workers: usize,
+    /// Seconds until an idle client is closed, 0 for never (`KVNS_TIMEOUT`).
+    pub timeout_s: u64,
+    /// Whether clients may use DEBUG (`KVNS_DEBUG_COMMANDS`).
+    pub debug_commands: bool,
+}
+
+impl Settings {
+    /// The settings of this process: its arguments, then its environment, then the defaults.
+    pub fn from_process() -> Result<Settings, Refusal> {
+        Settings::parse(command(), std::env::args_os(), memory::detected)
+    }
+
+    fn parse(
+        command: clap::Command,
+        args: impl IntoIterator<Item = OsString>,
+        detected_memory: impl FnOnce() -> Option<u64>,
+    ) -> Result<Settings, Refusal> {
+        let matches = command.try_get_matches_from(args).map_err(Refusal)?;
+        let arguments = Arguments::from_arg_matches(&matches).map_err(Refusal)?;
+        let memory_limit = if is_given(&matches, "memory_limit") {
+            memory::capped(arguments.memory_limit, detected_memory())
+        } else {
+            arguments.memory_limit
+        };
+        Ok(Settings {
+            log: arguments.log,
+            log_format: arguments.log_format,
+            host: arguments.host,
+            port: arguments.port,
+            memory_limit,
+            metrics_host: arguments.metrics_host,
+            metrics_port: arguments.metrics_port,
+            max_clients: arguments.max_clients,
+            limits: Limits {
+                args: arguments.max_resp_args,
+                bulk_len: arguments.max_resp_bulk_len,
+                inline_len: arguments.max_resp_inline_len,
+            },
+            workers: arguments.workers.unwrap_or_else(cores),
+            timeout_s: arguments.timeout,
+            debug_commands: arguments.debug_commands,
+        })
+    }
+}
+
+impl Default for Settings {
+    /// The defaults, whatever the environment says.
+    fn default() -> Settings {
+        let name = OsString::from("kvns");
+        Settings::parse(command_without_environment(), [name], || None)
+            .expect("the defaults are valid settings")
+    }
+}
+
+/// The command line of `kvns`: every setting with its variable, flag, default and help. For documentation.
+pub fn command() -> clap::Command {
+    Arguments::command().mut_args(|arg| arg.hide_env_values(true))
+}
+
+fn command_without_environment() -> clap::Command {
+    Arguments::command().mut_args(|arg| arg.env(Resettable::Reset))
+}
+
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id).is_some_and(|source| source != ValueSource::DefaultValue)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Why there are no settings: a bad value, or a request for the help or the version.
+#[derive(Debug)]
+pub struct Refusal(clap::Error);
+
+impl Refusal {
+    /// Prints the help or the version to standard output, or one line about the bad value to standard error.
+    /// Returns the exit code that goes with it.
+    pub fn report(&self) -> ExitCode {
+        match self.0.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                // Nobody is left to tell when standard output is closed.
+                let _ = self.0.print();
+                ExitCode::SUCCESS
+            }
+            _ => {
+                eprintln!("kvns: {self}");
+                ExitCode::from(USAGE_EXIT_CODE)
+            }
+        }
+    }
+
+    fn text(&self, kind: ContextKind) -> Option<&str> {
+        match self.0.get(kind) {
+            Some(ContextValue::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let expected = self.0.source().map(|source| source.to_string());
+        let variable = self.text(ContextKind::InvalidArg).and_then(variable_of);
+        match (variable, self.text(ContextKind::InvalidValue), expected) {
+            (Some((variable, flag)), Some(value), Some(expected)) => {
+                write!(
+                    f,
+                    "invalid value \"{}\" for {variable} ({flag}): expected {expected}",
+                    value.escape_debug()
+                )
+            }
+            (Some((variable, flag)), _, _) => write!(f, "{variable} ({flag}) needs a value"),
+            _ => {
+                let rendered = self.0.render().to_string();
+                let line = rendered.lines().next().unwrap_or("invalid arguments");
+                f.write_str(line.strip_prefix("error: ").unwrap_or(line))
+            }
+        }
+    }
+}
+
+impl Error for Refusal {}
+
+/// The variable and the flag of an argument that clap names as `--flag <VALUE>`.
+fn variable_of(usage: &str) -> Option<(String, String)> {
+    let flag = usage.split([' ', '[', '=']).next()?;
+    let long = flag.strip_prefix("--")?;
+    let command = command();
+    let arg = command.get_arguments().find(|arg| arg.get_long() == Some(long))?;
+    Some((arg.get_env()?.to_str()?.to_owned(), flag.to_owned()))
+}
+
+/// A warning for each of `names` that looks like a setting and is none: a typo must not be silent.
+pub fn unknown_variables(names: impl IntoIterator<Item = OsString>) -> Vec<String> {
+    let command = command();
+    let known: Vec<&str> = command
+        .get_arguments()
+        .filter_map(|arg| arg.get_env()?.to_str())
+        .filter(|name| name.starts_with(PREFIX))
+        .collect();
+    let names = names.into_iter().map(|name| name.to_string_lossy().into_owned());
+    let mut unknown: Vec<String> =
+        names.filter(|name| name.starts_with(PREFIX) && !known.contains(&name.as_str())).collect();
+    unknown.sort();
+    unknown.iter().map(|name| unknown_variable(name, &known)).collect()
+}
+
+fn unknown_variable(name: &str, known: &[&str]) -> String {
+    // More than a few wrong letters is another word, not a typo.
+    const FURTHEST_TYPO: usize = 3;
+    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+    match nearest {
+        Some((distance, nearest)) if distance <= FURTHEST_TYPO => {
+            format!("unknown setting {name}; ignored (did you mean {nearest}?)")
+        }
+        _ => format!("unknown setting {name}; ignored"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,368 @@
+use super::*;
+use crate::value::string::Str;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+type Result<T> = std::result::Result<T, KeyspaceError>;
+
+fn keyspace() -> (Keyspace, Clock) {
+    let clock = Clock::manual(1_000_000);
+    (Keyspace::new(clock.clone()), clock)
+}
+
+fn set(view: &mut View<'_>, key: &[u8], value: &[u8], deadline: Option<u64>) -> Result<()> {
+    view.update(Key::new(key), |_| Ok((Change::Put(Draft::string(value, deadline)), ())))
+}
+
+fn get(view: &mut View<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    let Some(entry) = view.read(Key::new(key))? else { return Ok(None) };
+    Ok(Some(match entry.string()? {
+        Str::Int(value) => value.to_string().into_bytes(),
+        Str::Inline(bytes) => bytes.to_vec(),
+        Str::Shared(bytes) => bytes.to_vec(),
+    }))
+}
+
+fn remove(view: &mut View<'_>, key: &[u8]) -> Result<bool> {
+    view.update(Key::new(key), |entry| Ok((Change::Remove, entry.is_some())))
+}
+
+fn add(view: &mut View<'_>, key: &[u8], delta: i64) -> Result<i64> {
+    view.update(Key::new(key), |entry| {
+        let before = match entry {
+            Some(entry) => match entry.string()? {
+                Str::Int(value) => value,
+                other => panic!("{other:?} is no integer"),
+            },
+            None => 0,
+        };
+        Ok((Change::Put(Draft::integer(before + delta, None)), before + delta))
+    })
+}
+
+#[test]
+fn keys_come_and_go_and_leave_nothing_behind() {
+    let (keyspace, _) = keyspace();
+    let mut batch = keyspace.enter();
+    for round in 0..3 {
+        for i in 0..10_000 {
+            let key =
+                if i % 3 == 0 { format!("key:{i}") } else { format!("ns{}/a-longer-key-name:{i}", i % 7) };
+            set(&mut batch.view(), key.as_bytes(), format!("value {round}").as_bytes(), None).unwrap();
+            batch.between_commands();
+        }
+        assert_eq!(batch.view().len(), 10_000);
+        for i in 0..10_000 {
+            let key =
+                if i % 3 == 0 { format!("key:{i}") } else { format!("ns{}/a-longer-key-name:{i}", i % 7) };
+            assert_eq!(
+                get(&mut batch.view(), key.as_bytes()).unwrap(),
+                Some(format!("value {round}").into_bytes())
+            );
+            assert!(remove(&mut batch.view(), key.as_bytes()).unwrap());
+            batch.between_commands();
+        }
+        assert!(batch.view().is_empty());
+        drop(batch);
+        keyspace.check_invariants().unwrap();
+        assert_eq!(keyspace.used_bytes(), 0);
+        assert_eq!(keyspace.namespace_count(), 1, "empty namespaces are gone");
+        batch = keyspace.enter();
+    }
+}
+
+#[test]
+fn expired_keys_leave_lazily_and_by_themselves() {
+    let (keyspace, clock) = keyspace();
+    set(&mut keyspace.enter().view(), b"lazy", b"1", Some(1_000_500)).unwrap();
+    set(&mut keyspace.enter().view(), b"active", b"1", Some(1_000_600)).unwrap();
+    set(&mut keyspace.enter().view(), b"later", b"1", Some(9_000_000)).unwrap();
+    clock.advance(499);
+    assert!(get(&mut keyspace.enter().view(), b"lazy").unwrap().is_some());
+    clock.advance(1);
+    assert_eq!(get(&mut keyspace.enter().view(), b"lazy").unwrap(), None);
+    assert_eq!(keyspace.len(), 2);
+    clock.advance(200);
+    keyspace.housekeep();
+    assert_eq!((keyspace.len(), keyspace.expiring()), (1, 1));
+    keyspace.check_invariants().unwrap();
+    assert_eq!(keyspace.stats.expired.get(), 2);
+}
+
+#[test]
+fn a_deadline_that_moves_is_followed() {
+    let (keyspace, clock) = keyspace();
+    let now = clock.unix_ms();
+    for deadline in [now + 1000, now + 100_000, now + 2000, now + 500_000] {
+        set(&mut keyspace.enter().view(), b"k", b"v", Some(deadline)).unwrap();
+    }
+    clock.advance(3000);
+    keyspace.housekeep();
+    assert_eq!(keyspace.len(), 1);
+    clock.advance(500_000);
+    keyspace.housekeep();
+    assert_eq!(keyspace.len(), 0);
+    keyspace.check_invariants().unwrap();
+}
+
+#[test]
+fn a_transaction_sees_its_own_writes_and_commits_at_once() {
+    let (keyspace, _) = keyspace();
+    let mut batch = keyspace.enter();
+    let mut view = batch.view();
+    set(&mut view, b"a", b"1", None).unwrap();
+    let seen: Result<_> = view.transact(|view| {
+        set(view, b"b", b"x", None)?;
+        assert_eq!(view.len(), 2);
+        let moved = get(view, b"a")?;
+        remove(view, b"a")?;
+        assert_eq!(get(view, b"a")?, None);
+        set(view, b"a", b"y", None)?;
+        remove(view, b"b")?;
+        assert_eq!(get(view, b"missing")?, None);
+        set(view, b"ns/c", b"z", None)?;
+        Ok((moved, get(view, b"a")?))
+    });
+    assert_eq!(seen.unwrap(), (Some(b"1".to_vec()), Some(b"y".to_vec())));
+    assert_eq!(get(&mut view, b"a").unwrap(), Some(b"y".to_vec()));
+    assert_eq!(get(&mut view, b"b").unwrap(), None);
+    assert_eq!(view.len(), 2);
+    drop(view);
+    drop(batch);
+    keyspace.check_invariants().unwrap();
+}
+
+#[test]
+fn a_failed_transaction_changes_nothing() {
+    let (keyspace, _) = keyspace();
+    let mut batch = keyspace.enter();
+    let failed: Result<()> = batch.view().transact(|view| {
+        set(view, b"a", b"1", None)?;
+        Err(KeyspaceError::WrongType)
+    });
+    assert_eq!(failed, Err(KeyspaceError::WrongType));
+    assert_eq!(batch.view().len(), 0);
+    drop(batch);
+    keyspace.check_invariants().unwrap();
+}
+
+#[test]
+fn a_flush_is_one_swap_also_inside_a_transaction() {
+    let (keyspace, _) = keyspace();
+    for i in 0..1000 {
+        set(&mut keyspace.enter().view(), format!("{i}").as_bytes(), b"v", Some(2_000_000)).unwrap();
+    }
+    keyspace.enter().view().flush().unwrap();
+    assert_eq!(keyspace.len(), 0);
+    set(&mut keyspace.enter().view(), b"old", b"v", None).unwrap();
+
+    let refused = keyspace.enter().view().transact(|view| view.flush());
+    assert_eq!(refused, Err(KeyspaceError::Contention(Contention::RunAlone)));
+    let reservation = keyspace.reserve().unwrap();
+    assert_eq!(
+        set(&mut keyspace.enter().view(), b"x", b"v", None),
+        Err(KeyspaceError::Contention(Contention::Reserved))
+    );
+    while !reservation.is_ready() {}
+    let after: Result<_> = keyspace.enter_alone(&reservation).view().transact(|view| {
+        assert_eq!(get(view, b"old")?, Some(b"v".to_vec()));
+        view.flush()?;
+        assert_eq!(get(view, b"old")?, None);
+        set(view, b"new", b"v", None)?;
+        Ok(view.len())
+    });
+    assert_eq!(after, Ok(1));
+    drop(reservation);
+    assert_eq!(get(&mut keyspace.enter().view(), b"new").unwrap(), Some(b"v".to_vec()));
+    assert_eq!(get(&mut keyspace.enter().view(), b"old").unwrap(), None);
+    keyspace.check_invariants().unwrap();
+}
+
+fn unchanged(keyspace: &Keyspace, watch: &Watch) -> bool {
+    keyspace.enter().view().transact(|view| view.is_unchanged(watch)).unwrap()
+}
+
+#[test]
+fn a_watch_sees_every_kind_of_change() {
+    let (keyspace, clock) = keyspace();
+    let watch = |key: &[u8]| keyspace.enter().view().watch(Key::new(key)).unwrap();
+    let give_back = |watch| keyspace.enter().view().unwatch(watch);
+
+    let missing = watch(b"m");
+    keyspace.check_invariants().unwrap();
+    assert!(unchanged(&keyspace, &missing));
+    set(&mut keyspace.enter().view(), b"m", b"1", None).unwrap();
+    remove(&mut keyspace.enter().view(), b"m").unwrap();
+    keyspace.check_invariants().unwrap();
+    assert!(!unchanged(&keyspace, &missing), "created and deleted again");
+    give_back(missing);
+
+    set(&mut keyspace.enter().view(), b"e", b"1", Some(1_000_100)).unwrap();
+    let expiring = watch(b"e");
+    assert!(unchanged(&keyspace, &expiring));
+    clock.advance(100);
+    assert!(!unchanged(&keyspace, &expiring), "expired");
+    give_back(expiring);
+
+    set(&mut keyspace.enter().view(), b"f", b"1", None).unwrap();
+    let (live, absent) = (watch(b"f"), watch(b"g"));
+    keyspace.enter().view().flush().unwrap();
+    assert!(!unchanged(&keyspace, &live), "flushed");
+    assert!(unchanged(&keyspace, &absent), "missing before the flush and after");
+    give_back(live);
+    give_back(absent);
+    keyspace.check_invariants().unwrap();
+    assert!(keyspace.is_empty());
+}
+
+#[test]
+fn a_walk_meets_what_is_there_throughout() {
+    let (keyspace, _) = keyspace();
+    let stop = AtomicBool::new(false);
+    for i in 0..5000 {
+        set(&mut keyspace.enter().view(), format!("stay:{i}").as_bytes(), b"v", None).unwrap();
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut i = 0u32;
+            while !stop.load(Ordering::Relaxed) {
+                let key = format!("churn:{}", i % 3000);
+                let _ = set(&mut keyspace.enter().view(), key.as_bytes(), b"v", None);
+                let _ = remove(&mut keyspace.enter().view(), format!("churn:{}", i % 1700).as_bytes());
+                keyspace.housekeep();
+                i += 1;
+            }
+        });
+        for _ in 0..20 {
+            let mut seen = std::collections::HashSet::new();
+            let mut cursor = 0;
+            loop {
+                cursor = keyspace
+                    .enter()
+                    .view()
+                    .scan(cursor, 10, None, |name, _| {
+                        seen.insert(name.to_vec());
+                    })
+                    .unwrap();
+                if cursor == 0 {
+                    break;
+                }
+            }
+            assert_eq!(seen.iter().filter(|name| name.starts_with(b"stay:")).count(), 5000);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    keyspace.check_invariants().unwrap();
+}
+
+#[test]
+fn random_keys_are_spread_evenly() {
+    let (keyspace, _) = keyspace();
+    for i in 0..50 {
+        let key = if i < 25 { format!("{i}") } else { format!("ns{i}/x") };
+        set(&mut keyspace.enter().view(), key.as_bytes(), b"v", None).unwrap();
+    }
+    let mut counts = std::collections::HashMap::new();
+    for _ in 0..5000 {
+        let name = keyspace.enter().view().random().unwrap().unwrap().to_vec();
+        *counts.entry(name).or_insert(0) += 1;
+    }
+    assert_eq!(counts.len(), 50);
+    assert!(counts.values().all(|count| (40..180).contains(count)), "{counts:?}");
+}
+
+/// Transfers between accounts keep their sum, whatever else happens at the same time.
+#[test]
+fn transfers_keep_the_sum() {
+    let (keyspace, _) = keyspace();
+    let accounts: Vec<String> = (0..6).map(|i| format!("ns{}/account:{i}", i % 2)).collect();
+    for account in &accounts {
+        add(&mut keyspace.enter().view(), account.as_bytes(), 100).unwrap();
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..2usize {
+            let (keyspace, accounts, stop) = (&keyspace, &accounts, &stop);
+            scope.spawn(move || {
+                for i in 0..20_000usize {
+                    let (from, to) = (&accounts[(i * 7 + thread) % 6], &accounts[(i * 5 + 3) % 6]);
+                    loop {
+                        let moved: Result<()> = keyspace.enter().view().transact(|view| {
+                            add(view, from.as_bytes(), -1)?;
+                            add(view, to.as_bytes(), 1)?;
+                            Ok(())
+                        });
+                        match moved {
+                            Ok(()) => break,
+                            Err(KeyspaceError::Contention(_)) => std::thread::yield_now(),
+                            Err(error) => panic!("{error:?}"),
+                        }
+                    }
+                }
+                stop.store(true, Ordering::Relaxed);
+            });
+        }
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let sum: Result<i64> = keyspace.enter().view().transact(|view| {
+                    let mut sum = 0;
+                    for account in &accounts {
+                        sum += String::from_utf8(get(view, account.as_bytes())?.unwrap())
+                            .unwrap()
+                            .parse::<i64>()
+                            .unwrap();
+                    }
+                    Ok(sum)
+                });
+                match sum {
+                    Ok(sum) => assert_eq!(sum, 600),
+                    Err(KeyspaceError::Contention(_)) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+                keyspace.housekeep();
+            }
+        });
+    });
+    keyspace.check_invariants().unwrap();
+}
+
+/// Two threads create, delete and rename the same few keys while a third one flushes and one cleans up.
+#[test]
+fn slots_survive_creation_deletion_and_flush_races() {
+    let (keyspace, _) = keyspace();
+    std::thread::scope(|scope| {
+        for thread in 0..2u32 {
+            let keyspace = &keyspace;
+            scope.spawn(move || {
+                for i in 0..30_000u32 {
+                    let key = format!("ns{}/k{}", i % 3, (i * 7 + thread) % 5);
+                    let other = format!("k{}", (i * 3) % 4);
+                    let mut batch = keyspace.enter();
+                    let mut view = batch.view();
+                    let _ = match i % 5 {
+                        0 => add(&mut view, key.as_bytes(), 1).map(drop),
+                        1 => remove(&mut view, key.as_bytes()).map(drop),
+                        2 => set(
+                            &mut view,
+                            other.as_bytes(),
+                            b"5",
+                            Some(1_000_000 + u64::from(i % 2) * 90_000),
+                        ),
+                        3 => view.transact(|view| {
+                            let value = get(view, key.as_bytes())?;
+                            remove(view, key.as_bytes())?;
+                            set(view, other.as_bytes(), &value.unwrap_or(b"1".to_vec()), None)
+                        }),
+                        _ if i % 1000 == 4 => view.flush(),
+                        _ => view.watch(Key::new(key.as_bytes())).map(|watch| view.unwatch(watch)),
+                    };
+                    drop(view);
+                    drop(batch);
+                    if i % 8 == thread {
+                        keyspace.housekeep();
+                    }
+                }
+            });
+        }
+    });
+    keyspace.check_invariants().unwrap();
+}

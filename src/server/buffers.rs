@@ -1,0 +1,114 @@
+//! What a connection needs while it has something to do: input, decoder, replies.
+//!
+//! A connection takes a set when bytes arrive and gives it back when everything read is answered, so an idle
+//! one holds none, and the few sets in use stay in the cache. Each worker thread keeps its own spare sets, so
+//! taking one is no more than popping a vector.
+
+use crate::resp::{Decoder, Limits, ReplyWriter};
+use std::cell::RefCell;
+
+/// Bytes asked of the socket in one read. A hundred pipelined SETs of 256 bytes fit, so that their replies
+/// leave together.
+const READ_SIZE: usize = 64 << 10;
+
+/// Less room than this is not worth a read.
+const MIN_READ_SIZE: usize = 4 << 10;
+
+/// Spare sets a thread keeps. More than a few are in use only while clients stall within a request.
+const MAX_SPARE: usize = 16;
+
+/// A set that grew beyond this was needed for large values and is freed instead of kept.
+const MAX_SPARE_BYTES: usize = 256 << 10;
+
+thread_local! {
+    #[allow(clippy::vec_box, reason = "a set moves to its connection and back as a pointer")]
+    static SPARE: RefCell<Vec<Box<Buffers>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The buffers of one connection that is not idle.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    /// Received and not yet answered.
+    pub input: Vec<u8>,
+    /// How far `input` is understood.
+    pub decoder: Decoder,
+    /// Not yet sent.
+    pub replies: ReplyWriter,
+}
+
+impl Buffers {
+    /// A spare set of this thread, or a new one.
+    pub fn take() -> Box<Buffers> {
+        SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
+            Box::new(Buffers {
+                input: Vec::with_capacity(READ_SIZE),
+                decoder: Decoder::new(Limits::default()),
+                replies: ReplyWriter::new(),
+            })
+        })
+    }
+
+    /// The set, if a part of a request is left in it; an empty one goes back to this thread.
+    pub fn keep_if_used(self: Box<Buffers>) -> Option<Box<Buffers>> {
+        if !self.input.is_empty() {
+            return Some(self);
+        }
+        if self.input.capacity() <= MAX_SPARE_BYTES {
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < MAX_SPARE {
+                    spare.push(self);
+                }
+            });
+        }
+        None
+    }
+
+    /// Makes room for the next read. A request that has not arrived in full gets the room it lacks, but
+    /// never more than as much again as was received: announcing a length costs the server nothing.
+    pub fn make_room(&mut self) {
+        let wanted = self.decoder.wanted();
+        if self.room() < wanted.clamp(MIN_READ_SIZE, READ_SIZE) {
+            let received = self.input.len();
+            self.input.reserve_exact(wanted.clamp(READ_SIZE, received.max(READ_SIZE)));
+        }
+    }
+
+    /// Bytes the next read can take.
+    pub fn room(&self) -> usize {
+        self.input.capacity() - self.input.len()
+    }
+
+    /// Drops the first `count` bytes of the input.
+    pub fn consume(&mut self, count: usize) {
+        if count == self.input.len() {
+            self.input.clear();
+        } else {
+            self.input.drain(..count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_comes_back_unless_it_grew_large() {
+        let mut set = Buffers::take();
+        let small = Buffers::take();
+        let place = &raw const *small;
+        assert!(small.keep_if_used().is_none());
+        assert_eq!(&raw const *Buffers::take(), place);
+        set.input.reserve_exact(MAX_SPARE_BYTES + 1);
+        assert!(set.keep_if_used().is_none());
+        assert!(SPARE.with_borrow(Vec::is_empty));
+    }
+
+    #[test]
+    fn the_input_grows_with_what_was_received_only() {
+        let mut set = Buffers::take();
+        set.input.resize(READ_SIZE, b'x');
+        set.make_room();
+        assert!(set.input.capacity() <= 2 * READ_SIZE);
+    }
+}

@@ -1,0 +1,375 @@
+//! One connection: read what is there, run every complete request, write all replies at once.
+//!
+//! Requests run in slices, each under one batch (a pin of this thread) that never lives across a wait. A slice
+//! ends when the input is used up, when enough replies have gathered to be sent, or when others have waited long
+//! enough. A client that does not read its replies is not read from, so what it can make the server hold is
+//! bounded by one read, one slice of replies and its largest request.
+
+use super::Shared;
+use super::buffers::Buffers;
+use super::roster::Seat;
+use crate::command;
+use crate::command::dispatch::{Outcome, dispatch};
+use crate::keyspace::{Contention, Reservation};
+use crate::resp::ReplyWriter;
+use crate::session::Session;
+use bytes::Buf;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
+
+/// Bytes of replies that are sent before more requests run.
+const REPLY_SLICE: usize = 1 << 20;
+
+/// Microseconds one connection's requests may run before others get their turn.
+const SLICE_US: u64 = 2_000;
+
+/// Requests whose keys are brought into the cache before they run: enough to overlap their cache misses, few
+/// enough to be still there.
+const PREFETCH_GROUP: usize = 32;
+
+/// Segments of replies in one write. Replies are one segment unless large values are shared.
+const SEGMENTS: usize = 32;
+
+/// Times to yield to other tasks before sleeping, while a transaction runs alone.
+const CONTENTION_YIELDS: usize = 64;
+
+/// Sleep between two looks at a transaction that runs alone for long.
+const CONTENTION_PAUSE: Duration = Duration::from_millis(1);
+
+/// How long a closing connection goes on dropping input: closing a socket with unread input would make the
+/// kernel discard the last reply.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Why the requests of a connection stopped running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// All of them have run.
+    Done,
+    /// Their replies are to be sent first.
+    Full,
+    /// Others are to run first.
+    Turn,
+    /// The request must wait and run again.
+    Wait(Contention),
+    /// The connection closes after the replies so far.
+    Close,
+}
+
+/// What becomes of a connection once its input is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Open,
+    Closing,
+}
+
+/// A client's socket and session.
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    session: Session,
+    /// Kept while a request has arrived in part.
+    partial: Option<Box<Buffers>>,
+    /// The socket is closed when the client keeps it waiting for longer.
+    patience: Option<Duration>,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub fn new(shared: Arc<Shared>, stream: TcpStream, session: Session) -> Connection {
+        let patience = patience(shared.engine.settings.load().timeout_s);
+        Connection { shared, stream, session, partial: None, patience }
+    }
+
+    /// Serves the client until it leaves, is to be closed, or the server shuts down.
+    pub async fn serve(mut self, seat: &Seat<Arc<Shared>>) {
+        poll_fn(|cx| {
+            seat.set_waker(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        match self.converse().await {
+            Ok(()) => tracing::trace!("closed"),
+            Err(error) => tracing::debug!(%error, "closed"),
+        }
+    }
+
+    async fn converse(&mut self) -> io::Result<()> {
+        while let Some(mut buffers) = self.read().await? {
+            // A full read means that more is waiting: this client could go on forever.
+            let is_greedy = buffers.room() == 0;
+            if self.answer(&mut buffers).await? == Fate::Closing {
+                return self.linger(&mut buffers.input).await;
+            }
+            self.partial = buffers.keep_if_used();
+            if is_greedy {
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for input; `None` at the end of it or when the server shuts down. One system call if the socket
+    /// has something to read, none if it has not.
+    async fn read(&mut self) -> io::Result<Option<Box<Buffers>>> {
+        let Connection { shared, stream, partial, patience, .. } = self;
+        within(*patience, poll_fn(|cx| poll_read(shared, stream, partial, cx))).await
+    }
+
+    /// Runs the complete requests of the input and sends their replies.
+    async fn answer(&mut self, buffers: &mut Buffers) -> io::Result<Fate> {
+        {
+            let settings = self.shared.engine.settings.load();
+            buffers.decoder.set_limits(settings.limits);
+            self.patience = patience(settings.timeout_s);
+        }
+        buffers.replies.set_protocol(self.session.preferences.protocol);
+        let mut answered = 0;
+        let fate = loop {
+            let decoded = buffers.decoder.decode(&buffers.input[answered..]);
+            if self.run_all(buffers, answered).await? == Fate::Closing {
+                break Fate::Closing;
+            }
+            answered += decoded.consumed;
+            if let Some(error) = decoded.error {
+                buffers.replies.error(format!("ERR {}", error.message()).as_bytes());
+                break Fate::Closing;
+            }
+            if !decoded.more {
+                break Fate::Open;
+            }
+        };
+        self.send(&mut buffers.replies).await?;
+        buffers.consume(answered);
+        Ok(fate)
+    }
+
+    /// Runs the decoded requests, which begin at `start` of the input, slice by slice. Some of their replies
+    /// may be left to be sent.
+    async fn run_all(&mut self, buffers: &mut Buffers, start: usize) -> io::Result<Fate> {
+        let mut next = 0;
+        loop {
+            let stop = self.run_slice(buffers, start, &mut next);
+            match stop {
+                Stop::Done => return Ok(Fate::Open),
+                Stop::Close => return Ok(Fate::Closing),
+                Stop::Full => self.send(&mut buffers.replies).await?,
+                Stop::Turn => {
+                    self.send(&mut buffers.replies).await?;
+                    yield_now().await;
+                }
+                Stop::Wait(contention) => {
+                    self.send(&mut buffers.replies).await?;
+                    if self.outwait(contention, buffers, start, &mut next).await == Fate::Closing {
+                        return Ok(Fate::Closing);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs requests from `next` on under one batch, until there is a reason to stop.
+    fn run_slice(&mut self, buffers: &mut Buffers, start: usize, next: &mut usize) -> Stop {
+        let Buffers { input, decoder, replies } = buffers;
+        let input = &input[start..];
+        let engine = &*self.shared.engine;
+        let count = decoder.count();
+        if *next == count {
+            return Stop::Done;
+        }
+        let mut batch = engine.keyspace.enter();
+        let started_us = if count > PREFETCH_GROUP { engine.clock.monotonic_us() } else { 0 };
+        loop {
+            let group = (*next + PREFETCH_GROUP).min(count);
+            if group - *next > 1 {
+                (*next..group).for_each(|index| command::prefetch(&batch, decoder.request(input, index)));
+            }
+            while *next < group {
+                let outcome =
+                    dispatch(engine, &mut self.session, &mut batch, decoder.request(input, *next), replies);
+                match self.shared.stop_after(outcome) {
+                    None => *next += 1,
+                    Some(stop) => return stop,
+                }
+                if replies.pending() > REPLY_SLICE {
+                    return Stop::Full;
+                }
+                batch.between_commands();
+            }
+            if group == count {
+                return Stop::Done;
+            }
+            if engine.clock.monotonic_us() - started_us > SLICE_US {
+                return Stop::Turn;
+            }
+        }
+    }
+
+    /// Waits as `contention` asks; runs request `next` alone if that is what it takes.
+    async fn outwait(
+        &mut self,
+        contention: Contention,
+        buffers: &mut Buffers,
+        start: usize,
+        next: &mut usize,
+    ) -> Fate {
+        let shared = Arc::clone(&self.shared);
+        let keyspace = &shared.engine.keyspace;
+        if contention == Contention::Reserved {
+            until(|| !keyspace.is_reserved()).await;
+            return Fate::Open;
+        }
+        let mut reservation = None;
+        until(|| {
+            reservation = keyspace.reserve();
+            reservation.is_some()
+        })
+        .await;
+        let Some(reservation) = reservation else { return Fate::Open };
+        until(|| reservation.is_ready()).await;
+        match self.run_alone(&reservation, buffers, start, *next) {
+            None => {
+                *next += 1;
+                Fate::Open
+            }
+            // Not the winner's fault: it asks again.
+            Some(Stop::Wait(_)) => Fate::Open,
+            Some(_) => Fate::Closing,
+        }
+    }
+
+    fn run_alone(
+        &mut self,
+        reservation: &Reservation<'_>,
+        buffers: &mut Buffers,
+        start: usize,
+        index: usize,
+    ) -> Option<Stop> {
+        let Buffers { input, decoder, replies } = buffers;
+        let engine = &*self.shared.engine;
+        let mut batch = engine.keyspace.enter_alone(reservation);
+        let request = decoder.request(&input[start..], index);
+        self.shared.stop_after(dispatch(engine, &mut self.session, &mut batch, request, replies))
+    }
+
+    /// Sends everything gathered: one system call if the client reads its replies.
+    async fn send(&mut self, replies: &mut ReplyWriter) -> io::Result<()> {
+        let Connection { shared, stream, patience, .. } = self;
+        while replies.pending() > 0 {
+            let sent = within(*patience, poll_fn(|cx| poll_write(stream, replies, cx))).await?;
+            if sent == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            shared.engine.stats.output_bytes.add(sent as u64);
+            replies.advance(sent);
+        }
+        Ok(())
+    }
+
+    /// Closes our half, then drops what the client still sends until it closes its own.
+    async fn linger(&mut self, input: &mut Vec<u8>) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        if self.shared.roster.is_stopping() {
+            return Ok(());
+        }
+        let draining = async {
+            input.clear();
+            while self.stream.read_buf(input).await? > 0 {
+                input.clear();
+            }
+            Ok(())
+        };
+        timeout(LINGER, draining).await.unwrap_or(Ok(()))
+    }
+}
+
+impl Shared {
+    fn stop_after(&self, outcome: Outcome) -> Option<Stop> {
+        match outcome {
+            Outcome::Continue => None,
+            Outcome::Wait(contention) => Some(Stop::Wait(contention)),
+            Outcome::Close => Some(Stop::Close),
+            Outcome::Shutdown => {
+                tracing::info!("a client asked for the shutdown");
+                self.roster.stop();
+                Some(Stop::Close)
+            }
+        }
+    }
+}
+
+fn patience(timeout_s: u64) -> Option<Duration> {
+    (timeout_s > 0).then(|| Duration::from_secs(timeout_s))
+}
+
+/// Waits for `work`, but no longer than `limit`, if there is one.
+async fn within<T>(limit: Option<Duration>, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match limit {
+        None => work.await,
+        Some(limit) => timeout(limit, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Waits until `is_so`; others run meanwhile. Nothing may be pinned.
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let mut yields = 0;
+    while !is_so() {
+        if yields < CONTENTION_YIELDS {
+            yields += 1;
+            yield_now().await;
+        } else {
+            sleep(CONTENTION_PAUSE).await;
+        }
+    }
+}
+
+/// Reads once. Buffers are taken only when there is something to read, so a waiting connection holds none.
+fn poll_read(
+    shared: &Shared,
+    stream: &mut TcpStream,
+    partial: &mut Option<Box<Buffers>>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Option<Box<Buffers>>>> {
+    if shared.roster.is_stopping() {
+        return Poll::Ready(Ok(None));
+    }
+    ready!(stream.poll_read_ready(cx))?;
+    let mut buffers = partial.take().unwrap_or_else(Buffers::take);
+    buffers.make_room();
+    // Unlike `try_read`, this notes when a read has emptied the socket, which saves the read that would say so.
+    let received = pin!(stream.read_buf(&mut buffers.input)).poll(cx);
+    match received {
+        Poll::Ready(Ok(0)) => Poll::Ready(Ok(None)),
+        Poll::Ready(Ok(count)) => {
+            shared.engine.stats.input_bytes.add(count as u64);
+            Poll::Ready(Ok(Some(buffers)))
+        }
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Pending => {
+            *partial = buffers.keep_if_used();
+            Poll::Pending
+        }
+    }
+}
+
+/// Writes once, as many segments as fit in one call. Their list lives on the stack of this call, not in the
+/// task, which would make every connection larger.
+fn poll_write(
+    stream: &mut TcpStream,
+    replies: &ReplyWriter,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut segments = [IoSlice::new(&[]); SEGMENTS];
+    let count = replies.chunks_vectored(&mut segments);
+    match &segments[..count] {
+        [only] => Pin::new(stream).poll_write(cx, only),
+        several => Pin::new(stream).poll_write_vectored(cx, several),
+    }
+}

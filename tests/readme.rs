@@ -1,0 +1,47 @@
+//! The README's generated sections are what the code says. `KVNS_REWRITE_README=1 cargo test --test readme`
+//! brings them up to date.
+
+use std::fmt::Write;
+use std::fs;
+
+/// The name of each section, as in `<!-- name -->` and `<!-- /name -->`, and what stands between the two.
+const SECTIONS: &[(&str, fn() -> String)] = &[("settings", settings)];
+
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+
+fn settings() -> String {
+    let mut table = "| Variable | Flag | Default | Meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    for arg in kvns::config::command().get_arguments() {
+        let (Some(variable), Some(flag)) = (arg.get_env().and_then(|name| name.to_str()), arg.get_long())
+        else {
+            continue;
+        };
+        let default = arg.get_default_values().first().and_then(|value| value.to_str());
+        let default = default.map_or("unset".to_owned(), |value| format!("`{value}`"));
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default().replace('\n', " ");
+        writeln!(table, "| `{variable}` | `--{flag}` | {default} | {help} |").expect("text");
+    }
+    table
+}
+
+fn replaced(readme: &str, name: &str, content: &str) -> String {
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (before, rest) = readme.split_once(&begin).unwrap_or_else(|| panic!("README.md lacks {begin}"));
+    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("README.md lacks {end}"));
+    format!("{before}{begin}{content}{end}{after}")
+}
+
+#[test]
+fn the_generated_sections_are_up_to_date() {
+    let readme = fs::read_to_string(README).expect("README.md");
+    let current =
+        SECTIONS.iter().fold(readme.clone(), |text, (name, content)| replaced(&text, name, &content()));
+    if std::env::var("KVNS_REWRITE_README").as_deref() == Ok("1") {
+        fs::write(README, &current).expect("README.md is writable");
+        return;
+    }
+    assert!(
+        readme == current,
+        "README.md is out of date: run KVNS_REWRITE_README=1 cargo test --test readme"
+    );
+}
