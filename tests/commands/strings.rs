@@ -75,6 +75,10 @@ fn set_options() {
         ("PTTL a", ":100500"),
         ("SET a 9 EXAT 1", "+OK"),
         ("GET a", "$-1"),
+        ("MULTI", "+OK"),
+        ("SET a 9 PXAT 1", "+QUEUED"),
+        ("EXISTS a", "+QUEUED"),
+        ("EXEC", "*2\n+OK\n:0"),
     ]);
     server.client3().check("SET missing 1 XX", "_");
 }
