@@ -40,7 +40,10 @@ fn misplaced_commands() {
     let mut c = server.client();
     c.check_all(&[
         ("EXEC", "-ERR EXEC without MULTI"),
-        ("EXEC x", "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"),
+        (
+            "EXEC x",
+            "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
+        ),
         ("DISCARD", "-ERR DISCARD without MULTI"),
         ("MULTI", "+OK"),
         ("MULTI", "-ERR MULTI calls can not be nested"),
