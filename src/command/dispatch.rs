@@ -131,7 +131,7 @@ fn refuse(
 ) -> Outcome {
     engine.stats.rejected.add(1);
     let name = spec.map_or("", |spec| spec.name);
-    if session.is_queuing() && name == "exec" {
+    if name == "exec" {
         session.take_queue();
         session.unwatch(&mut batch.view());
         reply.error(&CommandError::ExecAbortArity.text(name));
