@@ -75,7 +75,7 @@ impl Client {
                 }
                 None => keyspace.enter(),
             };
-            kvns::command::prefetch(&batch, request.as_request());
+            kvns::command::prefetch(&batch, std::iter::once(request.as_request()));
             let outcome =
                 dispatch(&self.engine, &mut self.session, &mut batch, request.as_request(), &mut self.reply);
             drop(batch);
