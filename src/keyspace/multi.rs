@@ -78,6 +78,11 @@ impl<'g> Touched<'g> {
         !matches!(self.plan, Plan::Remove) && self.version().is_live()
     }
 
+    /// What the transaction sees here. A planned deadline may lie in the past: what is planned so is not seen.
+    fn visible(&self, now_ms: u64) -> Option<&'g Version> {
+        Some(self.version()).filter(|version| self.is_live() && !version.is_expired(now_ms))
+    }
+
     fn changes(&self) -> bool {
         match self.plan {
             Plan::Unchanged => false,
@@ -130,9 +135,8 @@ impl<'g> Transaction<'g> {
     }
 
     /// What the transaction sees in a slot, if it has touched it.
-    pub(super) fn overlay(&self, slot: &Slot) -> Option<Option<&'g Version>> {
-        let touched = &self.cells[self.place(slot)?];
-        Some(touched.is_live().then(|| touched.version()))
+    pub(super) fn overlay(&self, slot: &Slot, now_ms: u64) -> Option<Option<&'g Version>> {
+        Some(self.cells[self.place(slot)?].visible(now_ms))
     }
 }
 
@@ -220,14 +224,14 @@ impl<'g> View<'g> {
     }
 
     pub(super) fn look_up_buffered(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
-        let place = self.touch_cell(key)?;
+        let (place, now_ms) = (self.touch_cell(key)?, self.now_ms());
         let Some(transaction) = self.transaction.as_deref_mut() else { return Ok(None) };
         let Some(place) = place else {
             transaction.missing.push((key.name().into(), key.namespace().into()));
             return Ok(None);
         };
         let touched = &transaction.cells[place];
-        let (slot, found) = (touched.slot, touched.is_live().then(|| touched.version()));
+        let (slot, found) = (touched.slot, touched.visible(now_ms));
         Ok(found.map(|version| self.entry(slot, version)))
     }
 
@@ -300,7 +304,11 @@ impl<'g> View<'g> {
                 if is_new {
                     transaction.made.push(slot);
                 }
-                if transaction.place(slot).is_some() {
+                if let Some(place) = transaction.place(slot) {
+                    // A later look found the name's slot: it must still have been absent there.
+                    if transaction.cells[place].base.is_live() {
+                        return Ok(false);
+                    }
                     break;
                 }
                 let base = self.present(generation, slot)?;

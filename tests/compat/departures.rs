@@ -1,0 +1,124 @@
+//! What may differ from redis-server 7.0, each with a name and a reason. The README lists them too.
+
+use crate::support::Value;
+
+/// One kind of difference.
+pub struct Departure {
+    pub name: &'static str,
+    pub reason: &'static str,
+    /// True if these replies to this command are such a difference.
+    pub covers: fn(&Call<'_>) -> bool,
+}
+
+/// A command and the two replies to it.
+pub struct Call<'a> {
+    /// The command's name in upper case.
+    pub name: String,
+    pub args: &'a [Vec<u8>],
+    pub ours: &'a Value,
+    pub theirs: &'a Value,
+}
+
+/// True if the replies are equal or a listed departure explains the difference.
+pub fn allow(command: &[Vec<u8>], ours: &Value, theirs: &Value) -> bool {
+    let name = String::from_utf8_lossy(&command[0]).to_ascii_uppercase();
+    let call = Call { name, args: &command[1..], ours, theirs };
+    ours == theirs || DEPARTURES.iter().any(|departure| (departure.covers)(&call))
+}
+
+pub const DEPARTURES: &[Departure] = &[
+    Departure {
+        name: "time passes",
+        reason: "TTL and the deadline of a relative expiry depend on the instant at which a server ran the command",
+        covers: |call| {
+            let bound = match call.name.as_str() {
+                "TTL" | "EXPIRETIME" => 5,
+                "PTTL" | "PEXPIRETIME" => 5000,
+                _ => return false,
+            };
+            matches!((call.ours, call.theirs), (Value::Integer(ours), Value::Integer(theirs))
+                if *ours >= 0 && *theirs >= 0 && ours.abs_diff(*theirs) <= bound)
+        },
+    },
+    Departure {
+        name: "order of keys",
+        reason: "KEYS and SCAN promise no order, SCAN no particular cursors and no exact page size",
+        covers: |call| match (call.name.as_str(), call.ours, call.theirs) {
+            ("KEYS", Value::Array(ours), Value::Array(theirs)) => sorted(ours) == sorted(theirs),
+            ("SCAN", Value::Array(ours), Value::Array(theirs)) => {
+                same_page(ours, theirs, call.args.first().is_some_and(|cursor| cursor == b"0"))
+            }
+            _ => false,
+        },
+    },
+    Departure {
+        name: "random key",
+        reason: "RANDOMKEY answers any key",
+        covers: |call| {
+            call.name == "RANDOMKEY" && matches!((call.ours, call.theirs), (Value::Bulk(_), Value::Bulk(_)))
+        },
+    },
+    Departure {
+        name: "identity",
+        reason: "version, connection ids and addresses are those of this server",
+        covers: |call| match call.name.as_str() {
+            "HELLO" => same_hello(call.ours, call.theirs),
+            "CLIENT" => match call.args.first().map(|word| word.to_ascii_uppercase()).as_deref() {
+                Some(b"ID") => matches!((call.ours, call.theirs), (Value::Integer(_), Value::Integer(_))),
+                Some(b"INFO" | b"LIST") => !call.ours.is_error() && !call.theirs.is_error(),
+                _ => false,
+            },
+            _ => false,
+        },
+    },
+    Departure {
+        name: "access time",
+        reason: "OBJECT IDLETIME depends on the instant; OBJECT REFCOUNT counts no shared integer objects here",
+        covers: |call| {
+            let kind = call.args.first().map(|word| word.to_ascii_uppercase());
+            let both = matches!((call.ours, call.theirs), (Value::Integer(_), Value::Integer(_)));
+            call.name == "OBJECT" && both && matches!(kind.as_deref(), Some(b"IDLETIME" | b"REFCOUNT"))
+        },
+    },
+];
+
+fn sorted(values: &[Value]) -> Vec<Value> {
+    let mut values = values.to_vec();
+    values.sort();
+    values
+}
+
+/// Two replies of SCAN: walks that were complete in one call show the same keys, others say nothing.
+fn same_page(ours: &[Value], theirs: &[Value], from_start: bool) -> bool {
+    let well_formed = |page: &[Value]| matches!(page, [Value::Bulk(_), Value::Array(_)]);
+    let complete = |page: &[Value]| from_start && page[0] == Value::bulk("0");
+    well_formed(ours)
+        && well_formed(theirs)
+        && (!complete(ours)
+            || !complete(theirs)
+            || sorted(ours[1].elements()) == sorted(theirs[1].elements()))
+}
+
+/// Two replies of HELLO: the same fields in the same order, the same values beside version and id.
+fn same_hello(ours: &Value, theirs: &Value) -> bool {
+    let fields = |value: &Value| match value {
+        Value::Map(pairs) => Some(pairs.clone()),
+        Value::Array(flat) => Some(flat.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()),
+        _ => None,
+    };
+    let (Some(our_fields), Some(their_fields)) = (fields(ours), fields(theirs)) else { return false };
+    let varies = |key: &Value| matches!(key.bytes(), b"version" | b"id");
+    std::mem::discriminant(ours) == std::mem::discriminant(theirs)
+        && our_fields.len() == their_fields.len()
+        && our_fields
+            .iter()
+            .zip(&their_fields)
+            .all(|(our, their)| our.0 == their.0 && (varies(&our.0) || our.1 == their.1))
+}
+
+#[test]
+fn every_departure_says_why() {
+    for departure in DEPARTURES {
+        assert!(!departure.name.is_empty() && departure.reason.len() > 20, "{}", departure.name);
+    }
+}
