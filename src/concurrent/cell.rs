@@ -30,6 +30,7 @@ use super::reclaim::Guard;
 use super::transaction::Intent;
 use super::version::{FRESH, Version, VersionBox};
 use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::prefetch;
 use std::ptr::NonNull;
 
 const INTENT: usize = 1;
@@ -85,15 +86,10 @@ impl Cell {
         }
     }
 
-    /// Asks the processor to fetch the present version: a hint, which reads nothing.
+    /// Asks the processor to fetch the present version: a hint, which reads nothing behind the word.
     #[inline]
-    pub fn prefetch(&self) {
-        #[cfg(all(target_arch = "x86_64", not(kvns_loom)))]
-        // SAFETY: a prefetch touches no memory that the program can observe, whatever the address.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(self.load().cast::<i8>());
-        }
+    pub(super) fn prefetch(&self) {
+        prefetch(self.load());
     }
 
     /// The present version. Wait-free.

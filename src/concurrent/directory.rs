@@ -83,7 +83,7 @@ impl Directory {
     }
 
     /// A chunk with its creator counted in: one from the pool, or a new one.
-    pub(super) fn take_chunk<'g>(&'g self, capacity: u32, namespace: NonNull<Namespace>) -> &'g Chunk {
+    pub(super) fn take_chunk(&self, capacity: u32, namespace: NonNull<Namespace>) -> &Chunk {
         if let Some(id) = self.pool[capacity.ilog2() as usize].pop() {
             let (segment, index) = locate(id);
             // ORDERING: Acquire; pairs with the Release in `add`.

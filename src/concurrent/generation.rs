@@ -198,6 +198,11 @@ impl Generation {
         }
     }
 
+    /// Brings the slots and versions of names into the cache: a hint, nothing more.
+    pub fn prefetch<'n>(&self, names: impl Iterator<Item = &'n [u8]>, guard: &Guard) {
+        self.index.prefetch(names, guard);
+    }
+
     /// The slot of a name, made absent if there is none. True if this call made it: the caller then sees to it
     /// that the slot becomes live or is queued by [`Generation::left_absent`].
     pub fn find_or_create<'g>(&'g self, name: &[u8], namespace: &[u8], guard: &'g Guard) -> (&'g Slot, bool) {

@@ -66,12 +66,32 @@ pub(super) use model::Index;
 #[cfg(not(kvns_loom))]
 mod map {
     use super::*;
-    use crate::sync::{Bug, seeded};
+    use crate::sync::{Bug, prefetch, seeded};
     use papaya::{Equivalent, HashMap};
     use seize::Collector;
+    use smallvec::SmallVec;
 
     /// Retired index nodes that papaya gathers before it looks whether they can go.
     const COLLECTOR_BATCH: usize = 512;
+
+    /// Most names of one prefetch.
+    const PREFETCHED: usize = 64;
+
+    /// A name as a hint: takes the first key whose hash looks right, without touching it.
+    struct Hint<'a>(&'a [u8]);
+
+    impl Hash for Hint<'_> {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            state.write(self.0);
+        }
+    }
+
+    impl Equivalent<SlotKey> for Hint<'_> {
+        #[inline]
+        fn equivalent(&self, _key: &SlotKey) -> bool {
+            true
+        }
+    }
 
     /// What a name is looked up by.
     struct Name<'a>(&'a [u8]);
@@ -109,6 +129,21 @@ mod map {
             // SAFETY: I1 and I4: the slot is given up a crossbeam grace period after its key was dropped, so it
             // outlives the crossbeam guard.
             Some(unsafe { key.0.as_ref() })
+        }
+
+        /// Brings the nodes, slots and versions of names into the cache: a hint, nothing more. The steps of one
+        /// look-up wait for each other, so each step is taken for all names before the next one.
+        pub fn prefetch<'n>(&self, names: impl Iterator<Item = &'n [u8]>, _guard: &Guard) {
+            let inner = self.map.guard();
+            let mut keys: SmallVec<[&SlotKey; PREFETCHED]> = SmallVec::new();
+            for name in names.take(PREFETCHED) {
+                if let Some((key, ())) = self.map.get_key_value(&Hint(name), &inner) {
+                    prefetch(key);
+                    keys.push(key);
+                }
+            }
+            keys.iter().for_each(|key| prefetch(key.0.as_ptr()));
+            keys.iter().for_each(|key| key.slot().cell().prefetch());
         }
 
         /// Inserts a slot under its name, unless the name has one.
@@ -156,6 +191,9 @@ mod model {
         pub fn new() -> Index {
             Index { keys: Mutex::new(Vec::new()) }
         }
+
+        /// A hint that models do not need.
+        pub fn prefetch<'n>(&self, _names: impl Iterator<Item = &'n [u8]>, _guard: &Guard) {}
 
         /// The slot of a name.
         pub fn get<'g>(&self, name: &[u8], _guard: &'g Guard) -> Option<&'g Slot> {

@@ -37,12 +37,10 @@ impl<'k> Batch<'k> {
         View::new(self)
     }
 
-    /// Brings a key's index node, slot and version into the cache: a hint, nothing more.
-    #[inline]
-    pub fn prefetch(&self, key: Key<'_>) {
-        if let Some(slot) = self.keyspace.current.load(&self.guard).find(key.name(), &self.guard) {
-            slot.cell().prefetch();
-        }
+    /// Brings the index nodes, slots and versions of keys into the cache: a hint, nothing more. Up to 64 keys at a
+    /// time; each command looks its keys up again.
+    pub fn prefetch<'n>(&self, keys: impl Iterator<Item = Key<'n>>) {
+        self.keyspace.current.load(&self.guard).prefetch(keys.map(|key| key.name()), &self.guard);
     }
 
     /// To be called between two commands: renews the pin and the time when that is due.

@@ -42,7 +42,7 @@ pub struct Transaction<'g> {
     /// Where a slot stands in `cells`, once there are many.
     places: HashMap<usize, usize, ahash::RandomState>,
     /// Names that were read and had no slot.
-    missing: Vec<(Box<[u8]>, Box<[u8]>)>,
+    missing: Vec<Box<[u8]>>,
     /// Slots that this transaction made, to be queued if they stay absent.
     made: Vec<&'g Slot>,
     /// The generation that a flush prepared.
@@ -227,7 +227,7 @@ impl<'g> View<'g> {
         let (place, now_ms) = (self.touch_cell(key)?, self.now_ms());
         let Some(transaction) = self.transaction.as_deref_mut() else { return Ok(None) };
         let Some(place) = place else {
-            transaction.missing.push((key.name().into(), key.namespace().into()));
+            transaction.missing.push(key.name().into());
             return Ok(None);
         };
         let touched = &transaction.cells[place];
@@ -298,9 +298,10 @@ impl<'g> View<'g> {
     /// Gives every missing name that was read a cell. False if one of them is there now.
     fn pin_down_missing(&mut self, transaction: &mut Transaction<'g>) -> Result<bool, KeyspaceError> {
         let (generation, guard) = (transaction.generation, self.guard());
-        for (name, namespace) in std::mem::take(&mut transaction.missing) {
+        for name in std::mem::take(&mut transaction.missing) {
+            let key = Key::new(&name);
             loop {
-                let (slot, is_new) = generation.find_or_create(&name, &namespace, guard);
+                let (slot, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
                 if is_new {
                     transaction.made.push(slot);
                 }
@@ -409,7 +410,7 @@ impl View<'_> {
             present.seq() == touched.base.seq() && !present.is_dead()
         };
         transaction.cells.iter().all(unchanged)
-            && transaction.missing.iter().all(|(name, _)| transaction.generation.find(name, guard).is_none())
+            && transaction.missing.iter().all(|name| transaction.generation.find(name, guard).is_none())
     }
 }
 

@@ -189,7 +189,7 @@ impl Connection {
         loop {
             let group = (*next + PREFETCH_GROUP).min(count);
             if group - *next > 1 {
-                (*next..group).for_each(|index| command::prefetch(&batch, decoder.request(input, index)));
+                command::prefetch(&batch, (*next..group).map(|index| decoder.request(input, index)));
             }
             while *next < group {
                 let outcome =
