@@ -34,6 +34,8 @@ pub const DEPARTURES: &[Departure] = &[
             let bound = match call.name.as_str() {
                 "TTL" | "EXPIRETIME" => 5,
                 "PTTL" | "PEXPIRETIME" => 5000,
+                // Two relative deadlines compare by the instants at which they were set.
+                "EXPIRE" | "PEXPIRE" if compares_deadlines(call.args) => 1,
                 _ => return false,
             };
             matches!((call.ours, call.theirs), (Value::Integer(ours), Value::Integer(theirs))
@@ -104,21 +106,23 @@ pub const DEPARTURES: &[Departure] = &[
         reason: "error texts show all bytes of a name; Redis stops at a zero byte",
         covers: |call| {
             let cut = |text: &[u8]| {
-                let mut shown: Vec<u8> = Vec::new();
-                for part in text.split(|byte| *byte == b'\'') {
-                    let end = part.iter().position(|byte| *byte == 0).unwrap_or(part.len());
-                    shown.extend_from_slice(&part[..end]);
-                    shown.push(b'\'');
-                }
-                shown
+                let until_zero =
+                    |part: &[u8]| part.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+                text.split(|byte| *byte == b'\'').map(until_zero).collect::<Vec<_>>()
             };
             match (call.ours, call.theirs) {
                 (Value::Error(ours), Value::Error(theirs)) => {
-                    theirs.starts_with(b"ERR unknown") && cut(ours) == cut(theirs)
+                    theirs.starts_with(b"ERR") && cut(ours) == cut(theirs)
                 }
                 _ => false,
             }
         },
+    },
+    Departure {
+        name: "flush and watch",
+        reason: "FLUSHALL aborts a transaction that watches a missing key too, for the key may have come and gone \
+                 before; tested in tests/scenarios/watch.rs",
+        covers: |_| false,
     },
     Departure {
         name: "strict cursors",
@@ -126,6 +130,10 @@ pub const DEPARTURES: &[Departure] = &[
         covers: |call| call.name == "SCAN" && *call.ours == Value::error("ERR invalid cursor"),
     },
 ];
+
+fn compares_deadlines(args: &[Vec<u8>]) -> bool {
+    args.iter().any(|word| word.eq_ignore_ascii_case(b"GT") || word.eq_ignore_ascii_case(b"LT"))
+}
 
 fn sorted(values: &[Value]) -> Vec<Value> {
     let mut values = values.to_vec();
