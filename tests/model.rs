@@ -174,7 +174,7 @@ fn plan_burst(planner: &mut Planner) -> Vec<Command> {
         if planner.rng.random_bool(0.05) {
             if planner.rng.random_bool(0.5) {
                 burst.push(cmd!["WATCH", planner.key(), planner.key()]);
-                burst.push(planner.command());
+                burst.extend(Some(planner.command()).filter(|command| command[0] != b"FLUSHALL"));
             }
             burst.push(cmd!["MULTI"]);
             for _ in 0..planner.rng.random_range(0..6) {

@@ -68,6 +68,7 @@ fn admit(
 ) -> Outcome {
     let row = match table::resolve(request) {
         Ok(row) => row,
+        Err(_) if is_http(request.name()) => return Outcome::Close,
         Err((error, spec)) => return refuse(engine, session, batch, (error, spec), reply),
     };
     if session.is_queuing() && !row.spec().flags.has(Flags::IMMEDIATE) {
@@ -119,6 +120,11 @@ fn conclude(
     counters.calls.add(1);
     session.show();
     if next == Next::Close { Outcome::Close } else { Outcome::Continue }
+}
+
+/// True for what a browser sends when a page makes it talk to this port: such a connection is closed at once.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
 }
 
 /// Answers a request that may not run, and dooms the open transaction.

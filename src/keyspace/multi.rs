@@ -86,8 +86,8 @@ impl<'g> Touched<'g> {
     fn changes(&self) -> bool {
         match self.plan {
             Plan::Unchanged => false,
-            Plan::Put(_) => true,
-            Plan::Remove => self.base.is_live(),
+            // What was put and removed again is a change too: a watcher is told, as in Redis.
+            Plan::Put(_) | Plan::Remove => true,
         }
     }
 }
@@ -359,8 +359,8 @@ impl<'g> View<'g> {
             let Touched { slot, base, plan } = touched;
             let planned = match plan {
                 Plan::Put(planned) => planned,
-                Plan::Remove if base.is_live() => Planned::new(absent_after(base), guard),
-                Plan::Remove | Plan::Unchanged => Planned::new(VersionBox::fresh_copy(base), guard),
+                Plan::Remove => Planned::new(absent_after(base), guard),
+                Plan::Unchanged => Planned::new(VersionBox::fresh_copy(base), guard),
             };
             let new = planned.version();
             if changed {

@@ -13,7 +13,6 @@ pub struct Watch {
     generation: u64,
     position: Position,
     seq: u32,
-    was_live: bool,
     name: Box<[u8]>,
 }
 
@@ -45,7 +44,6 @@ impl<'g> View<'g> {
                 generation: generation.number(),
                 position: slot.position(),
                 seq: version.seq(),
-                was_live: version.is_live(),
                 name: key.name().into(),
             });
         }
@@ -70,13 +68,13 @@ impl<'g> View<'g> {
         }
     }
 
-    /// Inside [`View::transact`]: false if the watched key has changed since; if true, the transaction commits
+    /// Inside [`View::transact`]: false if the watched key has changed since, or all keys were flushed; if true, the transaction commits
     /// only if that is still so at its commit.
     pub fn is_unchanged(&mut self, watch: &Watch) -> Result<bool, KeyspaceError> {
         match self.watched_slot(watch) {
             Some(slot) => Ok(self.seen_seq(slot)? == Some(watch.seq)),
-            None if watch.was_live => Ok(false),
-            None => Ok(self.peek(Key::new(&watch.name))?.is_none()),
+            // A key that was missing may have come and gone again before the flush.
+            None => Ok(false),
         }
     }
 }
