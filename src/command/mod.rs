@@ -16,13 +16,14 @@ const PREFETCHED_KEYS: usize = 16;
 
 /// Brings the keys of requests that will run soon into the cache: a hint, nothing more.
 pub fn prefetch<'r>(batch: &Batch<'_>, requests: impl Iterator<Item = Request<'r>>) {
-    batch.prefetch(requests.flat_map(keys));
-}
-
-/// The first keys of a request.
-fn keys(request: Request<'_>) -> impl Iterator<Item = Key<'_>> {
-    let row = table::find(request.name());
-    let positions =
-        row.into_iter().flat_map(move |row| row.spec().key_positions(request).take(PREFETCHED_KEYS));
-    positions.filter_map(move |(position, _)| request.get(position).map(Key::new))
+    let mut keys = Batch::prefetch_list();
+    for request in requests {
+        let Some(row) = table::find(request.name()) else { continue };
+        for (position, _) in row.spec().key_positions(request).take(PREFETCHED_KEYS) {
+            if let Some(name) = request.get(position) {
+                keys.push(Key::new(name));
+            }
+        }
+    }
+    batch.prefetch(&keys);
 }
