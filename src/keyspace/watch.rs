@@ -13,6 +13,7 @@ pub struct Watch {
     generation: u64,
     position: Position,
     seq: u32,
+    was_live: bool,
     name: Box<[u8]>,
 }
 
@@ -44,6 +45,7 @@ impl<'g> View<'g> {
                 generation: generation.number(),
                 position: slot.position(),
                 seq: version.seq(),
+                was_live: version.is_live(),
                 name: key.name().into(),
             });
         }
@@ -68,13 +70,14 @@ impl<'g> View<'g> {
         }
     }
 
-    /// Inside [`View::transact`]: false if the watched key has changed since, or all keys were flushed; if true, the transaction commits
-    /// only if that is still so at its commit.
+    /// Inside [`View::transact`]: false if the watched key has changed since; if true, the transaction commits
+    /// only if that is still so at its commit. After a flush, a key that was there has changed, and one that was
+    /// missing has not if it is missing now.
     pub fn is_unchanged(&mut self, watch: &Watch) -> Result<bool, KeyspaceError> {
         match self.watched_slot(watch) {
             Some(slot) => Ok(self.seen_seq(slot)? == Some(watch.seq)),
-            // A key that was missing may have come and gone again before the flush.
-            None => Ok(false),
+            None if watch.was_live => Ok(false),
+            None => Ok(self.peek(Key::new(&watch.name))?.is_none()),
         }
     }
 }
