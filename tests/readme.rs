@@ -4,8 +4,10 @@
 use std::fmt::Write;
 use std::fs;
 
+type Section = (&'static str, fn() -> String);
+
 /// The name of each section, as in `<!-- name -->` and `<!-- /name -->`, and what stands between the two.
-const SECTIONS: &[(&str, fn() -> String)] = &[("settings", settings), ("commands", commands)];
+const SECTIONS: &[Section] = &[("settings", settings), ("commands", commands)];
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 

@@ -301,7 +301,7 @@ fn draw_options(rng: &mut StdRng, word: &[u8], command: &mut Command) {
 }
 
 /// A round has either flushes or watches, and watches no SETs with a deadline in the past: see the departures
-/// "flush and watch" and "stillborn keys".
+/// "Flush and watch" and "Stillborn keys".
 fn random_command(rng: &mut StdRng, flushes: bool) -> Command {
     let left_out = if flushes { "WATCH" } else { "FLUSH" };
     let weigh = |(weight, template): &(u32, &str)| if template.starts_with(left_out) { 0 } else { *weight };
