@@ -139,7 +139,7 @@ mod backend {
 
     use crate::sync::atomic::{Ordering, fence};
     use std::cell::{Cell, RefCell};
-    use std::collections::{BTreeMap, HashMap};
+    use std::collections::{BTreeMap, HashMap, HashSet};
 
     type Deferred = (u64, Box<dyn FnOnce()>);
 
@@ -160,6 +160,10 @@ mod backend {
         pins: BTreeMap<u64, u64>,
         next_pin: u64,
         retired: HashMap<usize, u64>,
+        /// Versions that have entered a cell.
+        entered: HashSet<usize>,
+        /// Versions and descriptors that were not freed yet.
+        allocated: HashSet<usize>,
         /// Second steps, run as soon as their grace period has passed.
         pending: Vec<Deferred>,
         /// Frees, run when the execution has ended, so that no address is used twice in it.
@@ -292,13 +296,14 @@ mod backend {
     /// What models ask of the bookkeeping.
     pub mod sim {
         use super::SIM;
+        use crate::sync::{Bug, seeded};
 
         /// Forgets everything; the first line of every model.
         pub fn begin() {
             SIM.with_borrow_mut(|sim| *sim = super::Sim::default());
         }
 
-        /// Runs what is still deferred, once all model threads have ended.
+        /// Runs what is still deferred, once all model threads have ended; asserts that nothing is left.
         pub fn end() {
             loop {
                 let (pending, frees) = SIM.with_borrow_mut(|sim| {
@@ -310,7 +315,8 @@ mod backend {
                 pending.into_iter().for_each(|(_, then)| then());
                 frees.into_iter().for_each(|free| free());
             }
-            SIM.with_borrow_mut(|sim| *sim = super::Sim::default());
+            let kept = SIM.with_borrow_mut(std::mem::take).allocated.len();
+            assert_eq!(kept, 0, "versions or descriptors were never freed");
         }
 
         /// Notes that `address` was retired; asserts that it is the first time.
@@ -324,10 +330,27 @@ mod backend {
             });
         }
 
+        /// Notes that the version at `address` enters a cell; asserts that it is the first time (Rule V).
+        pub(crate) fn enter<T>(address: *const T) {
+            if seeded(Bug::AbortedDescriptorOneGrace) {
+                // Seeded together with a breach of Rule V, which it alone makes harmless.
+                return;
+            }
+            let is_new = SIM.with_borrow_mut(|sim| sim.entered.insert(address as usize));
+            assert!(is_new, "a version entered a cell again");
+        }
+
+        /// Notes that `address` is freed.
+        pub(crate) fn free<T>(address: *const T) {
+            SIM.with_borrow_mut(|sim| sim.allocated.remove(&(address as usize)));
+        }
+
         /// Notes that `address` is allocated afresh.
         pub(crate) fn allocate<T>(address: *const T) {
             SIM.with_borrow_mut(|sim| {
                 sim.retired.remove(&(address as usize));
+                sim.entered.remove(&(address as usize));
+                sim.allocated.insert(address as usize);
             });
         }
     }

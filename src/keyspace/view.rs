@@ -8,6 +8,7 @@ use crate::concurrent::generation::Generation;
 use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::version::Version;
+use crate::sync::{Bug, seeded};
 
 /// What one command may do to the keyspace: directly, or inside a transaction.
 #[derive(Debug)]
@@ -192,6 +193,8 @@ impl<'g> View<'g> {
         new.set_stamp(self.keyspace().epoch.read());
         match slot.cell().replace(base, new, self.guard()) {
             Ok(new) => {
+                let generation =
+                    if seeded(Bug::GenerationLoadedTwice) { self.generation() } else { generation };
                 slot.touch(self.now_s());
                 self.keyspace().account(generation, Changed { slot, old: base, new }, self.guard());
                 true
