@@ -85,6 +85,16 @@ pub enum Bug {
     AloneWithoutGrace,
     /// An attempt looks at the reservation before it is pinned.
     ReservationReadEarly,
+    /// An update that found no key puts its result in place of whatever is there by then.
+    CreatorOverwrites,
+    /// A transaction does not validate that what it found missing still is.
+    MissingNamesUnchecked,
+    /// A transaction that found a name missing, and then a live version in its cell, goes on.
+    MissingNamesTrustCell,
+    /// A transaction that only read does not look again.
+    ReadsUnchecked,
+    /// A write does not count as a change.
+    WriteKeepsSeq,
     /// A write is stamped with an epoch read before its last read.
     StampReadEarly,
 }

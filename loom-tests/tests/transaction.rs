@@ -82,7 +82,9 @@ model!(
             let second = value(cells[1].read(&guard));
             assert!(second >= first, "a reader saw a transaction between its cells");
         }
-        others.into_iter().for_each(|other| drop(other.join().unwrap()));
+        for other in others {
+            other.join().unwrap();
+        }
         let guard = pin();
         let sums = (value(cells[0].read(&guard)), value(cells[1].read(&guard)));
         assert_eq!(sums, (2, 2), "a transaction was lost or half done");

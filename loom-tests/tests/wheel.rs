@@ -49,10 +49,15 @@ fn slot<'g>(generation: &'g Generation, guard: &'g Guard) -> &'g Slot {
     generation.find(NAME, guard).unwrap()
 }
 
-/// The firer of an early deadline against a write of a later one.
+/// The firer of an alarm that an earlier life of the slot left behind, against a write with a deadline. The slot's
+/// version is the one that is never retired: retiring has a fence of its own in models.
 fn fire_against_arm() {
     let generation = Generation::new(1, 0);
-    set_deadline(&generation, BUCKET_MS);
+    {
+        let guard = pin();
+        let slot = generation.find_or_create(NAME, DEFAULT_NAMESPACE, &guard).0;
+        generation.inbox.arm(slot, BUCKET_MS);
+    }
     let writer = {
         let generation = Arc::clone(&generation);
         thread::spawn(move || set_deadline(&generation, 3 * BUCKET_MS))
@@ -71,7 +76,7 @@ fn fire_against_arm() {
 }
 
 model!(
-    /// The firer of an earlier deadline against the write of a later one, with stale reads: both fences count.
+    /// The firer of an old alarm against the write of a deadline, with stale reads: both fences count.
     a_deadline_has_its_alarm, 4, Stale, 10,
     &[
         (&[Bug::FirerReadsFirst], "without"),

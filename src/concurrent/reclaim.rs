@@ -137,9 +137,10 @@ mod backend {
     //! taken, and retiring twice, fail the model. All loom threads of an execution share one OS thread, so the
     //! bookkeeping is a plain thread-local.
 
-    use crate::sync::atomic::{Ordering, fence};
+    use crate::sync::atomic::{AtomicUsize, Ordering, fence};
     use std::cell::{Cell, RefCell};
     use std::collections::{BTreeMap, HashMap, HashSet};
+    use std::rc::Rc;
 
     type Deferred = (u64, Box<dyn FnOnce()>);
 
@@ -156,6 +157,8 @@ mod backend {
 
     #[derive(Default)]
     struct Sim {
+        /// What loom sees of pins and grace periods: that their order matters.
+        order: Option<Rc<AtomicUsize>>,
         clock: u64,
         pins: BTreeMap<u64, u64>,
         next_pin: u64,
@@ -179,7 +182,14 @@ mod backend {
         id: Cell<u64>,
     }
 
+    /// Lets loom try this step before and after those of others.
+    fn step() {
+        let order = SIM.with_borrow(|sim| sim.order.clone()).expect("a model begins with `sim::begin`");
+        order.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn enter() -> u64 {
+        step();
         // ORDERING: the fence stands for the one of a real pin: what was unlinked before a retirement that
         // precedes this pin is seen as unlinked.
         fence(Ordering::SeqCst);
@@ -193,6 +203,7 @@ mod backend {
     }
 
     fn leave(id: u64) {
+        step();
         fence(Ordering::SeqCst);
         let due = SIM.with_borrow_mut(|sim| {
             sim.pins.remove(&id);
@@ -279,6 +290,7 @@ mod backend {
     impl Grace {
         /// Starts a grace period.
         pub fn start() -> Grace {
+            step();
             fence(Ordering::SeqCst);
             SIM.with_borrow_mut(|sim| {
                 sim.clock += 1;
@@ -288,6 +300,7 @@ mod backend {
 
         /// True once every guard held at its start is gone.
         pub fn has_passed(&self) -> bool {
+            step();
             fence(Ordering::SeqCst);
             SIM.with_borrow(|sim| sim.pins.values().all(|pinned| *pinned > self.started))
         }
@@ -300,7 +313,8 @@ mod backend {
 
         /// Forgets everything; the first line of every model.
         pub fn begin() {
-            SIM.with_borrow_mut(|sim| *sim = super::Sim::default());
+            let order = Some(super::Rc::new(super::AtomicUsize::new(0)));
+            SIM.with_borrow_mut(|sim| *sim = super::Sim { order, ..super::Sim::default() });
         }
 
         /// Runs what is still deferred, once all model threads have ended; asserts that nothing is left.
