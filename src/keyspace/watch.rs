@@ -2,7 +2,6 @@
 
 use super::{Key, KeyspaceError, View};
 use crate::concurrent::slot::{Position, Slot};
-use crate::concurrent::version::Content;
 
 /// A watched key: which slot of which generation, and the change it was at.
 ///
@@ -64,7 +63,8 @@ impl<'g> View<'g> {
         let Some(slot) = self.watched_slot(&watch) else { return };
         if slot.unwatch() {
             let version = slot.cell().read(self.guard());
-            if version.content() == Content::Absent {
+            // The reaper may just have found it watched, and puts it back from closing.
+            if !version.is_live() && !version.is_dead() {
                 self.generation().left_absent(slot, version.seq());
             }
         }
