@@ -186,10 +186,6 @@ fn execute(
             }
             session.end_execution(None);
             session.unwatch(view);
-            // CLIENT REPLY OFF or SKIP in the queue: an array without their replies would be none.
-            if session.preferences.replies != ReplyMode::On {
-                reply.rollback(mark);
-            }
             (Ok(()), next.unwrap_or(Next::Continue))
         }
         Err(error) => {

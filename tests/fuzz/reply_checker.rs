@@ -5,7 +5,7 @@
 pub enum Dialect {
     Resp2,
     Resp3,
-    /// A transaction in which HELLO or RESET changed the protocol.
+    /// The protocol may change on the way, as by HELLO in a transaction.
     Both,
 }
 
