@@ -7,7 +7,7 @@
 /// Atomics that carry a protocol: loom's under `cfg(kvns_loom)`.
 pub mod atomic {
     #[cfg(kvns_loom)]
-    pub use loom::sync::atomic::{
+    pub use super::model::{
         AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
     #[cfg(not(kvns_loom))]
@@ -49,20 +49,28 @@ pub fn spin_hint() {
 /// Known mistakes that a loom model can seed, to show that it would find them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
+    /// A cell's exchange compares first, then stores.
+    ExchangeInTwoSteps,
+    /// A version is retired before it has left its cell.
+    RetiresBeforeExchange,
     /// An aborted transaction puts the displaced version itself back instead of a fresh copy (Rule V).
     AbortRestoresSameVersion,
-    /// A helper goes on installing intents without looking whether the transaction is decided.
-    InstallIgnoresDecision,
     /// Cells that were only read are compared once instead of getting an intent (admits write skew).
     ReadCellsWithoutIntent,
     /// Whoever releases an intent of a committed transaction retires the old version too.
     HelperRetiresToo,
+    /// The owner of a committed transaction retires no old version.
+    OwnerRetiresNothing,
     /// An aborted descriptor passes one grace period instead of two.
     AbortedDescriptorOneGrace,
     /// A reader takes an undecided intent for a committed one.
     UndecidedReadsNew,
     /// The reaper kills an absent slot without the closing state.
     ReaperSkipsClosing,
+    /// The reaper reads the watch count without a fence after the closing version.
+    ReaperWithoutFence,
+    /// The reaper leaves a slot alone when it lost to a fresh copy.
+    ReaperGivesUp,
     /// A watcher does not read the cell again after it was counted.
     WatcherTrustsFirstRead,
     /// The reaper closes a slot without looking at the seq it was queued with.
@@ -79,9 +87,11 @@ pub enum Bug {
     ReviveClosed,
     /// A release closes by a store instead of the compare-and-swap from zero.
     CloseWithoutCheck,
-    /// The wheel's firer reads the cell first, then clears the note.
+    /// A later deadline takes the note of an earlier one.
+    LaterDeadlineReplacesNote,
+    /// The wheel's firer may read the cell before it clears the note.
     FirerReadsFirst,
-    /// The writer looks at the note before its compare-and-swap of the cell.
+    /// The writer may read the note before its compare-and-swap of the cell.
     WriterReadsNoteFirst,
     /// A write attempt loads the generation a second time.
     GenerationLoadedTwice,
@@ -89,8 +99,18 @@ pub enum Bug {
     FlushFreesAtOnce,
     /// A transaction runs alone without waiting for the attempts in flight.
     AloneWithoutGrace,
-    /// An attempt looks at the reservation after its reads.
-    ReservationReadLate,
+    /// An attempt looks at the reservation before it is pinned.
+    ReservationReadEarly,
+    /// An update that found no key puts its result in place of whatever is there by then.
+    CreatorOverwrites,
+    /// A transaction does not validate that what it found missing still is.
+    MissingNamesUnchecked,
+    /// A transaction that found a name missing, and then a live version in its cell, goes on.
+    MissingNamesTrustCell,
+    /// A transaction that only read does not look again.
+    ReadsUnchecked,
+    /// A write does not count as a change.
+    WriteKeepsSeq,
     /// A write is stamped with an epoch read before its last read.
     StampReadEarly,
 }
@@ -102,19 +122,97 @@ pub const fn seeded(_bug: Bug) -> bool {
     false
 }
 
-/// True if this model seeded `bug`.
 #[cfg(kvns_loom)]
-pub fn seeded(bug: Bug) -> bool {
-    SEEDED.with(|seeded| seeded.get() == Some(bug))
-}
-
-/// Seeds `bug`, or none, in the models of this OS thread.
-#[cfg(kvns_loom)]
-pub fn seed(bug: Option<Bug>) {
-    SEEDED.with(|seeded| seeded.set(bug));
-}
+pub use model::{Loads, seed, seeded};
 
 #[cfg(kvns_loom)]
-thread_local! {
-    static SEEDED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+mod model {
+    //! What models have for atomics: loom's, but for loads.
+    //!
+    //! loom explores a plain load against another thread's load-then-exchange once only, so that a model made of
+    //! such loads passes without having tried anything. An exchange that fails brings the interleavings back,
+    //! but always finds the newest value. So each model says which of the two its loads are.
+
+    use super::Bug;
+    pub use loom::sync::atomic::{Ordering, fence};
+    use std::cell::Cell;
+
+    /// What a load is in a model.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Loads {
+        /// A failing exchange: every interleaving is tried, and the newest value is found.
+        Newest,
+        /// A plain load: values that another thread has replaced are found too, where the orderings allow it.
+        Stale,
+    }
+
+    thread_local! {
+        static SEEDED: Cell<&'static [Bug]> = const { Cell::new(&[]) };
+        static LOADS: Cell<Loads> = const { Cell::new(Loads::Newest) };
+    }
+
+    /// True if this model seeded `bug`.
+    pub fn seeded(bug: Bug) -> bool {
+        SEEDED.with(|seeded| seeded.get().contains(&bug))
+    }
+
+    /// Seeds `bugs` in the models of this OS thread, whose loads are `loads`.
+    pub fn seed(bugs: &'static [Bug], loads: Loads) {
+        SEEDED.with(|seeded| seeded.set(bugs));
+        LOADS.with(|kept| kept.set(loads));
+    }
+
+    macro_rules! atomic {
+        ($name:ident $(<$T:ident>)?, $value:ty, $never:expr) => {
+            /// loom's, with loads as the model wants them.
+            #[derive(Debug)]
+            pub struct $name $(<$T>)? (loom::sync::atomic::$name $(<$T>)?);
+
+            impl $(<$T>)? $name $(<$T>)? {
+                /// See the standard library's.
+                pub fn new(value: $value) -> Self {
+                    Self(loom::sync::atomic::$name::new(value))
+                }
+
+                /// A plain load, or an exchange that changes nothing.
+                pub fn load(&self, order: Ordering) -> $value {
+                    match LOADS.with(Cell::get) {
+                        Loads::Stale => self.0.load(order),
+                        Loads::Newest => {
+                            let never = $never;
+                            self.0
+                                .compare_exchange(never, never, order, order)
+                                .unwrap_or_else(|found| found)
+                        }
+                    }
+                }
+            }
+
+            impl $(<$T>)? std::ops::Deref for $name $(<$T>)? {
+                type Target = loom::sync::atomic::$name $(<$T>)?;
+                fn deref(&self) -> &Self::Target {
+                    &self.0
+                }
+            }
+        };
+    }
+
+    atomic!(AtomicBool, bool, true);
+    atomic!(AtomicU16, u16, u16::MAX);
+    atomic!(AtomicU32, u32, u32::MAX);
+    atomic!(AtomicU64, u64, u64::MAX);
+    atomic!(AtomicUsize, usize, usize::MAX);
+    atomic!(AtomicPtr<T>, *mut T, std::ptr::without_provenance_mut(usize::MAX));
+
+    impl Default for AtomicBool {
+        fn default() -> Self {
+            Self::new(false)
+        }
+    }
+
+    impl<T> Default for AtomicPtr<T> {
+        fn default() -> Self {
+            Self::new(std::ptr::null_mut())
+        }
+    }
 }

@@ -30,7 +30,7 @@ use super::reclaim::Guard;
 use super::transaction::Intent;
 use super::version::{FRESH, Version, VersionBox};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::sync::prefetch;
+use crate::sync::{Bug, prefetch, seeded};
 use std::ptr::NonNull;
 
 const INTENT: usize = 1;
@@ -59,15 +59,7 @@ impl Default for Cell {
 impl Cell {
     fn load(&self) -> *mut Version {
         // ORDERING: Acquire; pairs with the AcqRel of the compare-and-swap that put the word there.
-        #[cfg(not(kvns_loom))]
-        return self.word.load(Ordering::Acquire);
-        // loom explores a plain load against a load-then-CAS only once; a failing compare-and-swap brings the
-        // interleavings back.
-        #[cfg(kvns_loom)]
-        {
-            let never = std::ptr::null_mut();
-            self.word.compare_exchange(never, never, Ordering::AcqRel, Ordering::Acquire).unwrap_err()
-        }
+        self.word.load(Ordering::Acquire)
     }
 
     pub(super) fn word<'g>(&self, guard: &'g Guard) -> Word<'g> {
@@ -121,11 +113,18 @@ impl Cell {
     ) -> Result<&'g Version, VersionBox> {
         let new = new.into_raw();
         let old = NonNull::from(expected);
+        if seeded(Bug::RetiresBeforeExchange) {
+            // SAFETY: none; this is the seeded mistake.
+            unsafe { Version::retire(old, guard) };
+        }
         match self.exchange(old.as_ptr(), new.as_ptr()) {
             // SAFETY: I2, our exchange moved the word away from `old`; the new version is published and stays
             // allocated for this guard even if it leaves at once.
             Ok(()) => unsafe {
-                Version::retire(old, guard);
+                if !seeded(Bug::RetiresBeforeExchange) {
+                    Version::retire(old, guard);
+                }
+                Cell::entered(new, expected);
                 Ok(&*new.as_ptr())
             },
             // SAFETY: the exchange failed, so `new` never entered a cell.
@@ -139,8 +138,23 @@ impl Cell {
     }
 
     /// Puts `version` in place of an intent. True if it did.
-    pub(super) fn release(&self, intent: &Intent, version: NonNull<Version>) -> bool {
-        self.exchange(Cell::tagged(intent), version.as_ptr()).is_ok()
+    pub(super) fn release(&self, intent: &Intent, version: NonNull<Version>, guard: &Guard) -> bool {
+        let released = self.exchange(Cell::tagged(intent), version.as_ptr()).is_ok();
+        if released {
+            Cell::entered(version, intent.expected(guard));
+        }
+        released
+    }
+
+    /// In models: asserts Rule V, and that stamps never decrease along a cell (`epoch_word.rs` I2).
+    #[inline(always)]
+    fn entered(_new: NonNull<Version>, _old: &Version) {
+        #[cfg(kvns_loom)]
+        {
+            super::reclaim::sim::enter(_new.as_ptr());
+            // SAFETY: the caller has just published it under its guard.
+            assert!(unsafe { _new.as_ref() }.stamp() >= _old.stamp(), "a stamp decreased along a cell");
+        }
     }
 
     /// True if this very intent is in the cell.
@@ -153,6 +167,13 @@ impl Cell {
     }
 
     fn exchange(&self, from: *mut Version, to: *mut Version) -> Result<(), ()> {
+        if seeded(Bug::ExchangeInTwoSteps) {
+            let found = self.load() == from;
+            if found {
+                self.word.store(to, Ordering::Release);
+            }
+            return if found { Ok(()) } else { Err(()) };
+        }
         // ORDERING: AcqRel publishes what `to` points to, to the Acquire of `load`.
         self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).map(drop).map_err(drop)
     }

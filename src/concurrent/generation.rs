@@ -292,12 +292,16 @@ impl Generation {
     /// period.
     pub fn reap(&self, reaping: &mut Reaping, most: usize, guard: &Guard) -> bool {
         let from = reaping.slots.len().saturating_sub(most);
-        for Reap { position, seq } in reaping.slots.drain(from..) {
-            let Some(slot) = self.directory.slot(position, guard) else { continue };
-            if slot.reap(seq, guard) == Reaped::Dead {
-                self.index.remove(slot, guard);
-            }
-        }
+        let dead: Vec<&Slot> = reaping
+            .slots
+            .drain(from..)
+            .filter_map(|Reap { position, seq }| {
+                let slot = self.directory.slot(position, guard)?;
+                (slot.reap(seq, guard) == Reaped::Dead).then_some(slot)
+            })
+            .collect();
+        self.index.prefetch(dead.iter().map(|slot| slot.name()), guard);
+        dead.iter().for_each(|slot| self.index.remove(slot, guard));
         self.index.flush();
         reaping.slots.is_empty()
     }
@@ -494,7 +498,7 @@ impl Replaced {
 
     /// True once nobody uses it any more, so that dropping this frees it. To be polled without a guard.
     pub fn is_unused(&self) -> bool {
-        self.grace.has_passed() && Arc::strong_count(&self.generation) == 1
+        (self.grace.has_passed() || seeded(Bug::FlushFreesAtOnce)) && Arc::strong_count(&self.generation) == 1
     }
 
     /// Bytes of the keys in it.

@@ -68,11 +68,20 @@ mod map {
     use super::*;
     use crate::sync::{Bug, prefetch, seeded};
     use papaya::{Equivalent, HashMap};
-    use seize::Collector;
+    use seize::{Collector, Guard as _};
     use smallvec::SmallVec;
+    use std::cell::Cell;
 
     /// Retired index nodes that papaya gathers before it looks whether they can go.
     const COLLECTOR_BATCH: usize = 512;
+
+    /// Names that a thread inserts before it flushes the collector.
+    const INSERTS_PER_FLUSH: u32 = 1024;
+
+    thread_local! {
+        /// Names that this thread has inserted.
+        static INSERTED: Cell<u32> = const { Cell::new(0) };
+    }
 
     /// Most names of one prefetch.
     const PREFETCHED: usize = 64;
@@ -148,10 +157,16 @@ mod map {
 
         /// Inserts a slot under its name, unless the name has one.
         pub fn insert(&self, slot: &Slot, _guard: &Guard) -> Insertion {
-            match self.map.try_insert(SlotKey(NonNull::from(slot)), (), &self.map.guard()) {
-                Ok(_) => Insertion::Inserted,
-                Err(_) => Insertion::Found,
+            let inner = self.map.guard();
+            if self.map.try_insert(SlotKey(NonNull::from(slot)), (), &inner).is_err() {
+                return Insertion::Found;
             }
+            // A table that the map grew out of is one retired object: it would wait for a whole batch of them.
+            let inserted = INSERTED.with(|inserted| inserted.replace(inserted.get().wrapping_add(1)));
+            if inserted.is_multiple_of(INSERTS_PER_FLUSH) {
+                inner.flush();
+            }
+            Insertion::Inserted
         }
 
         /// Removes this very slot; no other of the same name.
@@ -167,7 +182,6 @@ mod map {
 
         /// Hands over what this thread's removals left in the collector.
         pub fn flush(&self) {
-            use seize::Guard as _;
             self.map.guard().flush();
         }
     }

@@ -222,10 +222,14 @@ impl Slot {
         unsafe { *self.name.get() = Name::new(name) };
         self.access.store(0, plain::Ordering::Relaxed);
         let found = self.cell.read(guard);
+        if seeded(Bug::SlotEntersLive) {
+            let _ = self.cell.replace(found, VersionBox::integer(0, None), guard);
+            return;
+        }
         if found.content() == Content::Dead {
-            let mut absent = VersionBox::empty(Content::Absent);
             // I2: reuse goes on counting.
-            absent.set_seq(if seeded(Bug::SeqRestarts) { 0 } else { found.seq().wrapping_add(1) });
+            let seq = if seeded(Bug::SeqRestarts) { 0 } else { found.seq().wrapping_add(1) };
+            let absent = Slot::empty(Content::Absent, seq, found);
             let replaced = self.cell.replace(found, absent, guard);
             debug_assert!(replaced.is_ok(), "nobody else writes a free slot's cell");
         }
@@ -241,29 +245,40 @@ impl Slot {
     /// Closes the slot if it is still absent at `seq` and not watched. Only for the reaper, a grace period
     /// after the slot was queued (I3).
     pub fn reap(&self, seq: u32, guard: &Guard) -> Reaped {
-        let found = self.cell.settle(guard);
-        if found.content() != Content::Absent || (found.seq() != seq && !seeded(Bug::ReaperIgnoresSeq)) {
-            return Reaped::Kept;
+        // A transaction that only read the slot puts a fresh copy there. Nobody would queue the slot again, so an
+        // exchange that lost to one is tried again.
+        loop {
+            let found = self.cell.settle(guard);
+            if found.is_live() || found.is_dead() || found.seq() != seq && !seeded(Bug::ReaperIgnoresSeq) {
+                return Reaped::Kept;
+            }
+            match self.close(found, guard) {
+                Some(reaped) => return reaped,
+                None if seeded(Bug::ReaperGivesUp) => return Reaped::Kept,
+                None => {}
+            }
         }
+    }
+
+    /// One attempt of [`Slot::reap`], or `None` if another version came in between.
+    fn close(&self, found: &Version, guard: &Guard) -> Option<Reaped> {
         let seq = found.seq();
-        let closing = if seeded(Bug::ReaperSkipsClosing) {
+        let closing = if found.content() == Content::Closing || seeded(Bug::ReaperSkipsClosing) {
             found
         } else {
-            match self.cell.replace(found, Slot::empty(Content::Closing, seq), guard) {
-                Ok(closing) => closing,
-                Err(_) => return Reaped::Kept,
-            }
+            self.cell.replace(found, Slot::empty(Content::Closing, seq, found), guard).ok()?
         };
-        // ORDERING: the closing version, then the fence, then the count; `watch` has the mirror image.
-        fence(Ordering::SeqCst);
-        if self.watchers.load(Ordering::Relaxed) > 0 {
-            let _ = self.cell.replace(closing, Slot::empty(Content::Absent, seq), guard);
-            return Reaped::Kept;
+        if !seeded(Bug::ReaperWithoutFence) {
+            // ORDERING: the closing version, then the fence, then the count; `watch` has the mirror image.
+            fence(Ordering::SeqCst);
         }
-        match self.cell.replace(closing, Slot::empty(Content::Dead, seq.wrapping_add(1)), guard) {
-            Ok(_) => Reaped::Dead,
-            Err(_) => Reaped::Kept,
-        }
+        let (content, seq, reaped) = if self.watchers.load(Ordering::Relaxed) > 0 {
+            (Content::Absent, seq, Reaped::Kept)
+        } else {
+            (Content::Dead, seq.wrapping_add(1), Reaped::Dead)
+        };
+        self.cell.replace(closing, Slot::empty(content, seq, closing), guard).ok()?;
+        Some(reaped)
     }
 
     /// Counts a watcher and says what it watches, or `None` if the slot is dead and the name has to be looked
@@ -285,7 +300,7 @@ impl Slot {
                     return None;
                 }
                 Content::Closing => {
-                    let _ = self.cell.replace(found, Slot::empty(Content::Absent, found.seq()), guard);
+                    let _ = self.cell.replace(found, Slot::empty(Content::Absent, found.seq(), found), guard);
                 }
                 _ => return Some(found),
             }
@@ -302,9 +317,11 @@ impl Slot {
         before == Ok(1)
     }
 
-    fn empty(content: Content, seq: u32) -> VersionBox {
+    /// A version without a value that says no more than `before` did, so it keeps its stamp.
+    fn empty(content: Content, seq: u32, before: &Version) -> VersionBox {
         let mut version = VersionBox::empty(content);
         version.set_seq(seq);
+        version.set_stamp(before.stamp());
         version
     }
 

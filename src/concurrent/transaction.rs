@@ -79,6 +79,12 @@ impl Intent {
         unsafe { &*self.descriptor }
     }
 
+    /// What the transaction expects in this cell.
+    pub(super) fn expected<'g>(&self, _guard: &'g Guard) -> &'g Version {
+        // SAFETY: who met the intent under a guard met it before the expected version was retired (I4).
+        unsafe { self.expected.as_ref() }
+    }
+
     /// In models: asserts that the descriptor may still be touched.
     pub(super) fn touch(&self, guard: &Guard) {
         guard.touch(self.descriptor);
@@ -142,7 +148,7 @@ impl Descriptor {
                 Word::Intent(other) if std::ptr::eq(other, intent) => return true,
                 Word::Intent(other) => other.help(guard),
                 Word::Version(version) if std::ptr::eq(version, intent.expected.as_ptr()) => {
-                    if self.status() != UNDECIDED && !seeded(Bug::InstallIgnoresDecision) {
+                    if self.status() != UNDECIDED {
                         return true;
                     }
                     if cell.install(intent.expected, intent) {
@@ -157,7 +163,7 @@ impl Descriptor {
     fn release(&self, intent: &Intent, committed: bool, guard: &Guard) {
         let cell = intent.cell(guard);
         if committed {
-            let moved = cell.release(intent, intent.new);
+            let moved = cell.release(intent, intent.new, guard);
             if moved && seeded(Bug::HelperRetiresToo) {
                 // SAFETY: none; this is the seeded mistake.
                 unsafe { Version::retire(intent.expected, guard) };
@@ -168,7 +174,7 @@ impl Descriptor {
             return;
         }
         if seeded(Bug::AbortRestoresSameVersion) {
-            cell.release(intent, intent.expected);
+            cell.release(intent, intent.expected, guard);
             return;
         }
         // SAFETY: I5: the intent was in the cell under this guard, so its expected version had not been retired
@@ -177,7 +183,7 @@ impl Descriptor {
         // SAFETY: I4: our exchange displaced the expected version, so it is ours to retire; if the exchange
         // failed, the copy never entered a cell.
         unsafe {
-            if cell.release(intent, copy) {
+            if cell.release(intent, copy, guard) {
                 Version::retire(intent.expected, guard);
             } else {
                 drop(VersionBox::from_raw(copy));
@@ -227,7 +233,11 @@ pub fn commit<'g>(mut writes: Vec<Write<'g>>, guard: &'g Guard) -> Result<(), Ve
         }
         if (*descriptor).run(guard) {
             for intent in &(*descriptor).intents {
-                Version::retire(intent.expected, guard);
+                if seeded(Bug::OwnerRetiresNothing) {
+                    continue;
+                }
+                let stays = seeded(Bug::ReadCellsWithoutIntent) && intent.is_read_only();
+                Version::retire(if stays { intent.new } else { intent.expected }, guard);
             }
             retire(descriptor, guard);
             return Ok(());
@@ -250,5 +260,11 @@ unsafe fn retire(descriptor: *mut Descriptor, guard: &Guard) {
     #[cfg(kvns_loom)]
     super::reclaim::sim::retire(descriptor);
     // SAFETY: the caller's promise; the descriptor came from a `Box`.
-    unsafe { guard.retire(move || drop(Box::from_raw(descriptor))) };
+    unsafe {
+        guard.retire(move || {
+            #[cfg(kvns_loom)]
+            super::reclaim::sim::free(descriptor);
+            drop(Box::from_raw(descriptor));
+        });
+    }
 }

@@ -183,6 +183,8 @@ impl Version {
     /// # Safety
     /// Nobody else has the version, and it is freed only here.
     unsafe fn free(version: NonNull<Version>) {
+        #[cfg(kvns_loom)]
+        super::reclaim::sim::free(version.as_ptr());
         // SAFETY: the caller's promise; the header is intact until the dealloc below.
         unsafe {
             let header = version.as_ref();

@@ -70,11 +70,13 @@ impl Inbox {
     /// changed (I3).
     pub fn arm(&self, slot: &Slot, deadline_ms: u64) {
         let bucket = self.bucket(deadline_ms);
-        // ORDERING: the cell, then the fence, then the note; `fire` has the mirror image.
-        fence(Ordering::SeqCst);
+        if !seeded(Bug::WriterReadsNoteFirst) {
+            // ORDERING: the cell, then the fence, then the note; `fire` has the mirror image.
+            fence(Ordering::SeqCst);
+        }
         let note = slot.note();
         let mut noted = note.load(Ordering::Acquire);
-        while noted == 0 || noted > bucket + 1 {
+        while noted == 0 || noted > bucket + 1 || seeded(Bug::LaterDeadlineReplacesNote) {
             match note.compare_exchange(noted, bucket + 1, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
                     self.alarms.push(Alarm { position: slot.position(), bucket });

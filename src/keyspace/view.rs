@@ -8,6 +8,7 @@ use crate::concurrent::generation::Generation;
 use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::version::Version;
+use crate::sync::{Bug, seeded};
 
 /// What one command may do to the keyspace: directly, or inside a transaction.
 #[derive(Debug)]
@@ -142,7 +143,10 @@ impl<'g> View<'g> {
                 let (home, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
                 if is_new {
                     made = Some(home);
-                    if self.try_change(generation, home, home.cell().settle(guard), wanted) {
+                    let base = home.cell().settle(guard);
+                    // Once it is in the index another may write first; then `change` has to see that.
+                    let is_missing = !base.is_live() || seeded(Bug::CreatorOverwrites);
+                    if is_missing && self.try_change(generation, home, base, wanted) {
                         break Ok(result);
                     }
                 }
@@ -188,10 +192,12 @@ impl<'g> View<'g> {
             Change::Remove => absent_after(base),
             Change::Put(draft) => draft.0,
         };
-        new.set_seq(base.seq().wrapping_add(1));
+        new.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
         new.set_stamp(self.keyspace().epoch.read());
         match slot.cell().replace(base, new, self.guard()) {
             Ok(new) => {
+                let generation =
+                    if seeded(Bug::GenerationLoadedTwice) { self.generation() } else { generation };
                 slot.touch(self.now_s());
                 self.keyspace().account(generation, Changed { slot, old: base, new }, self.guard());
                 true

@@ -2,7 +2,6 @@
 
 use super::{Key, KeyspaceError, View};
 use crate::concurrent::slot::{Position, Slot};
-use crate::concurrent::version::Content;
 
 /// A watched key: which slot of which generation, and the change it was at.
 ///
@@ -13,6 +12,7 @@ pub struct Watch {
     generation: u64,
     position: Position,
     seq: u32,
+    was_live: bool,
     name: Box<[u8]>,
 }
 
@@ -44,6 +44,7 @@ impl<'g> View<'g> {
                 generation: generation.number(),
                 position: slot.position(),
                 seq: version.seq(),
+                was_live: version.is_live(),
                 name: key.name().into(),
             });
         }
@@ -62,19 +63,21 @@ impl<'g> View<'g> {
         let Some(slot) = self.watched_slot(&watch) else { return };
         if slot.unwatch() {
             let version = slot.cell().read(self.guard());
-            if version.content() == Content::Absent {
+            // The reaper may just have found it watched, and puts it back from closing.
+            if !version.is_live() && !version.is_dead() {
                 self.generation().left_absent(slot, version.seq());
             }
         }
     }
 
-    /// Inside [`View::transact`]: false if the watched key has changed since, or all keys were flushed; if true, the transaction commits
-    /// only if that is still so at its commit.
+    /// Inside [`View::transact`]: false if the watched key has changed since; if true, the transaction commits
+    /// only if that is still so at its commit. After a flush, a key that was there has changed, and one that was
+    /// missing has not if it is missing now.
     pub fn is_unchanged(&mut self, watch: &Watch) -> Result<bool, KeyspaceError> {
         match self.watched_slot(watch) {
             Some(slot) => Ok(self.seen_seq(slot)? == Some(watch.seq)),
-            // A key that was missing may have come and gone again before the flush.
-            None => Ok(false),
+            None if watch.was_live => Ok(false),
+            None => Ok(self.peek(Key::new(&watch.name))?.is_none()),
         }
     }
 }

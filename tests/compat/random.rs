@@ -300,8 +300,8 @@ fn draw_options(rng: &mut StdRng, word: &[u8], command: &mut Command) {
     }
 }
 
-/// A round has either flushes or watches: a flush aborts here where the watched key was missing too, which
-/// `tests/scenarios/watch.rs` has as a departure.
+/// A round has either flushes or watches: a watched key that came and was flushed is a departure, which
+/// `tests/scenarios/watch.rs` has.
 fn random_command(rng: &mut StdRng, flushes: bool) -> Command {
     let left_out = if flushes { "WATCH" } else { "FLUSH" };
     let weigh = |(weight, template): &(u32, &str)| if template.starts_with(left_out) { 0 } else { *weight };

@@ -1,0 +1,241 @@
+//! The keyspace's views on top of the protocols: direct updates and transactions, with everything that happens on
+//! the way (slots made and reaped, accounting, deadlines).
+//!
+//! Invariants: an update is one compare-and-swap (`keyspace/view.rs`); the rules M1, M2 and M3 of
+//! `keyspace/multi.rs`; a watch fails if its key changed, even if it was deleted and made again
+//! (`keyspace/watch.rs`). After each model keys and bytes are counted as they are.
+//!
+//! Twins: mistakes in the layers below show here too, and the rules of the transactional view: missing names that
+//! are not pinned down, and read-only transactions that do not check again.
+
+#![cfg(kvns_loom)]
+
+use kvns::clock::Clock;
+use kvns::keyspace::{Change, Contention, Draft, Key, Keyspace, KeyspaceError, View};
+use kvns::sync::Bug;
+use kvns::value::string::Str;
+use loom::thread;
+use loom_tests::model;
+use std::sync::Arc;
+
+type Outcome<R> = Result<R, KeyspaceError>;
+
+fn keyspace() -> Arc<Keyspace> {
+    Arc::new(Keyspace::new(Clock::manual(1_000)))
+}
+
+fn get(view: &mut View<'_>, key: &[u8]) -> Outcome<Option<i64>> {
+    Ok(view.peek(Key::new(key))?.map(|entry| match entry.string() {
+        Ok(Str::Int(value)) => value,
+        other => panic!("{other:?} is no integer"),
+    }))
+}
+
+fn add(view: &mut View<'_>, key: &[u8]) -> Outcome<i64> {
+    view.update(Key::new(key), |entry| {
+        let before = match entry.map(|entry| entry.string()) {
+            Some(Ok(Str::Int(value))) => value,
+            None => 0,
+            other => panic!("{other:?} is no integer"),
+        };
+        Ok((Change::Put(Draft::integer(before + 1, None)), before + 1))
+    })
+}
+
+fn put(view: &mut View<'_>, key: &[u8], value: i64) -> Outcome<()> {
+    view.update(Key::new(key), |_| Ok((Change::Put(Draft::integer(value, None)), ())))
+}
+
+fn remove(view: &mut View<'_>, key: &[u8]) -> Outcome<()> {
+    view.update(Key::new(key), |_| Ok((Change::Remove, ())))
+}
+
+/// One command in a batch of its own.
+fn run<R>(keyspace: &Keyspace, command: impl FnOnce(&mut View<'_>) -> Outcome<R>) -> R {
+    let mut batch = keyspace.enter();
+    let mut view = batch.view();
+    match command(&mut view) {
+        Ok(result) => result,
+        Err(KeyspaceError::Contention(Contention::RunAlone)) => panic!("it lost too often"),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+fn spawn<R: 'static>(
+    keyspace: &Arc<Keyspace>,
+    command: impl FnOnce(&mut View<'_>) -> Outcome<R> + 'static,
+) -> thread::JoinHandle<R> {
+    let keyspace = Arc::clone(keyspace);
+    thread::spawn(move || run(&keyspace, command))
+}
+
+/// Both keys, and that as many are counted.
+fn end(keyspace: &Keyspace) -> (Option<i64>, Option<i64>) {
+    let found = run(keyspace, |view| Ok((get(view, b"a")?, get(view, b"b")?)));
+    let keys = u64::from(found.0.is_some()) + u64::from(found.1.is_some());
+    assert_eq!(keyspace.len(), keys, "keys are not counted as they are");
+    assert_eq!(keyspace.used_bytes() == 0, keys == 0, "bytes are not counted as they are");
+    found
+}
+
+model!(
+    /// INCR against INCR of a missing key.
+    updates_of_one_key, 2, Newest, 100,
+    &[(&[Bug::ExchangeInTwoSteps], ""), (&[Bug::CreatorOverwrites], "a result of its own")],
+    || {
+        let keyspace = keyspace();
+        let other = spawn(&keyspace, |view| add(view, b"a"));
+        let mine = run(&keyspace, |view| add(view, b"a"));
+        assert_eq!(mine + other.join().unwrap(), 3, "each update has a result of its own");
+        assert_eq!(end(&keyspace), (Some(2), None));
+    }
+);
+
+model!(
+    /// MSET against INCR.
+    a_transaction_against_an_update, 2, Newest, 100,
+    &[(&[Bug::ExchangeInTwoSteps], ""), (&[Bug::HelperRetiresToo], "retired twice")],
+    || {
+        let keyspace = keyspace();
+        run(&keyspace, |view| put(view, b"a", 0));
+        let other = spawn(&keyspace, |view| add(view, b"a"));
+        run(&keyspace, |view| {
+            view.transact(|view| {
+                add(view, b"a")?;
+                add(view, b"b")
+            })
+        });
+        other.join().unwrap();
+        assert_eq!(end(&keyspace), (Some(2), Some(1)));
+    }
+);
+
+model!(
+    /// Two conditional writes, each of which reads the other's key: write skew.
+    transactions_with_read_only_keys, 2, Newest, 100,
+    &[(&[Bug::ReadCellsWithoutIntent], "write skew")],
+    || {
+        let keyspace = keyspace();
+        run(&keyspace, |view| {
+            put(view, b"a", 0)?;
+            put(view, b"b", 0)
+        });
+        let set_if_zero = |view: &mut View<'_>, write: &'static [u8], read: &'static [u8]| {
+            view.transact(|view| {
+                if get(view, read)? == Some(0) {
+                    put(view, write, 1)?;
+                }
+                Ok(())
+            })
+        };
+        let other = spawn(&keyspace, move |view| set_if_zero(view, b"a", b"b"));
+        run(&keyspace, |view| set_if_zero(view, b"b", b"a"));
+        other.join().unwrap();
+        let (a, b) = end(&keyspace);
+        assert_eq!(a.unwrap() + b.unwrap(), 1, "write skew");
+    }
+);
+
+model!(
+    /// Two conditional writes, each of which needs the other's key to be missing (M2).
+    transactions_that_read_missing_keys, 2, Newest, 100,
+    &[(&[Bug::MissingNamesUnchecked], "both found the other missing")],
+    || {
+        let keyspace = keyspace();
+        let set_if_missing = |view: &mut View<'_>, write: &'static [u8], read: &'static [u8]| {
+            view.transact(|view| {
+                if get(view, read)?.is_none() {
+                    put(view, write, 1)?;
+                }
+                Ok(())
+            })
+        };
+        let other = spawn(&keyspace, move |view| set_if_missing(view, b"a", b"b"));
+        run(&keyspace, |view| set_if_missing(view, b"b", b"a"));
+        other.join().unwrap();
+        let (a, b) = end(&keyspace);
+        assert!(a.is_none() || b.is_none(), "both found the other missing");
+        assert!(a.is_some() || b.is_some(), "nobody wrote");
+    }
+);
+
+model!(
+    /// MSETNX of the same missing keys: one creates both, the other none.
+    creators_of_the_same_keys, 2, Newest, 100,
+    &[(&[Bug::MissingNamesTrustCell], "one of the two creates")],
+    || {
+        let keyspace = keyspace();
+        let create = |view: &mut View<'_>, mine: i64| {
+            view.transact(|view| {
+                if get(view, b"a")?.is_some() || get(view, b"b")?.is_some() {
+                    return Ok(false);
+                }
+                put(view, b"a", mine)?;
+                put(view, b"b", mine)?;
+                Ok(true)
+            })
+        };
+        let other = spawn(&keyspace, move |view| create(view, 1));
+        let mine = run(&keyspace, |view| create(view, 2));
+        assert_ne!(mine, other.join().unwrap(), "one of the two creates the keys");
+        let expected = Some(if mine { 2 } else { 1 });
+        assert_eq!(end(&keyspace), (expected, expected));
+    }
+);
+
+model!(
+    /// MGET against MSET: both old or both new (M1).
+    a_reading_transaction_sees_one_instant, 2, Newest, 100,
+    &[(&[Bug::ReadsUnchecked], "between")],
+    || {
+        let keyspace = keyspace();
+        run(&keyspace, |view| {
+            put(view, b"a", 0)?;
+            put(view, b"b", 0)
+        });
+        let other = spawn(&keyspace, |view| {
+            view.transact(|view| {
+                put(view, b"a", 1)?;
+                put(view, b"b", 1)
+            })
+        });
+        let (a, b) = run(&keyspace, |view| view.transact(|view| Ok((get(view, b"a")?, get(view, b"b")?))));
+        assert_eq!(a, b, "a transaction was seen between its keys");
+        other.join().unwrap();
+        assert_eq!(end(&keyspace), (Some(1), Some(1)));
+    }
+);
+
+model!(
+    /// WATCH against DEL and SET of the same value: an EXEC that finds the watch unchanged commits before them or
+    /// not at all.
+    a_watch_sees_delete_and_recreate, 2, Newest, 100,
+    &[(&[Bug::ReadCellsWithoutIntent], ""), (&[Bug::WriteKeepsSeq], "slept through")],
+    || {
+        let keyspace = keyspace();
+        run(&keyspace, |view| put(view, b"a", 7));
+        let watch = run(&keyspace, |view| view.watch(Key::new(b"a")));
+        let other = spawn(&keyspace, |view| {
+            remove(view, b"a")?;
+            let executed = get(view, b"b")?;
+            put(view, b"a", 7)?;
+            Ok(executed)
+        });
+        let executed = run(&keyspace, |view| {
+            let executed = view.transact(|view| {
+                let is_unchanged = view.is_unchanged(&watch)?;
+                if is_unchanged {
+                    put(view, b"b", 1)?;
+                }
+                Ok(is_unchanged)
+            })?;
+            view.unwatch(watch);
+            Ok(executed)
+        });
+        let seen = other.join().unwrap();
+        if executed && seen.is_none() {
+            panic!("the watch slept through a change");
+        }
+        assert_eq!(end(&keyspace), (Some(7), executed.then_some(1)));
+    }
+);

@@ -1,0 +1,113 @@
+//! The wheel's note against a change of the deadline.
+//!
+//! Invariants (`concurrent/wheel.rs`): I1, the note is the earliest entry; I2, other entries are dropped; I3, a
+//! cell with a deadline has an entry no later than that, whoever came first.
+//!
+//! Twins: either side without its fence, so that it may read before it writes.
+
+#![cfg(kvns_loom)]
+
+use kvns::concurrent::generation::{DEFAULT_NAMESPACE, Generation};
+use kvns::concurrent::reclaim::{Guard, pin};
+use kvns::concurrent::slot::Slot;
+use kvns::concurrent::version::VersionBox;
+use kvns::concurrent::wheel::{BUCKET_MS, Wheel};
+use kvns::sync::Bug;
+use loom::thread;
+use loom_tests::model;
+use std::sync::Arc;
+
+const NAME: &[u8] = b"k";
+
+/// Sets the deadline, then arms the slot, as a write does.
+fn set_deadline(generation: &Generation, deadline_ms: u64) {
+    let guard = pin();
+    let slot = generation.find_or_create(NAME, DEFAULT_NAMESPACE, &guard).0;
+    let base = slot.cell().settle(&guard);
+    let mut new = VersionBox::integer(0, Some(deadline_ms));
+    new.set_seq(base.seq() + 1);
+    slot.cell().replace(base, new, &guard).expect("nobody else writes");
+    generation.inbox.arm(slot, deadline_ms);
+}
+
+/// Turns the wheel to `now_ms` as the housekeeper does: what fires is armed again for the deadline it has by then.
+fn turn(generation: &Generation, wheel: &mut Wheel, now_ms: u64) {
+    let guard = pin();
+    let mut fired = Vec::new();
+    wheel.turn(&generation.inbox, now_ms, 10, |alarm| fired.push(alarm));
+    for alarm in fired {
+        let slot = slot(generation, &guard);
+        if generation.inbox.fire(alarm, slot)
+            && let Some(deadline) = slot.cell().read(&guard).deadline_ms()
+        {
+            generation.inbox.arm(slot, deadline);
+        }
+    }
+}
+
+fn slot<'g>(generation: &'g Generation, guard: &'g Guard) -> &'g Slot {
+    generation.find(NAME, guard).unwrap()
+}
+
+/// The firer of an alarm that an earlier life of the slot left behind, against a write with a deadline. The slot's
+/// version is the one that is never retired: retiring has a fence of its own in models.
+fn fire_against_arm() {
+    let generation = Generation::new(1, 0);
+    {
+        let guard = pin();
+        let slot = generation.find_or_create(NAME, DEFAULT_NAMESPACE, &guard).0;
+        generation.inbox.arm(slot, BUCKET_MS);
+    }
+    let writer = {
+        let generation = Arc::clone(&generation);
+        thread::spawn(move || set_deadline(&generation, 3 * BUCKET_MS))
+    };
+    let mut wheel = Wheel::default();
+    turn(&generation, &mut wheel, BUCKET_MS);
+    writer.join().unwrap();
+    // The rest happens in order. With a later deadline there has to be an alarm, and it fires in time.
+    let guard = pin();
+    assert!(slot(&generation, &guard).is_noted(), "a deadline without an alarm");
+    let mut fired = false;
+    wheel.turn(&generation.inbox, 3 * BUCKET_MS, 10, |alarm| {
+        fired |= generation.inbox.fire(alarm, slot(&generation, &guard));
+    });
+    assert!(fired, "a deadline passed without its alarm");
+}
+
+model!(
+    /// The firer of an old alarm against the write of a deadline, with stale reads: both fences count.
+    a_deadline_has_its_alarm, 4, Stale, 10,
+    &[
+        (&[Bug::FirerReadsFirst], "without"),
+        (&[Bug::WriterReadsNoteFirst], "without"),
+    ],
+    fire_against_arm
+);
+
+model!(
+    /// Two writers, the later of which has the earlier deadline: the note is the earliest.
+    the_earliest_deadline_is_noted, 4, Newest, 10,
+    &[(&[Bug::LaterDeadlineReplacesNote], "late")],
+    || {
+        let generation = Generation::new(1, 0);
+        let arm = |generation: &Generation, bucket: u64| {
+            let guard = pin();
+            let slot = generation.find(NAME, &guard).unwrap();
+            generation.inbox.arm(slot, bucket * BUCKET_MS);
+        };
+        generation.find_or_create(NAME, DEFAULT_NAMESPACE, &pin());
+        let other = {
+            let generation = Arc::clone(&generation);
+            thread::spawn(move || arm(&generation, 3))
+        };
+        arm(&generation, 1);
+        other.join().unwrap();
+        let guard = pin();
+        let mut fired = false;
+        Wheel::default().turn(&generation.inbox, BUCKET_MS, 10, |alarm| {
+            fired |= generation.inbox.fire(alarm, slot(&generation, &guard));
+        });
+        assert!(fired, "the earlier deadline is late");
+    }
+);
