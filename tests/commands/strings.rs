@@ -243,6 +243,7 @@ fn setrange() {
 fn strings_are_limited_to_512_megabytes() {
     let server = Server::new();
     let mut c = server.client();
+    c.check("CONFIG SET proto-max-bulk-len 512mb", "+OK");
     c.check("SETRANGE a 536870911 x", ":536870912");
     c.check("APPEND a x", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     c.check("GETRANGE a -2 -1", "$2\n\0x");

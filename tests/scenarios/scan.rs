@@ -22,7 +22,11 @@ pub fn scan_all(client: &mut Client, options: &[&str]) -> BTreeSet<Vec<u8>> {
 }
 
 fn stable_name(number: usize) -> String {
-    if number % 2 == 0 { format!("stable:{number}") } else { format!("ns{}/stable:{number}", number % 50) }
+    if number.is_multiple_of(2) {
+        format!("stable:{number}")
+    } else {
+        format!("ns{}/stable:{number}", number % 50)
+    }
 }
 
 /// Creates and deletes keys, and rewrites stable ones, until told to stop.

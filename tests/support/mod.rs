@@ -18,7 +18,7 @@ pub use server::{RedisPeer, Server};
 /// A command from its arguments: anything that is bytes.
 macro_rules! cmd {
     ($($argument:expr),+ $(,)?) => {
-        vec![$(AsRef::<[u8]>::as_ref(&$argument).to_vec()),+]
+        Vec::from([$(AsRef::<[u8]>::as_ref(&$argument).to_vec()),+])
     };
 }
 pub(crate) use cmd;
