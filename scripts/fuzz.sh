@@ -20,5 +20,5 @@ if ((${#targets[@]} == 0)); then
 fi
 for target in "${targets[@]}"; do
     echo "fuzz: $target"
-    cargo +nightly fuzz run "$target" -- -max_total_time="$seconds"
+    cargo +nightly fuzz run "$target" -- -dict="fuzz/$target.dict" -max_total_time="$seconds"
 done

@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run dispatch -- -dict=fuzz/commands.dict`
+//! `cargo +nightly fuzz run dispatch -- -dict=fuzz/dispatch.dict`
 #![no_main]
 
 #[path = "../../tests/fuzz/dispatch.rs"]
