@@ -11,8 +11,7 @@ cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-60}
 if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
     echo "fuzz: no cargo-fuzz (cargo install cargo-fuzz, rustup toolchain install nightly): mutating at random"
-    # About what one core does in that time.
-    export KVNS_FUZZ_ROUNDS=$((seconds * 100000))
+    export KVNS_FUZZ_SECONDS=$seconds
     exec cargo test --locked --test fuzz_smoke -- --nocapture "$@"
 fi
 targets=("$@")
@@ -21,5 +20,5 @@ if ((${#targets[@]} == 0)); then
 fi
 for target in "${targets[@]}"; do
     echo "fuzz: $target"
-    cargo +nightly fuzz run "$target" -- -max_total_time="$seconds"
+    cargo +nightly fuzz run "$target" -- -dict="fuzz/$target.dict" -max_total_time="$seconds"
 done

@@ -1,16 +1,24 @@
-//! A bounded run of every fuzz target with random mutations of its seeds. The seed of a failed run is printed;
-//! `KVNS_FUZZ_SEED` repeats it, and `KVNS_FUZZ_ROUNDS` makes a run longer. The targets themselves run with
-//! `cargo +nightly fuzz run decoder`.
+//! A bounded run of every fuzz target on random inputs. Each input has a seed of its own, which is printed when it
+//! fails: `KVNS_FUZZ_SEED` repeats that input alone, and `KVNS_FUZZ_SECONDS` makes a run longer. The targets
+//! themselves run with `cargo +nightly fuzz run decoder`.
 
 #[path = "fuzz/decoder.rs"]
 mod decoder;
 #[path = "fuzz/decoder_seeds.rs"]
 mod decoder_seeds;
+#[path = "fuzz/dispatch.rs"]
+mod dispatch;
+#[path = "fuzz/dispatch_inputs.rs"]
+mod dispatch_inputs;
 
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
+
+/// Seconds that each target gets.
+const SECONDS: u64 = 8;
 
 /// Pieces of the protocol; random bytes alone rarely get past a header.
 const DICTIONARY: &[&[u8]] = &[
@@ -42,25 +50,34 @@ const DICTIONARY: &[&[u8]] = &[
 
 #[test]
 fn decoder() {
-    smoke("decoder", 1_500_000, decoder_seeds::STREAMS, decoder::run);
+    smoke("decoder", |rng| mutant(rng, decoder_seeds::STREAMS), decoder::run);
 }
 
-/// Runs `body` on `rounds` inputs, each made of some seeds and changed in a few places.
-fn smoke(target: &str, rounds: u64, seeds: &[&[u8]], body: impl Fn(&[u8])) {
+#[test]
+fn dispatch() {
+    smoke("dispatch", dispatch_inputs::generate, dispatch::run);
+}
+
+/// Runs `body` on inputs that `generate` makes until the time is over.
+fn smoke(target: &str, generate: impl Fn(&mut SmallRng) -> Vec<u8>, body: impl Fn(&[u8])) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("KVNS_FUZZ_SEED").unwrap_or_else(|| rand::rng().random());
-    let rounds = number("KVNS_FUZZ_ROUNDS").unwrap_or(rounds);
-    let mut rng = SmallRng::seed_from_u64(seed);
-    for round in 0..rounds {
-        let input = mutant(&mut rng, seeds);
+    let check = |seed: u64| {
+        let input = generate(&mut SmallRng::seed_from_u64(seed));
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&input))) {
-            eprintln!(
-                "{target}: KVNS_FUZZ_SEED={seed} fails in round {round} on {:?}",
-                input.escape_ascii().to_string()
-            );
+            eprintln!("{target}: KVNS_FUZZ_SEED={seed} fails on b\"{}\"", input.escape_ascii());
             resume_unwind(panic);
         }
+    };
+    if let Some(seed) = number("KVNS_FUZZ_SEED") {
+        return check(seed);
     }
+    let end = Instant::now() + Duration::from_secs(number("KVNS_FUZZ_SECONDS").unwrap_or(SECONDS));
+    let (mut rng, mut inputs) = (rand::rng(), 0);
+    while Instant::now() < end {
+        check(rng.random());
+        inputs += 1;
+    }
+    println!("{target}: {inputs} inputs");
 }
 
 fn mutant(rng: &mut SmallRng, seeds: &[&[u8]]) -> Vec<u8> {

@@ -1,5 +1,5 @@
-//! The README's generated sections are what the code says. `KVNS_REWRITE_README=1 cargo test --test readme`
-//! brings them up to date.
+//! The README's generated sections are what the code says, and the tests it names exist.
+//! `KVNS_REWRITE_README=1 cargo test --test readme` brings the sections up to date.
 
 use std::fmt::Write;
 use std::fs;
@@ -59,4 +59,29 @@ fn the_generated_sections_are_up_to_date() {
         readme == current,
         "README.md is out of date: run KVNS_REWRITE_README=1 cargo test --test readme"
     );
+}
+
+/// The rows of the table of departures, each as its cells.
+fn departures(readme: &str) -> Vec<Vec<&str>> {
+    let (_, rest) = readme.split_once("<!-- departures -->").expect("the departures begin");
+    let (table, _) = rest.split_once("<!-- /departures -->").expect("the departures end");
+    let rows = table.lines().filter(|line| line.starts_with('|')).skip(2);
+    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn every_departure_names_a_test_that_exists() {
+    let readme = fs::read_to_string(README).expect("README.md");
+    let rows = departures(&readme);
+    assert!(rows.len() > 10, "{} departures found", rows.len());
+    for row in rows {
+        let [place, _, _, test] = row[..] else { panic!("not four cells: {row:?}") };
+        let mut words = test.split('`').filter(|word| !word.trim().is_empty());
+        let (Some(file), Some(name)) = (words.next(), words.next()) else {
+            panic!("{place}: no file and test in {test}");
+        };
+        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{place}: {file}: {error}"));
+        assert!(text.contains(&format!("#[test]\nfn {name}()")), "{place}: {file} has no test {name}");
+    }
 }

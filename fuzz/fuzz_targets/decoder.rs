@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run decoder -- -dict=fuzz/resp.dict`
+//! `cargo +nightly fuzz run decoder -- -dict=fuzz/decoder.dict`
 #![no_main]
 
 #[path = "../../tests/fuzz/decoder.rs"]

@@ -51,6 +51,16 @@ impl Inbox {
         Inbox { base_ms: now_ms, alarms: SegQueue::new() }
     }
 
+    /// Number of alarms that the wheel has not taken yet.
+    pub fn len(&self) -> usize {
+        self.alarms.len()
+    }
+
+    /// True if the wheel has taken every alarm.
+    pub fn is_empty(&self) -> bool {
+        self.alarms.is_empty()
+    }
+
     /// The bucket at whose firing a deadline has passed.
     fn bucket(&self, deadline_ms: u64) -> u32 {
         deadline_ms.saturating_sub(self.base_ms).div_ceil(BUCKET_MS).min(LAST_BUCKET) as u32

@@ -93,7 +93,7 @@ struct Arguments {
     #[arg(value_parser = whole(0, i32::MAX as u64))]
     timeout: u64,
 
-    /// Whether clients may use DEBUG: true or false
+    /// Whether clients may use DEBUG: true or false; checked, not used yet
     #[arg(long, env = "KVNS_DEBUG_COMMANDS", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
     debug_commands: bool,

@@ -54,9 +54,10 @@ impl Keyspace {
         false
     }
 
-    /// Alarms that the wheel holds; for checks.
+    /// Alarms that the wheel holds or will take in its next turn; for checks.
     pub(super) fn alarms(&self) -> usize {
-        self.housekeeper.lock().unwrap_or_else(PoisonError::into_inner).wheel.len()
+        let housekeeper = self.housekeeper.lock().unwrap_or_else(PoisonError::into_inner);
+        housekeeper.wheel.len() + self.current.load(&pin()).inbox.len()
     }
 
     /// Bytes of flushed keys that are not freed yet.

@@ -366,3 +366,13 @@ fn slots_survive_creation_deletion_and_flush_races() {
     });
     keyspace.check_invariants().unwrap();
 }
+
+/// An alarm that was armed again by the last round counted as lost.
+#[test]
+fn a_deadline_that_was_moved_has_an_alarm_as_soon_as_the_first_one_fired() {
+    let (keyspace, clock) = keyspace();
+    set(&mut keyspace.enter().view(), b"k", b"v", Some(1_000_010)).unwrap();
+    set(&mut keyspace.enter().view(), b"k", b"v", Some(9_000_000)).unwrap();
+    clock.advance(1_000);
+    keyspace.check_invariants().unwrap();
+}

@@ -213,3 +213,25 @@ fn a_port_in_use_is_an_error() {
         ErrorKind::AddrInUse
     );
 }
+
+/// Long work is a stub here that panics, so that KEYS does.
+#[test]
+fn a_command_that_panics_closes_its_own_connection_and_no_other() {
+    let settings = Settings { workers: 1, ..Settings::default() };
+    let engine = Engine::new(settings, Clock::system()).with_offload(|_| panic!("a stub of long work"));
+    let server = start(Arc::new(engine), bind("127.0.0.1", 0).expect("a port")).expect("a server");
+    let mut witness = Client::of(&server);
+    witness.send(b"SET a 1\r\n");
+    witness.expect(b"+OK\r\n");
+    for requests in [&b"KEYS *\r\n"[..], b"WATCH a\r\nMULTI\r\nSET a 2\r\nKEYS *\r\nEXEC\r\n"] {
+        let mut client = Client::of(&server);
+        client.send(requests);
+        client.expect_end();
+        witness.send(b"GET a\r\n");
+        witness.expect(b"$1\r\n1\r\n");
+    }
+    assert_eq!(server.shared.roster.len(), 1);
+    server.shared.engine.keyspace.check_invariants().expect("the keyspace's invariants hold");
+    server.shutdown();
+    witness.expect_end();
+}

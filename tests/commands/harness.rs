@@ -22,8 +22,12 @@ pub struct Server {
 
 impl Server {
     pub fn new() -> Server {
+        Server::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> Server {
         let clock = Clock::manual(START_MS);
-        Server { engine: Arc::new(Engine::new(Settings::default(), clock.clone())), clock }
+        Server { engine: Arc::new(Engine::new(settings, clock.clone())), clock }
     }
 
     /// A client that speaks RESP2.

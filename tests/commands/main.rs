@@ -3,6 +3,7 @@
 //! Expected replies are written with `\n` for the line end and without the last one.
 
 mod connection;
+mod departures;
 mod harness;
 mod keys;
 mod namespaces;

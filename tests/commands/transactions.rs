@@ -277,3 +277,22 @@ fn concurrent_transactions_lose_no_increment() {
     let total = (CLIENTS * ROUNDS).to_string();
     server.client().check("GET b", &format!("${}\n{total}", total.len()));
 }
+
+/// CLIENT REPLY OFF left no reply in the array, so that whatever followed was taken for its last element.
+#[test]
+fn turning_replies_off_leaves_no_hole_in_the_array() {
+    let server = Server::new();
+    for mode in ["OFF", "SKIP"] {
+        let mut c = server.client();
+        c.check_all(&[
+            ("MULTI", "+OK"),
+            ("SET a 1", "+QUEUED"),
+            (&format!("CLIENT REPLY {mode}"), "+QUEUED"),
+            ("GET a", "+QUEUED"),
+            ("EXEC", "*3\n+OK\n+OK\n$1\n1"),
+            ("PING", ""),
+            ("PING", if mode == "OFF" { "" } else { "+PONG" }),
+            ("CLIENT REPLY ON", "+OK"),
+        ]);
+    }
+}

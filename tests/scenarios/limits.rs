@@ -180,6 +180,21 @@ fn limits_follow_their_settings() {
     assert!(text.starts_with("ERR"), "{text}");
 }
 
+/// Departure: Redis knows no limit on the arguments of an inline command but the length of its line.
+#[test]
+fn inline_commands_have_the_same_limit_on_arguments() {
+    if subject_is_redis() {
+        return;
+    }
+    let server = Server::start();
+    let line = |arguments: usize| format!("EXISTS{}\r\n", " k".repeat(arguments)).into_bytes();
+    let mut client = server.client();
+    client.send_raw(&line(1023));
+    assert_eq!(client.receive(), Value::Integer(0));
+    let text = refusal(&server, &line(1024));
+    assert!(text.contains("1025 arguments exceed KVNS_MAX_RESP_ARGS (1024)"), "{text}");
+}
+
 #[test]
 fn a_thousand_idle_connections_are_cheap() {
     let server = Server::start();

@@ -236,12 +236,13 @@ fn describe(lines: &mut String, client: &Client, now_ms: u64) {
     );
 }
 
-/// `CLIENT REPLY ON|OFF|SKIP`: `+OK` for ON, nothing for the others.
+/// `CLIENT REPLY ON|OFF|SKIP`: `+OK` for ON, nothing for the others, but `+OK` in a transaction, whose array of
+/// replies must not lack one.
 fn reply(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let is_executing = cx.session.is_executing();
     let replies = &mut cx.session.preferences.replies;
     if args.take("ON") {
         *replies = ReplyMode::On;
-        cx.reply.simple("OK");
     } else if args.take("OFF") {
         *replies = ReplyMode::Off;
     } else if args.take("SKIP") {
@@ -250,6 +251,9 @@ fn reply(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         }
     } else {
         return Err(CommandError::Syntax);
+    }
+    if *replies == ReplyMode::On || is_executing {
+        cx.reply.simple("OK");
     }
     Ok(())
 }

@@ -1,0 +1,95 @@
+//! What kvns does otherwise than Redis, on purpose, as far as no other test shows it. The README lists all of it.
+
+use crate::harness::Server;
+use kvns::config::Settings;
+
+#[test]
+fn there_is_one_database() {
+    let server = Server::new();
+    server.client().check_all(&[
+        ("SELECT 0", "+OK"),
+        ("SELECT 1", "-ERR DB index is out of range"),
+        ("SET a 1", "+OK"),
+        ("COPY a b DB 0", ":1"),
+        ("COPY a b DB 1 REPLACE", "-ERR DB index is out of range"),
+        ("CONFIG GET databases", "*2\n$9\ndatabases\n$1\n1"),
+    ]);
+}
+
+/// Redis keeps the key until it is touched: DBSIZE counts it.
+#[test]
+fn a_deadline_in_the_past_removes_the_key_at_once() {
+    let server = Server::new();
+    server.client().check_all(&[
+        ("SET a 1 EXAT 1", "+OK"),
+        ("DBSIZE", ":0"),
+        ("SET a 1", "+OK"),
+        ("SET a 1 PXAT 1", "+OK"),
+        ("DBSIZE", ":0"),
+    ]);
+}
+
+/// Redis answers FREQ only under an LFU policy, has shared integers whose REFCOUNT is 2147483647, and never turns a
+/// raw string back into a short one.
+#[test]
+fn what_object_tells() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("SET n 5", "+OK"),
+        ("OBJECT REFCOUNT n", ":1"),
+        ("APPEND s abc", ":3"),
+        ("APPEND s def", ":6"),
+        ("OBJECT ENCODING s", "$6\nembstr"),
+        ("SETRANGE s 1 x", ":6"),
+        ("OBJECT ENCODING s", "$6\nembstr"),
+        ("CONFIG GET maxmemory-policy", "*2\n$16\nmaxmemory-policy\n$10\nnoeviction"),
+    ]);
+    assert!(c.run("OBJECT FREQ n").starts_with(':'));
+}
+
+/// To Redis the `!` is one of the bytes in the class.
+#[test]
+fn an_exclamation_mark_negates_a_class() {
+    let server = Server::new();
+    server.client().check_all(&[
+        ("MSET x 1 y 2", "+OK"),
+        ("KEYS [!x]", "*1\n$1\ny"),
+        ("KEYS [^x]", "*1\n$1\ny"),
+        ("SCAN 0 MATCH [!y]", "*2\n$1\n0\n*1\n$1\nx"),
+    ]);
+}
+
+/// A cursor is a place among the slots, below 2^63. Redis takes whatever strtoul takes, an empty one too.
+#[test]
+fn cursors_are_decimal_places() {
+    let server = Server::new();
+    let mut c = server.client();
+    for n in 0..40 {
+        c.check(&format!("SET key:{n} v"), "+OK");
+    }
+    let reply = c.run("SCAN 0 COUNT 10");
+    let cursor = reply.split('\n').nth(2).and_then(|cursor| cursor.parse::<i64>().ok());
+    assert!(cursor.is_some_and(|cursor| cursor > 0), "{reply}");
+    for cursor in ["\"\"", "1x", "0x1"] {
+        c.check(&format!("SCAN {cursor}"), "-ERR invalid cursor");
+    }
+}
+
+#[test]
+fn the_memory_limit_is_shown_only() {
+    let settings = Settings { memory_limit: 1 << 20, ..Settings::default() };
+    let server = Server::with(settings);
+    let mut c = server.client();
+    c.check("CONFIG GET maxmemory", "*2\n$9\nmaxmemory\n$7\n1048576");
+    assert_eq!(c.send(&[b"SET", b"a", &vec![b'v'; 4 << 20]]), b"+OK\r\n");
+}
+
+/// Redis shows them up to the zero byte.
+#[test]
+fn errors_show_what_follows_a_zero_byte() {
+    let server = Server::new();
+    let reply = server.client().send(&[b"no\0such", b"a\0b"]);
+    let expected: &[u8] = b"-ERR unknown command 'no\0such', with args beginning with: 'a\0b' \r\n";
+    assert_eq!(reply, expected, "{}", reply.escape_ascii());
+}
