@@ -367,9 +367,11 @@ impl<'g> View<'g> {
         for _ in 0..RECOMMITS {
             match commit(writes, guard) {
                 Ok(()) => {
+                    let twice = seeded(Bug::GenerationLoadedTwice);
+                    let generation = if twice { self.generation() } else { transaction.generation };
                     for changed in changes {
                         changed.slot.touch(self.now_s());
-                        keyspace.account(transaction.generation, changed, guard);
+                        keyspace.account(generation, changed, guard);
                     }
                     return true;
                 }
@@ -406,7 +408,10 @@ impl View<'_> {
         };
         seeded(Bug::ReadsUnchecked)
             || transaction.cells.iter().all(unchanged)
-            && transaction.missing.iter().all(|(name, _)| transaction.generation.find(name, guard).is_none())
+                && transaction
+                    .missing
+                    .iter()
+                    .all(|(name, _)| transaction.generation.find(name, guard).is_none())
     }
 }
 
