@@ -5,6 +5,7 @@ use kvns::config::{self, LogFormat, Settings};
 use kvns::engine::Engine;
 use kvns::server;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
 use std::panic;
 use std::process::ExitCode;
@@ -72,8 +73,13 @@ fn start_logging(settings: &Settings) {
     }
     // A panic ends one connection, not the server; it must be seen where the operator looks.
     panic::set_hook(Box::new(|panic| {
-        let backtrace = std::backtrace::Backtrace::capture();
-        tracing::error!(%panic, %backtrace, "a task panicked");
+        let backtrace = Backtrace::capture();
+        let message = panic.to_string().replace('\n', " ");
+        if backtrace.status() == BacktraceStatus::Captured {
+            tracing::error!(panic = %message, %backtrace, "a task panicked");
+        } else {
+            tracing::error!(panic = %message, "a task panicked");
+        }
     }));
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::fs;
 
 /// The name of each section, as in `<!-- name -->` and `<!-- /name -->`, and what stands between the two.
-const SECTIONS: &[(&str, fn() -> String)] = &[("settings", settings)];
+const SECTIONS: &[(&str, fn() -> String)] = &[("settings", settings), ("commands", commands)];
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
@@ -20,6 +20,19 @@ fn settings() -> String {
         let default = default.map_or("unset".to_owned(), |value| format!("`{value}`"));
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default().replace('\n', " ");
         writeln!(table, "| `{variable}` | `--{flag}` | {default} | {help} |").expect("text");
+    }
+    table
+}
+
+fn commands() -> String {
+    let mut rows: Vec<_> = kvns::command::table::commands().collect();
+    rows.sort_by_key(|spec| (spec.group.name(), spec.name));
+    let mut table = "| Command | Family | Summary |\n| --- | --- | --- |\n".to_owned();
+    for spec in rows {
+        let name = spec.name.to_uppercase();
+        let subcommands: Vec<_> = spec.subcommands.iter().map(|sub| sub.own_name().to_uppercase()).collect();
+        let name = if subcommands.is_empty() { name } else { format!("{name} ({})", subcommands.join(", ")) };
+        writeln!(table, "| {name} | {} | {} |", spec.group.name(), spec.summary).expect("text");
     }
     table
 }

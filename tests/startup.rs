@@ -1,5 +1,6 @@
 //! The binary's start and end: settings from the environment, exit codes, signals.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -15,28 +16,51 @@ fn kvns(settings: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Starts a server on a free port; returns it with the log up to its readiness, and its address.
-fn started(settings: &[(&str, &str)]) -> (Child, String, String) {
-    let mut child = kvns(&[&[("KVNS_HOST", "127.0.0.1"), ("KVNS_PORT", "0")], settings].concat())
-        .spawn()
-        .expect("kvns starts");
-    let mut log = String::new();
-    let mut lines = BufReader::new(child.stdout.as_mut().expect("standard output")).lines();
-    loop {
-        let line = lines.next().expect("kvns is ready").expect("text");
-        log.push_str(&line);
-        log.push('\n');
-        if line.contains("kvns is ready") {
-            let from = line.find("127.0.0.1:").expect("the address");
-            let address = line[from..].split([' ', '"']).next().expect("the address");
-            return (child, log, address.to_owned());
+/// A server on a free port of this machine; it is killed when the test ends before it does.
+struct Running {
+    child: Child,
+    /// The log up to its readiness.
+    log: String,
+    address: String,
+}
+
+impl Running {
+    fn start(settings: &[(&str, &str)]) -> Running {
+        let child = kvns(&[&[("KVNS_HOST", "127.0.0.1"), ("KVNS_PORT", "0")], settings].concat()).spawn();
+        let mut running =
+            Running { child: child.expect("kvns starts"), log: String::new(), address: String::new() };
+        let mut lines = BufReader::new(running.child.stdout.as_mut().expect("standard output")).lines();
+        while running.address.is_empty() {
+            let line = lines.next().expect("kvns is ready").expect("text");
+            if line.contains("kvns is ready") {
+                let from = line.find("127.0.0.1:").expect("the address");
+                running.address = line[from..].split([' ', '"']).next().expect("the address").to_owned();
+            }
+            running.log += &line;
+            running.log.push('\n');
         }
+        running
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(&self.address).expect("a connection")
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().expect("an end").code()
     }
 }
 
-fn signal(child: &Child, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, signal).expect("the process is there");
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail if it has ended, as it should have.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 #[test]
@@ -70,23 +94,23 @@ fn help_and_version_go_to_standard_output() {
 
 #[test]
 fn a_signal_ends_it_in_order() {
-    for name in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
-        let (mut child, _, address) = started(&[]);
-        let mut client = TcpStream::connect(&address).expect("a connection");
+    for name in [Signal::TERM, Signal::INT] {
+        let mut server = Running::start(&[]);
+        let mut client = server.connect();
         client.write_all(b"PING\r\n").expect("sent");
         let mut reply = [0; 7];
         client.read_exact(&mut reply).expect("a reply");
         assert_eq!(&reply, b"+PONG\r\n");
-        signal(&child, name);
-        assert_eq!(child.wait().expect("an end").code(), Some(0));
+        server.signal(name);
+        assert_eq!(server.exit_code(), Some(0));
     }
 }
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let (mut child, _, address) = started(&[]);
+    let mut server = Running::start(&[]);
     // A client that never reads its replies holds the shutdown up.
-    let mut client = TcpStream::connect(&address).expect("a connection");
+    let mut client = server.connect();
     client.set_nonblocking(true).expect("nonblocking");
     let request = format!("*2\r\n$4\r\nECHO\r\n$100000\r\n{}\r\n", "x".repeat(100_000));
     let mut refused = 0;
@@ -96,18 +120,17 @@ fn a_second_signal_ends_it_at_once() {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
-    signal(&child, rustix::process::Signal::TERM);
+    server.signal(Signal::TERM);
     std::thread::sleep(std::time::Duration::from_millis(200));
-    assert!(child.try_wait().expect("its state").is_none(), "it waits for its client");
-    signal(&child, rustix::process::Signal::TERM);
-    assert_eq!(child.wait().expect("an end").code(), Some(1));
+    assert!(server.child.try_wait().expect("its state").is_none(), "it waits for its client");
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(1));
 }
 
 #[test]
 fn the_log_is_json_when_asked_and_names_typos() {
-    let (mut child, log, _) = started(&[("KVNS_LOG_FORMAT", "json"), ("KVNS_PROT", "1")]);
-    signal(&child, rustix::process::Signal::TERM);
-    child.wait().expect("an end");
+    let server = Running::start(&[("KVNS_LOG_FORMAT", "json"), ("KVNS_PROT", "1")]);
+    let log = &server.log;
     assert!(log.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{log}");
     assert!(log.contains("unknown setting KVNS_PROT; ignored (did you mean KVNS_PORT?)"), "{log}");
 }

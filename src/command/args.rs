@@ -45,6 +45,15 @@ impl<'r> Args<'r> {
         parse_integer(self.bytes()?).ok_or(CommandError::NotAnInteger)
     }
 
+    /// The next argument as the index of a database. There is only database 0.
+    pub fn database(&mut self) -> Result<(), CommandError> {
+        match i32::try_from(self.integer()?) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(CommandError::DbIndexOutOfRange),
+            Err(_) => Err(CommandError::NotAnInt32),
+        }
+    }
+
     /// The next argument, without reading it.
     pub fn peek(&self) -> Option<&'r [u8]> {
         self.request.get(self.next)

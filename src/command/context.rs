@@ -33,3 +33,10 @@ pub struct Context<'a, 'g> {
     /// What the gate does after the handler; [`Next::Continue`] unless the handler says otherwise.
     pub next: Next,
 }
+
+impl Context<'_, '_> {
+    /// How long a command may make a string, in bytes: as long as one that a client could send.
+    pub fn string_limit(&self) -> usize {
+        self.engine.settings.load().limits.bulk_len
+    }
+}

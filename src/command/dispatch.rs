@@ -68,6 +68,7 @@ fn admit(
 ) -> Outcome {
     let row = match table::resolve(request) {
         Ok(row) => row,
+        Err(_) if is_http(request.name()) => return Outcome::Close,
         Err((error, spec)) => return refuse(engine, session, batch, (error, spec), reply),
     };
     if session.is_queuing() && !row.spec().flags.has(Flags::IMMEDIATE) {
@@ -121,6 +122,11 @@ fn conclude(
     if next == Next::Close { Outcome::Close } else { Outcome::Continue }
 }
 
+/// True for what a browser sends when a page makes it talk to this port: such a connection is closed at once.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
+}
+
 /// Answers a request that may not run, and dooms the open transaction.
 fn refuse(
     engine: &Engine,
@@ -131,7 +137,7 @@ fn refuse(
 ) -> Outcome {
     engine.stats.rejected.add(1);
     let name = spec.map_or("", |spec| spec.name);
-    if session.is_queuing() && name == "exec" {
+    if name == "exec" {
         session.take_queue();
         session.unwatch(&mut batch.view());
         reply.error(&CommandError::ExecAbortArity.text(name));

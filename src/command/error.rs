@@ -25,6 +25,8 @@ pub enum CommandError {
     WrongArity,
     /// An argument that should be an integer is none, or does not fit.
     NotAnInteger,
+    /// An integer of more than 32 bits where Redis takes an `int`.
+    NotAnInt32,
     /// An argument or value that should be a float is none.
     NotAFloat,
     /// INCRBYFLOAT's result is no finite number.
@@ -170,6 +172,7 @@ impl CommandError {
         match self {
             WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             NotAnInteger => "ERR value is not an integer or out of range",
+            NotAnInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             NotAFloat => "ERR value is not a valid float",
             NotFinite => "ERR increment would produce NaN or Infinity",
             Syntax => "ERR syntax error",

@@ -14,13 +14,16 @@ use crate::resp::Request;
 /// Most keys of one request that are worth prefetching: more would push each other out of the cache.
 const PREFETCHED_KEYS: usize = 16;
 
-/// Brings the keys of a request that will run soon into the cache: a hint, nothing more.
-#[inline]
-pub fn prefetch(batch: &Batch<'_>, request: Request<'_>) {
-    let Some(row) = table::find(request.name()) else { return };
-    for (position, _) in row.spec().key_positions(request).take(PREFETCHED_KEYS) {
-        if let Some(name) = request.get(position) {
-            batch.prefetch(Key::new(name));
+/// Brings the keys of requests that will run soon into the cache: a hint, nothing more.
+pub fn prefetch<'r>(batch: &Batch<'_>, requests: impl Iterator<Item = Request<'r>>) {
+    let mut keys = Batch::prefetch_list();
+    for request in requests {
+        let Some(row) = table::find(request.name()) else { continue };
+        for (position, _) in row.spec().key_positions(request).take(PREFETCHED_KEYS) {
+            if let Some(name) = request.get(position) {
+                keys.push(Key::new(name));
+            }
         }
     }
+    batch.prefetch(&keys);
 }

@@ -78,15 +78,11 @@ impl Cell {
         }
     }
 
-    /// Asks the processor to fetch the present version: a hint, which reads nothing.
+    /// Asks the processor to fetch the present version: a hint, which reads nothing behind the word.
+    #[cfg(not(kvns_loom))]
     #[inline]
-    pub fn prefetch(&self) {
-        #[cfg(all(target_arch = "x86_64", not(kvns_loom)))]
-        // SAFETY: a prefetch touches no memory that the program can observe, whatever the address.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(self.load().cast::<i8>());
-        }
+    pub(super) fn prefetch(&self) {
+        crate::sync::prefetch(self.load());
     }
 
     /// The present version. Wait-free.

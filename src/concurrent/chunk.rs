@@ -23,6 +23,32 @@ use std::ptr::{NonNull, addr_of_mut};
 /// The most slots in one chunk.
 pub const MAX_SLOTS: u32 = 1 << super::slot::Position::INDEX_BITS;
 
+/// The capacities that a namespace's chunks grow through: a tiny namespace is cheap, a large one dense. Each fills
+/// its allocator size class.
+///
+/// In models those of a few keys are in one chunk: transactions sort cells by address, and a model has to come the
+/// same way twice.
+pub const CAPACITIES: [u32; 7] = if cfg!(kvns_loom) {
+    [4, 8, 16, 32, 64, 128, 256]
+} else {
+    [
+        filling(160),
+        filling(384),
+        filling(1536),
+        filling(6144),
+        filling(24_576),
+        filling(98_304),
+        filling(163_840),
+    ]
+};
+
+/// How many slots fill an allocation of `bytes`.
+const fn filling(bytes: usize) -> u32 {
+    let slots = ((bytes - size_of::<Header>()) / size_of::<Slot>()) as u32;
+    assert!(slots >= 1 && slots <= MAX_SLOTS);
+    slots
+}
+
 /// What is said of a chunk, in front of its slots.
 #[repr(C, align(8))]
 #[derive(Debug)]

@@ -10,7 +10,7 @@
 //!   number given out again.
 //! - I3. The directory owns the chunks in it: dropping it drops them.
 
-use super::chunk::Chunk;
+use super::chunk::{CAPACITIES, Chunk};
 use super::generation::Releases;
 use super::namespace::Namespace;
 use super::reclaim::Guard;
@@ -24,8 +24,12 @@ const FIRST: u32 = if cfg!(kvns_loom) { 2 } else { 64 };
 /// Enough for all numbers below 2^31.
 const SEGMENTS: usize = 26;
 
-/// One pool for each power of two that is a chunk's capacity.
-const POOLS: usize = Position::INDEX_BITS as usize + 1;
+/// One pool for each capacity.
+const POOLS: usize = CAPACITIES.len();
+
+fn pool_of(capacity: u32) -> usize {
+    CAPACITIES.partition_point(|other| *other < capacity).min(POOLS - 1)
+}
 
 /// A chunk is kept behind one more pointer, for a pointer to it is fat.
 struct Kept(Box<Chunk>);
@@ -84,8 +88,8 @@ impl Directory {
     }
 
     /// A chunk with its creator counted in: one from the pool, or a new one.
-    pub(super) fn take_chunk<'g>(&'g self, capacity: u32, namespace: NonNull<Namespace>) -> &'g Chunk {
-        if let Some(id) = self.pool[capacity.ilog2() as usize].pop() {
+    pub(super) fn take_chunk(&self, capacity: u32, namespace: NonNull<Namespace>) -> &Chunk {
+        if let Some(id) = self.pool[pool_of(capacity)].pop() {
             let (segment, index) = locate(id);
             // ORDERING: Acquire; pairs with the Release in `add`.
             let entries = self.segments[segment].load(Ordering::Acquire);
@@ -99,7 +103,7 @@ impl Directory {
 
     /// Keeps an ended chunk for another namespace. Only for its sole owner, when nobody can reach it.
     pub(super) fn put_back(&self, chunk: &Chunk) {
-        self.pool[chunk.capacity().ilog2() as usize].push(chunk.id());
+        self.pool[pool_of(chunk.capacity())].push(chunk.id());
     }
 
     /// Makes a chunk and gives it a number.

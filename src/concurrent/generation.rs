@@ -198,6 +198,11 @@ impl Generation {
         }
     }
 
+    /// Brings the slots and versions of names into the cache: a hint, nothing more.
+    pub fn prefetch<'n>(&self, names: impl Iterator<Item = &'n [u8]>, guard: &Guard) {
+        self.index.prefetch(names, guard);
+    }
+
     /// The slot of a name, made absent if there is none. True if this call made it: the caller then sees to it
     /// that the slot becomes live or is queued by [`Generation::left_absent`].
     pub fn find_or_create<'g>(&'g self, name: &[u8], namespace: &[u8], guard: &'g Guard) -> (&'g Slot, bool) {
@@ -287,12 +292,16 @@ impl Generation {
     /// period.
     pub fn reap(&self, reaping: &mut Reaping, most: usize, guard: &Guard) -> bool {
         let from = reaping.slots.len().saturating_sub(most);
-        for Reap { position, seq } in reaping.slots.drain(from..) {
-            let Some(slot) = self.directory.slot(position, guard) else { continue };
-            if slot.reap(seq, guard) == Reaped::Dead {
-                self.index.remove(slot, guard);
-            }
-        }
+        let dead: Vec<&Slot> = reaping
+            .slots
+            .drain(from..)
+            .filter_map(|Reap { position, seq }| {
+                let slot = self.directory.slot(position, guard)?;
+                (slot.reap(seq, guard) == Reaped::Dead).then_some(slot)
+            })
+            .collect();
+        self.index.prefetch(dead.iter().map(|slot| slot.name()), guard);
+        dead.iter().for_each(|slot| self.index.remove(slot, guard));
         self.index.flush();
         reaping.slots.is_empty()
     }

@@ -66,12 +66,41 @@ pub(super) use model::Index;
 #[cfg(not(kvns_loom))]
 mod map {
     use super::*;
-    use crate::sync::{Bug, seeded};
+    use crate::sync::{Bug, prefetch, seeded};
     use papaya::{Equivalent, HashMap};
-    use seize::Collector;
+    use seize::{Collector, Guard as _};
+    use smallvec::SmallVec;
+    use std::cell::Cell;
 
     /// Retired index nodes that papaya gathers before it looks whether they can go.
     const COLLECTOR_BATCH: usize = 512;
+
+    /// Names that a thread inserts before it flushes the collector.
+    const INSERTS_PER_FLUSH: u32 = 1024;
+
+    thread_local! {
+        /// Names that this thread has inserted.
+        static INSERTED: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Most names of one prefetch.
+    const PREFETCHED: usize = 64;
+
+    /// A name as a hint: takes the first key whose hash looks right, without touching it.
+    struct Hint<'a>(&'a [u8]);
+
+    impl Hash for Hint<'_> {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            state.write(self.0);
+        }
+    }
+
+    impl Equivalent<SlotKey> for Hint<'_> {
+        #[inline]
+        fn equivalent(&self, _key: &SlotKey) -> bool {
+            true
+        }
+    }
 
     /// What a name is looked up by.
     struct Name<'a>(&'a [u8]);
@@ -111,12 +140,33 @@ mod map {
             Some(unsafe { key.0.as_ref() })
         }
 
+        /// Brings the nodes, slots and versions of names into the cache: a hint, nothing more. The steps of one
+        /// look-up wait for each other, so each step is taken for all names before the next one.
+        pub fn prefetch<'n>(&self, names: impl Iterator<Item = &'n [u8]>, _guard: &Guard) {
+            let inner = self.map.guard();
+            let mut keys: SmallVec<[&SlotKey; PREFETCHED]> = SmallVec::new();
+            for name in names.take(PREFETCHED) {
+                if let Some((key, ())) = self.map.get_key_value(&Hint(name), &inner) {
+                    prefetch(key);
+                    keys.push(key);
+                }
+            }
+            keys.iter().for_each(|key| prefetch(key.0.as_ptr()));
+            keys.iter().for_each(|key| key.slot().cell().prefetch());
+        }
+
         /// Inserts a slot under its name, unless the name has one.
         pub fn insert(&self, slot: &Slot, _guard: &Guard) -> Insertion {
-            match self.map.try_insert(SlotKey(NonNull::from(slot)), (), &self.map.guard()) {
-                Ok(_) => Insertion::Inserted,
-                Err(_) => Insertion::Found,
+            let inner = self.map.guard();
+            if self.map.try_insert(SlotKey(NonNull::from(slot)), (), &inner).is_err() {
+                return Insertion::Found;
             }
+            // A table that the map grew out of is one retired object: it would wait for a whole batch of them.
+            let inserted = INSERTED.with(|inserted| inserted.replace(inserted.get().wrapping_add(1)));
+            if inserted.is_multiple_of(INSERTS_PER_FLUSH) {
+                inner.flush();
+            }
+            Insertion::Inserted
         }
 
         /// Removes this very slot; no other of the same name.
@@ -132,7 +182,6 @@ mod map {
 
         /// Hands over what this thread's removals left in the collector.
         pub fn flush(&self) {
-            use seize::Guard as _;
             self.map.guard().flush();
         }
     }
@@ -156,6 +205,9 @@ mod model {
         pub fn new() -> Index {
             Index { keys: Mutex::new(Vec::new()) }
         }
+
+        /// A hint that models do not need.
+        pub fn prefetch<'n>(&self, _names: impl Iterator<Item = &'n [u8]>, _guard: &Guard) {}
 
         /// The slot of a name.
         pub fn get<'g>(&self, name: &[u8], _guard: &'g Guard) -> Option<&'g Slot> {

@@ -11,7 +11,7 @@
 //!   compare-and-swap. Who loses the exchange looks again.
 //! - I3. Every chunk in the table is open or about to be taken out by the housekeeper; a closed one refuses.
 
-use super::chunk::{Chunk, MAX_SLOTS};
+use super::chunk::{CAPACITIES, Chunk};
 use super::counter::Tally;
 use super::directory::Directory;
 use super::occupancy::{Occupancy, Refused};
@@ -22,10 +22,6 @@ use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::plain;
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
-
-/// Transactions sort cells by address, and a model has to come the same way twice: its slots are in one chunk.
-const FIRST_CHUNK: u32 = if cfg!(kvns_loom) { 4 } else { 2 };
-const CHUNK_GROWTH: u32 = 4;
 
 /// What outlives a namespace: its counts of events, for the first namespaces that had a key.
 #[derive(Debug, Default)]
@@ -185,14 +181,10 @@ impl Namespace {
     }
 
     fn grow<'g>(&'g self, table: &Table, directory: &'g Directory, guard: &'g Guard) -> Option<&'g Slot> {
-        let capacity = table
-            .chunks
-            .iter()
-            // SAFETY: chunks of a reachable table are alive.
-            .map(|chunk| unsafe { (**chunk).capacity() } * CHUNK_GROWTH)
-            .max()
-            .unwrap_or(FIRST_CHUNK)
-            .min(MAX_SLOTS);
+        // SAFETY: chunks of a reachable table are alive.
+        let largest = table.chunks.iter().map(|chunk| unsafe { (**chunk).capacity() }).max().unwrap_or(0);
+        let next = CAPACITIES.iter().copied().find(|capacity| *capacity > largest);
+        let capacity = next.unwrap_or(largest);
         let chunk = directory.take_chunk(capacity, NonNull::from(self));
         let slot = chunk.take_first();
         let mut chunks = table.chunks.to_vec();

@@ -365,7 +365,24 @@ impl Slot {
 
 /// The access word: 24 bits of seconds, and a counter that grows ever more slowly and loses one a minute.
 mod access {
-    use rand::Rng;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// The state of a small generator: the odds of a counter need speed, not quality.
+        static RANDOM: Cell<u32> = const { Cell::new(0x9E37_79B9) };
+    }
+
+    /// True once in `odds` times.
+    fn happens(odds: u32) -> bool {
+        RANDOM.with(|state| {
+            let mut word = state.get();
+            word ^= word << 13;
+            word ^= word >> 17;
+            word ^= word << 5;
+            state.set(word);
+            word % odds == 0
+        })
+    }
 
     const SECONDS_MASK: u32 = (1 << 24) - 1;
     /// What a new key starts with, so that it is not the first to go.
@@ -389,7 +406,7 @@ mod access {
     pub(super) fn touched(word: u32, now_s: u32) -> u32 {
         let mut counter = frequency(word, now_s);
         let odds = u32::from(counter.saturating_sub(START)) * SLOWDOWN + 1;
-        if counter < u8::MAX && (odds == 1 || rand::rng().random_ratio(1, odds)) {
+        if counter < u8::MAX && happens(odds) {
             counter += 1;
         }
         (now_s & SECONDS_MASK) << 8 | u32::from(counter)

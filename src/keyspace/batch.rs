@@ -3,11 +3,16 @@
 use super::{Key, Keyspace, View};
 use crate::concurrent::namespace::{Namespace, Record};
 use crate::concurrent::reclaim::{Guard, pin};
+use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 /// Commands after which the time is read again.
 const COMMANDS_PER_TICK: u32 = 64;
+
+/// Keys to prefetch, gathered before the first of them is looked for: the less there is to do between two look-ups,
+/// the more of their cache misses overlap.
+pub type PrefetchList<'n> = SmallVec<[Key<'n>; 64]>;
 
 /// One pin of this thread over a batch of commands. Not `Send`; not to be held across any wait.
 #[derive(Debug)]
@@ -37,12 +42,15 @@ impl<'k> Batch<'k> {
         View::new(self)
     }
 
-    /// Brings a key's index node, slot and version into the cache: a hint, nothing more.
-    #[inline]
-    pub fn prefetch(&self, key: Key<'_>) {
-        if let Some(slot) = self.keyspace.current.load(&self.guard).find(key.name(), &self.guard) {
-            slot.cell().prefetch();
-        }
+    /// An empty list for [`Batch::prefetch`].
+    pub fn prefetch_list<'n>() -> PrefetchList<'n> {
+        PrefetchList::new()
+    }
+
+    /// Brings the index nodes, slots and versions of keys into the cache: a hint, nothing more. Each command looks
+    /// its keys up again.
+    pub fn prefetch(&self, keys: &[Key<'_>]) {
+        self.keyspace.current.load(&self.guard).prefetch(keys.iter().map(Key::name), &self.guard);
     }
 
     /// To be called between two commands: renews the pin and the time when that is due.

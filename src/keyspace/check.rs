@@ -2,7 +2,8 @@
 
 use super::Keyspace;
 use super::entry::footprint;
-use crate::concurrent::generation::Generation;
+use crate::concurrent::generation::{DEFAULT_NAMESPACE, Generation};
+use crate::concurrent::namespace::Namespace;
 use crate::concurrent::reclaim::{Guard, pin};
 use crate::concurrent::slot::Slot;
 use std::collections::HashMap;
@@ -37,19 +38,8 @@ impl Keyspace {
         let mut namespaces = 0;
         generation.each_namespace(&guard, |namespace| {
             let found = counted.by_namespace.get(namespace.name()).copied().unwrap_or_default();
-            let name = String::from_utf8_lossy(namespace.name()).into_owned();
-            let permanent = u32::from(name == "default");
-            let check = || {
-                equal(&format!("keys of {name}"), namespace.keys.get(), found.0)?;
-                equal(&format!("bytes of {name}"), namespace.bytes.get(), found.1)?;
-                equal(
-                    &format!("slots of {name}"),
-                    i64::from(namespace.occupied() - permanent),
-                    i64::from(found.2),
-                )
-            };
-            failed = check();
             namespaces += usize::from(found.2 > 0);
+            failed = check_namespace(namespace, found);
             failed.is_ok()
         });
         failed?;
@@ -59,6 +49,15 @@ impl Keyspace {
         }
         Ok(())
     }
+}
+
+/// Compares a namespace's counters with its counted keys, bytes and taken slots.
+fn check_namespace(namespace: &Namespace, (keys, bytes, taken): (i64, i64, u32)) -> Result<(), String> {
+    let name = String::from_utf8_lossy(namespace.name());
+    let permanent = u32::from(namespace.name() == DEFAULT_NAMESPACE);
+    equal(&format!("keys of {name}"), namespace.keys.get(), keys)?;
+    equal(&format!("bytes of {name}"), namespace.bytes.get(), bytes)?;
+    equal(&format!("slots of {name}"), i64::from(namespace.occupied()), i64::from(taken + permanent))
 }
 
 fn count(generation: &Generation, guard: &Guard) -> Result<Counted, String> {

@@ -43,7 +43,7 @@ impl Keyspace {
         if let Some(deadline) = new.deadline_ms() {
             generation.inbox.arm(slot, deadline);
         }
-        if old.is_live() && !new.is_live() {
+        if !new.is_live() {
             generation.left_absent(slot, new.seq());
         }
     }

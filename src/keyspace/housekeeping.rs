@@ -10,9 +10,11 @@ use crate::concurrent::wheel::{Alarm, Wheel};
 use std::sync::{Arc, PoisonError, TryLockError};
 
 /// Alarms or slots that are handled under one pin.
-const SLICE: usize = 256;
-/// Slices in one round, so that no kind of work keeps the others waiting.
-const SLICES: usize = 64;
+const SLICE: usize = 64;
+/// Slices of alarms in one round: many, for keys that are due are to be gone before what they leave is cleared.
+const ALARM_SLICES: usize = 8192;
+/// Slices of absent slots in one round.
+const REAPING_SLICES: usize = 256;
 
 /// What the housekeeper owns.
 #[derive(Debug, Default)]
@@ -90,7 +92,7 @@ impl Housekeeper {
     fn expire(&mut self, keyspace: &Keyspace, generation: &Arc<Generation>) -> bool {
         let mut guard = pin();
         let mut fired = Vec::with_capacity(SLICE);
-        for _ in 0..SLICES {
+        for _ in 0..ALARM_SLICES {
             if keyspace.reservation.is_taken() {
                 return false;
             }
@@ -109,7 +111,7 @@ impl Housekeeper {
 
     fn reap(&mut self, generation: &Arc<Generation>) -> bool {
         if self.reaping.is_none() {
-            self.reaping = generation.begin_reaping(SLICE * SLICES);
+            self.reaping = generation.begin_reaping(SLICE * REAPING_SLICES);
         }
         let Some(reaping) = self.reaping.as_mut().filter(|reaping| reaping.is_ready()) else { return false };
         let mut guard = pin();

@@ -17,7 +17,7 @@ mod scan;
 mod view;
 mod watch;
 
-pub use batch::Batch;
+pub use batch::{Batch, PrefetchList};
 pub use entry::{Change, Draft, Entry, Kind};
 pub use key::Key;
 pub use view::View;

@@ -42,7 +42,7 @@ pub struct Transaction<'g> {
     /// Where a slot stands in `cells`, once there are many.
     places: HashMap<usize, usize, ahash::RandomState>,
     /// Names that were read and had no slot.
-    missing: Vec<(Box<[u8]>, Box<[u8]>)>,
+    missing: Vec<Box<[u8]>>,
     /// Slots that this transaction made, to be queued if they stay absent.
     made: Vec<&'g Slot>,
     /// The generation that a flush prepared.
@@ -78,11 +78,16 @@ impl<'g> Touched<'g> {
         !matches!(self.plan, Plan::Remove) && self.version().is_live()
     }
 
+    /// What the transaction sees here. A planned deadline may lie in the past: what is planned so is not seen.
+    fn visible(&self, now_ms: u64) -> Option<&'g Version> {
+        Some(self.version()).filter(|version| self.is_live() && !version.is_expired(now_ms))
+    }
+
     fn changes(&self) -> bool {
         match self.plan {
             Plan::Unchanged => false,
-            Plan::Put(_) => true,
-            Plan::Remove => self.base.is_live(),
+            // What was put and removed again is a change too: a watcher is told, as in Redis.
+            Plan::Put(_) | Plan::Remove => true,
         }
     }
 }
@@ -130,9 +135,8 @@ impl<'g> Transaction<'g> {
     }
 
     /// What the transaction sees in a slot, if it has touched it.
-    pub(super) fn overlay(&self, slot: &Slot) -> Option<Option<&'g Version>> {
-        let touched = &self.cells[self.place(slot)?];
-        Some(touched.is_live().then(|| touched.version()))
+    pub(super) fn overlay(&self, slot: &Slot, now_ms: u64) -> Option<Option<&'g Version>> {
+        Some(self.cells[self.place(slot)?].visible(now_ms))
     }
 }
 
@@ -220,14 +224,14 @@ impl<'g> View<'g> {
     }
 
     pub(super) fn look_up_buffered(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
-        let place = self.touch_cell(key)?;
+        let (place, now_ms) = (self.touch_cell(key)?, self.now_ms());
         let Some(transaction) = self.transaction.as_deref_mut() else { return Ok(None) };
         let Some(place) = place else {
-            transaction.missing.push((key.name().into(), key.namespace().into()));
+            transaction.missing.push(key.name().into());
             return Ok(None);
         };
         let touched = &transaction.cells[place];
-        let (slot, found) = (touched.slot, touched.is_live().then(|| touched.version()));
+        let (slot, found) = (touched.slot, touched.visible(now_ms));
         Ok(found.map(|version| self.entry(slot, version)))
     }
 
@@ -294,9 +298,10 @@ impl<'g> View<'g> {
     /// Gives every missing name that was read a cell. False if one of them is there now.
     fn pin_down_missing(&mut self, transaction: &mut Transaction<'g>) -> Result<bool, KeyspaceError> {
         let (generation, guard) = (transaction.generation, self.guard());
-        for (name, namespace) in std::mem::take(&mut transaction.missing) {
+        for name in std::mem::take(&mut transaction.missing) {
+            let key = Key::new(&name);
             loop {
-                let (slot, is_new) = generation.find_or_create(&name, &namespace, guard);
+                let (slot, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
                 if is_new {
                     transaction.made.push(slot);
                 }
@@ -354,8 +359,8 @@ impl<'g> View<'g> {
             let Touched { slot, base, plan } = touched;
             let planned = match plan {
                 Plan::Put(planned) => planned,
-                Plan::Remove if base.is_live() => Planned::new(absent_after(base), guard),
-                Plan::Remove | Plan::Unchanged => Planned::new(VersionBox::fresh_copy(base), guard),
+                Plan::Remove => Planned::new(absent_after(base), guard),
+                Plan::Unchanged => Planned::new(VersionBox::fresh_copy(base), guard),
             };
             let new = planned.version();
             if changed {
@@ -408,10 +413,7 @@ impl View<'_> {
         };
         seeded(Bug::ReadsUnchecked)
             || transaction.cells.iter().all(unchanged)
-                && transaction
-                    .missing
-                    .iter()
-                    .all(|(name, _)| transaction.generation.find(name, guard).is_none())
+                && transaction.missing.iter().all(|name| transaction.generation.find(name, guard).is_none())
     }
 }
 

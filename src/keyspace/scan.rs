@@ -22,7 +22,8 @@ impl<'g> View<'g> {
         generation: &'g Generation,
         slot: &'g Slot,
     ) -> Result<Option<Entry<'g>>, KeyspaceError> {
-        let planned = self.buffering().and_then(|transaction| transaction.overlay(slot));
+        let now_ms = self.now_ms();
+        let planned = self.buffering().and_then(|transaction| transaction.overlay(slot, now_ms));
         let version = match planned {
             Some(version) => version,
             None => Some(self.present(generation, slot)?).filter(|version| version.is_live()),

@@ -75,7 +75,8 @@ impl<'g> View<'g> {
     }
 
     /// Inside [`View::transact`]: false if the watched key has changed since; if true, the transaction commits
-    /// only if that is still so at its commit.
+    /// only if that is still so at its commit. After a flush, a key that was there has changed, and one that was
+    /// missing has not if it is missing now.
     pub fn is_unchanged(&mut self, watch: &Watch) -> Result<bool, KeyspaceError> {
         match self.watched_slot(watch) {
             Some(slot) => Ok(self.seen_seq(slot)? == Some(watch.seq)),

@@ -74,13 +74,16 @@ impl ReplyWriter {
         self.line(b'+', text.as_bytes());
     }
 
-    /// `-text`; CR and LF in text become spaces.
+    /// `-text`; CR and LF at the ends of text are dropped, as Redis does, and those inside become spaces.
     pub fn error(&mut self, text: &[u8]) {
-        let start = self.buffer.len() + 1;
+        let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let from = text.iter().position(|byte| !is_line_end(byte)).unwrap_or(text.len());
+        let to = text.iter().rposition(|byte| !is_line_end(byte)).map_or(from, |last| last + 1);
+        let (text, start) = (&text[from..to], self.buffer.len() + 1);
         self.line(b'-', text);
         let end = self.buffer.len() - 2;
         for byte in &mut self.buffer[start..end] {
-            if matches!(byte, b'\r' | b'\n') {
+            if is_line_end(byte) {
                 *byte = b' ';
             }
         }

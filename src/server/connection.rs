@@ -35,6 +35,9 @@ const SLICE_US: u64 = 2_000;
 /// enough to be still there.
 const PREFETCH_GROUP: usize = 32;
 
+/// A request with more arguments than this may have keys worth prefetching even if it is alone.
+const FEW_ARGUMENTS: usize = 4;
+
 /// Segments of replies in one write. Replies are one segment unless large values are shared.
 const SEGMENTS: usize = 32;
 
@@ -188,8 +191,8 @@ impl Connection {
         let started_us = if count > PREFETCH_GROUP { engine.clock.monotonic_us() } else { 0 };
         loop {
             let group = (*next + PREFETCH_GROUP).min(count);
-            if group - *next > 1 {
-                (*next..group).for_each(|index| command::prefetch(&batch, decoder.request(input, index)));
+            if group - *next > 1 || decoder.request(input, *next).len() > FEW_ARGUMENTS {
+                command::prefetch(&batch, (*next..group).map(|index| decoder.request(input, index)));
             }
             while *next < group {
                 let outcome =

@@ -196,9 +196,7 @@ fn reset(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
 
 /// `SELECT index`: `+OK` for 0, the only database.
 fn select(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    if args.integer()? != 0 {
-        return Err(CommandError::DbIndexOutOfRange);
-    }
+    args.database()?;
     cx.reply.simple("OK");
     Ok(())
 }

@@ -324,9 +324,7 @@ fn copy(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         if args.take("REPLACE") {
             replaces = true;
         } else if args.take_with("DB", 1) {
-            if args.integer()? != 0 {
-                return Err(CommandError::DbIndexOutOfRange);
-            }
+            args.database()?;
         } else {
             return Err(CommandError::Syntax);
         }

@@ -8,7 +8,6 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::keyspace::{Key, View};
-use crate::value::string::MAX_STRING_LEN;
 
 /// What LCS is asked to answer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,7 +50,7 @@ pub fn lcs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         return Err(CommandError::LcsLenAndIdx);
     }
     let cells = (one.len() + 1).saturating_mul(other.len() + 1);
-    if cells.saturating_mul(size_of::<u32>()) > MAX_STRING_LEN {
+    if cells.saturating_mul(size_of::<u32>()) > cx.string_limit() {
         return Err(CommandError::LcsTooLarge);
     }
     let runs = cx.engine.run_long(|| longest_common_runs(&one, &other));

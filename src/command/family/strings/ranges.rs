@@ -5,7 +5,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::keyspace::{Change, Draft};
-use crate::value::string::{MAX_STRING_LEN, Str, inclusive_range};
+use crate::value::string::{Str, inclusive_range};
 use bytes::Bytes;
 
 /// Padding up to this length is taken from a constant; more of it is worth an allocation of its own.
@@ -14,12 +14,13 @@ const ZEROS: [u8; 4096] = [0; 4096];
 /// `APPEND key tail`: the length after it.
 pub fn append(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, tail) = (args.key()?, args.bytes()?);
+    let limit = cx.string_limit();
     let len = cx.view.update(key, |entry| {
         let Some(entry) = entry else {
             return Ok((Change::Put(Draft::string(tail, None)), tail.len()));
         };
         let string = entry.string()?;
-        let len = checked_len(string.len(), tail.len())?;
+        let len = checked_len(string.len(), tail.len(), limit)?;
         let mut digits = itoa::Buffer::new();
         let draft = Draft::concat(&[string.bytes(&mut digits), tail], entry.deadline_ms());
         Ok::<_, CommandError>((Change::Put(draft), len))
@@ -40,13 +41,14 @@ pub fn strlen(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 pub fn setrange(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, offset, patch) = (args.key()?, args.integer()?, args.bytes()?);
     let offset = usize::try_from(offset).map_err(|_| CommandError::OffsetOutOfRange)?;
+    let limit = cx.string_limit();
     let len = cx.view.update(key, |entry| {
         let mut digits = itoa::Buffer::new();
         let before = string_of(entry)?.map_or(&[][..], |string| string.bytes(&mut digits));
         if patch.is_empty() {
             return Ok((Change::Keep, before.len()));
         }
-        let end = checked_len(offset, patch.len())?;
+        let end = checked_len(offset, patch.len(), limit)?;
         let deadline_ms = entry.and_then(|entry| entry.deadline_ms());
         let change = Change::Put(patched(before, offset, patch, deadline_ms));
         Ok::<_, CommandError>((change, before.len().max(end)))
@@ -72,8 +74,8 @@ fn patched(before: &[u8], offset: usize, patch: &[u8], deadline_ms: Option<u64>)
 }
 
 /// The sum of two lengths, if a string may be that long.
-fn checked_len(one: usize, other: usize) -> Result<usize, CommandError> {
-    one.checked_add(other).filter(|len| *len <= MAX_STRING_LEN).ok_or(CommandError::StringTooLong)
+fn checked_len(one: usize, other: usize, limit: usize) -> Result<usize, CommandError> {
+    one.checked_add(other).filter(|len| *len <= limit).ok_or(CommandError::StringTooLong)
 }
 
 /// `GETRANGE key start end`: the bytes from start to end, both included and counted from the end if negative.

@@ -113,8 +113,13 @@ pub fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
             return Ok((Change::Keep, (false, before)));
         }
         let kept_ms = entry.filter(|_| options.keeps_deadline).and_then(|entry| entry.deadline_ms());
-        let draft = Draft::string(value, new_deadline_ms.or(kept_ms));
-        Ok::<_, CommandError>((Change::Put(draft), (true, before)))
+        let deadline_ms = new_deadline_ms.or(kept_ms);
+        // What expires at once is never there, not even for the rest of a transaction.
+        let change = match deadline_ms {
+            Some(deadline_ms) if deadline_ms <= now_ms => Change::Remove,
+            _ => Change::Put(Draft::string(value, deadline_ms)),
+        };
+        Ok::<_, CommandError>((change, (true, before)))
     })?;
     match (options.answers_old, is_set) {
         (true, _) => reply_optional(cx.reply, before),

@@ -1,0 +1,198 @@
+//! Every row of the command table: what Redis says of the command, and what running it does.
+
+use kvns::command::table::{Row, find_full};
+use kvns::resp::OwnedRequest;
+use std::collections::BTreeSet;
+
+#[allow(dead_code, reason = "the harness serves the command tests too")]
+#[path = "commands/harness.rs"]
+mod harness;
+
+use harness::Server;
+
+/// One call of every command that may run. The keys `a` and `n` hold strings, `n` an integer, and `t` expires;
+/// `w` is missing. A row without an example fails the test below.
+const EXAMPLES: &[&str] = &[
+    "append a x",
+    "auth default x",
+    "client getname",
+    "client help",
+    "client id",
+    "client info",
+    "client list",
+    "client no-evict on",
+    "client reply on",
+    "client setinfo lib-name x",
+    "client setname x",
+    "command",
+    "command count",
+    "command docs get",
+    "command getkeys get a",
+    "command getkeysandflags get a",
+    "command help",
+    "command info get",
+    "command list",
+    "config get *",
+    "config help",
+    "config rewrite",
+    "config set timeout 1",
+    "copy a w",
+    "dbsize",
+    "decr n",
+    "decrby n 2",
+    "del a",
+    "discard",
+    "echo x",
+    "exec",
+    "exists a w",
+    "expire a 10",
+    "expireat a 4000000000",
+    "expiretime a",
+    "flushall",
+    "flushdb",
+    "get a",
+    "getdel a",
+    "getex a ex 10",
+    "getrange a 0 1",
+    "getset a x",
+    "hello",
+    "incr n",
+    "incrby n 2",
+    "incrbyfloat n 2",
+    "info",
+    "keys *",
+    "lcs a n",
+    "memory doctor",
+    "memory help",
+    "memory stats",
+    "memory usage a",
+    "mget a w",
+    "mset a 1 w 2",
+    "msetnx w 1",
+    "multi",
+    "object encoding a",
+    "object freq a",
+    "object help",
+    "object idletime a",
+    "object refcount a",
+    "persist t",
+    "pexpire a 10000",
+    "pexpireat a 4000000000000",
+    "pexpiretime a",
+    "ping",
+    "psetex a 10000 x",
+    "pttl t",
+    "quit",
+    "randomkey",
+    "rename a w",
+    "renamenx a w",
+    "reset",
+    "scan 0",
+    "select 0",
+    "set a x",
+    "setex a 10 x",
+    "setnx w x",
+    "setrange a 1 x",
+    "strlen a",
+    "substr a 0 1",
+    "time",
+    "touch a",
+    "ttl t",
+    "type a",
+    "unlink a",
+    "unwatch",
+    "watch a",
+];
+
+/// The rows in the order of their numbers.
+fn rows() -> impl Iterator<Item = Row> {
+    (0..).map_while(Row::of_number)
+}
+
+fn row_of(line: &str) -> Row {
+    let words: Vec<&str> = line.split(' ').collect();
+    let full = words.get(1).map(|subcommand| format!("{}|{subcommand}", words[0]));
+    let subcommand = full.and_then(|full| find_full(full.as_bytes()));
+    subcommand.or_else(|| find_full(words[0].as_bytes())).expect("a command of the table")
+}
+
+#[test]
+fn every_row_has_an_example() {
+    let shown: BTreeSet<&str> = EXAMPLES.iter().map(|line| row_of(line).spec().name).collect();
+    // A container without its subcommand does not run.
+    let containers = |name: &str| ["client", "config", "memory", "object"].contains(&name);
+    let missing: Vec<&str> =
+        rows().map(|row| row.spec().name).filter(|name| !shown.contains(name) && !containers(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn rows_say_what_redis_says() {
+    let mut compared = 0;
+    for line in include_str!("command_table.txt").lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(' ').next().unwrap_or_default();
+        let spec = find_full(name.as_bytes()).unwrap_or_else(|| panic!("{name} is gone")).spec();
+        let listed = |words: &mut dyn Iterator<Item = &'static str>| {
+            let words: BTreeSet<&str> = words.collect();
+            if words.is_empty() { "-".to_owned() } else { words.into_iter().collect::<Vec<_>>().join(",") }
+        };
+        let (first, last, step) = spec.key_range();
+        let ours = format!(
+            "{name} {} {first} {last} {step} {} {}",
+            spec.arity.code(),
+            listed(&mut spec.flags.names()),
+            listed(&mut spec.categories())
+        );
+        assert_eq!(ours, line);
+        compared += 1;
+    }
+    // CLIENT SETINFO came with Redis 7.2.
+    assert_eq!(compared, rows().count() - 1, "the list is in step with the table");
+}
+
+#[test]
+fn arity_is_enforced() {
+    let server = Server::new();
+    let mut c = server.client();
+    for row in rows() {
+        let (spec, code) = (row.spec(), row.spec().arity.code());
+        let mut args: Vec<&[u8]> = spec.name.split('|').map(str::as_bytes).collect();
+        let wrong_len = if code < 0 { code.unsigned_abs() - 1 } else { code.unsigned_abs() + 1 } as usize;
+        if wrong_len < args.len() {
+            continue;
+        }
+        args.resize(wrong_len, b"x");
+        let reply = String::from_utf8(c.send(&args)).expect("a reply of text");
+        let is_subcommand = !spec.subcommands.is_empty() && wrong_len > 1;
+        let refusal = format!("wrong number of arguments for '{}' command\r\n", spec.name);
+        assert!(is_subcommand || reply.ends_with(&refusal), "{args:?}: {reply}");
+    }
+}
+
+#[test]
+fn only_commands_that_write_change_what_is_watched() {
+    for line in EXAMPLES {
+        let server = Server::new();
+        let (mut watcher, mut c) = (server.client(), server.client());
+        c.check_all(&[("MSET a abc n 1", "+OK"), ("SET t x EX 100", "+OK")]);
+        watcher.check("WATCH a n t w", "+OK");
+        let reply = c.run(line);
+        watcher.check_all(&[("MULTI", "+OK"), ("PING", "+QUEUED")]);
+        let is_unchanged = watcher.run("EXEC") == "*1\n+PONG";
+        let writes = row_of(line).spec().flags.names().any(|flag| flag == "write");
+        assert_eq!(is_unchanged, !writes, "{line}: {reply}");
+    }
+}
+
+#[test]
+fn keys_are_found_and_have_a_purpose() {
+    for line in EXAMPLES {
+        let spec = row_of(line).spec();
+        let request = OwnedRequest::from_args(line.split(' ').map(str::as_bytes));
+        let request = request.as_request();
+        let keys: Vec<&[u8]> = spec.key_positions(request).filter_map(|(at, _)| request.get(at)).collect();
+        assert!(keys.iter().all(|key| matches!(*key, b"a" | b"n" | b"t" | b"w")), "{line}: {keys:?}");
+        assert_eq!(keys.is_empty(), spec.keys.is_empty(), "{line}");
+        assert!(spec.keys.iter().all(|keys| !keys.access.is_empty()), "{line}");
+    }
+}

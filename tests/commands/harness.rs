@@ -1,0 +1,136 @@
+//! An engine on a manual clock, and clients that talk to its gate.
+
+use bytes::Buf;
+use kvns::clock::Clock;
+use kvns::command::dispatch::{Outcome, dispatch};
+use kvns::config::Settings;
+use kvns::engine::Engine;
+use kvns::keyspace::Contention;
+use kvns::resp::{OwnedRequest, Protocol, ReplyWriter};
+use kvns::session::Session;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// When every test starts: Unix time in milliseconds.
+pub const START_MS: u64 = 1_700_000_000_000;
+
+/// An engine; its invariants are checked at the end of the test.
+pub struct Server {
+    pub engine: Arc<Engine>,
+    pub clock: Clock,
+}
+
+impl Server {
+    pub fn new() -> Server {
+        let clock = Clock::manual(START_MS);
+        Server { engine: Arc::new(Engine::new(Settings::default(), clock.clone())), clock }
+    }
+
+    /// A client that speaks RESP2.
+    pub fn client(&self) -> Client {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let session = Session::new(&self.engine, address(50_000), address(6480));
+        Client { engine: Arc::clone(&self.engine), session, reply: ReplyWriter::new() }
+    }
+
+    /// A client that speaks RESP3.
+    pub fn client3(&self) -> Client {
+        let mut client = self.client();
+        client.session.preferences.protocol = Protocol::Resp3;
+        client.reply.set_protocol(Protocol::Resp3);
+        client
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.engine.keyspace.check_invariants().expect("the keyspace's invariants hold");
+        }
+    }
+}
+
+/// A connected client.
+pub struct Client {
+    engine: Arc<Engine>,
+    pub session: Session,
+    pub reply: ReplyWriter,
+}
+
+impl Client {
+    /// Sends arguments and returns the reply's bytes and what the connection does next.
+    pub fn dispatch(&mut self, args: &[&[u8]]) -> (Vec<u8>, Outcome) {
+        let request = OwnedRequest::from_args(args.iter().copied());
+        let mut alone = false;
+        let outcome = loop {
+            let keyspace = &self.engine.keyspace;
+            let reservation = alone.then(|| std::iter::from_fn(|| Some(keyspace.reserve())).flatten().next());
+            let reservation = reservation.flatten();
+            let mut batch = match &reservation {
+                Some(reservation) => {
+                    while !reservation.is_ready() {
+                        std::thread::yield_now();
+                    }
+                    keyspace.enter_alone(reservation)
+                }
+                None => keyspace.enter(),
+            };
+            kvns::command::prefetch(&batch, std::iter::once(request.as_request()));
+            let outcome =
+                dispatch(&self.engine, &mut self.session, &mut batch, request.as_request(), &mut self.reply);
+            drop(batch);
+            match outcome {
+                Outcome::Wait(contention) => {
+                    assert_eq!(self.reply.pending(), 0, "a command that has to wait replies nothing");
+                    alone = contention == Contention::RunAlone;
+                    std::thread::yield_now();
+                }
+                other => break other,
+            }
+        };
+        let reply = self.reply.copy_to_bytes(self.reply.remaining()).to_vec();
+        self.reply.clear();
+        (reply, outcome)
+    }
+
+    /// Sends arguments and returns the reply's bytes.
+    pub fn send(&mut self, args: &[&[u8]]) -> Vec<u8> {
+        self.dispatch(args).0
+    }
+
+    /// Sends a line, with double quotes around arguments that are empty or have spaces, and returns the reply
+    /// with `\n` for the line end and without the last one.
+    pub fn run(&mut self, line: &str) -> String {
+        let args = split(line);
+        let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
+        let reply = String::from_utf8(self.send(&args)).expect("a reply of text");
+        let reply = reply.replace("\r\n", "\n");
+        reply.strip_suffix('\n').unwrap_or(&reply).to_owned()
+    }
+
+    /// Sends a line and compares its reply.
+    #[track_caller]
+    pub fn check(&mut self, line: &str, expected: &str) {
+        assert_eq!(self.run(line), expected, "{line}");
+    }
+
+    /// Sends lines and compares their replies.
+    #[track_caller]
+    pub fn check_all(&mut self, exchanges: &[(&str, &str)]) {
+        for (line, expected) in exchanges {
+            self.check(line, expected);
+        }
+    }
+}
+
+fn split(line: &str) -> Vec<String> {
+    let mut args = Vec::new();
+    for (nth, part) in line.split('"').enumerate() {
+        if nth % 2 == 1 {
+            args.push(part.to_owned());
+        } else {
+            args.extend(part.split_ascii_whitespace().map(str::to_owned));
+        }
+    }
+    args
+}

@@ -1,0 +1,11 @@
+//! Commands without sockets: a request in, the exact bytes of its reply out, in RESP2 and RESP3.
+//!
+//! Expected replies are written with `\n` for the line end and without the last one.
+
+mod connection;
+mod harness;
+mod keys;
+mod namespaces;
+mod server;
+mod strings;
+mod transactions;

@@ -1,0 +1,332 @@
+//! Family strings.
+
+use crate::harness::{START_MS, Server};
+
+const WRONG_ARITY_MSET: &str = "-ERR wrong number of arguments for 'mset' command";
+const NOT_AN_INTEGER: &str = "-ERR value is not an integer or out of range";
+const SYNTAX: &str = "-ERR syntax error";
+
+#[test]
+fn set_and_get() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("GET a", "$-1"),
+        ("SET a hello", "+OK"),
+        ("GET a", "$5\nhello"),
+        ("set a \"\"", "+OK"),
+        ("gEt a", "$0\n"),
+        ("SET a 12345", "+OK"),
+        ("GET a", "$5\n12345"),
+        ("SET a 007", "+OK"),
+        ("GET a", "$3\n007"),
+        ("GET", "-ERR wrong number of arguments for 'get' command"),
+        ("SET a", "-ERR wrong number of arguments for 'set' command"),
+    ]);
+    server.client3().check("GET missing", "_");
+}
+
+#[test]
+fn keys_and_values_are_any_bytes() {
+    let server = Server::new();
+    let mut c = server.client();
+    let (key, value) = (&b"\x00\xff\r\n"[..], &b"\xc3\x28\r\n\x00"[..]);
+    assert_eq!(c.send(&[b"SET", key, value]), b"+OK\r\n");
+    assert_eq!(c.send(&[b"GET", key]), b"$5\r\n\xc3\x28\r\n\x00\r\n");
+}
+
+#[test]
+fn large_values_come_back_whole() {
+    let server = Server::new();
+    let mut c = server.client();
+    let value = vec![b'v'; 1 << 20];
+    assert_eq!(c.send(&[b"SET", b"a", &value]), b"+OK\r\n");
+    let reply = c.send(&[b"GET", b"a"]);
+    assert_eq!(reply, [b"$1048576\r\n", value.as_slice(), b"\r\n"].concat());
+    assert_eq!(c.send(&[b"GETRANGE", b"a", b"1", b"1048574"]).len(), 1_048_574 + 12);
+}
+
+#[test]
+fn set_options() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("SET a 1 XX", "$-1"),
+        ("SET a 1 NX", "+OK"),
+        ("SET a 2 NX", "$-1"),
+        ("SET a 2 XX", "+OK"),
+        ("SET a 3 GET", "$1\n2"),
+        ("SET b 3 GET", "$-1"),
+        ("SET a 4 NX GET", "$1\n3"),
+        ("GET a", "$1\n3"),
+        ("SET a 5 XX GET EX 10", "$1\n3"),
+        ("TTL a", ":10"),
+        ("SET a 6 KEEPTTL", "+OK"),
+        ("TTL a", ":10"),
+        ("SET a 7", "+OK"),
+        ("TTL a", ":-1"),
+        ("SET a 8 px 1500", "+OK"),
+        ("PTTL a", ":1500"),
+        ("SET a 8 EX 5 ex 10", "+OK"),
+        ("TTL a", ":10"),
+        ("SET a 8 EXAT 1700000100", "+OK"),
+        ("TTL a", ":100"),
+        ("SET a 8 PXAT 1700000100500", "+OK"),
+        ("PTTL a", ":100500"),
+        ("SET a 9 EXAT 1", "+OK"),
+        ("GET a", "$-1"),
+        ("MULTI", "+OK"),
+        ("SET a 9 PXAT 1", "+QUEUED"),
+        ("EXISTS a", "+QUEUED"),
+        ("EXEC", "*2\n+OK\n:0"),
+    ]);
+    server.client3().check("SET missing 1 XX", "_");
+}
+
+#[test]
+fn set_errors() {
+    let server = Server::new();
+    let mut c = server.client();
+    for line in [
+        "SET a b EX",
+        "SET a b NX XX",
+        "SET a b XX NX",
+        "SET a b FOO",
+        "SET a b EX 10 PX 10",
+        "SET a b KEEPTTL EX 10",
+        "SET a b EX 10 KEEPTTL",
+        "SET a b EX abc FOO",
+        "SET a b PERSIST",
+    ] {
+        c.check(line, SYNTAX);
+    }
+    for line in ["SET a b EX 0", "SET a b PX -1", "SET a b EX 9223372036854775807", "SET a b PXAT 0"] {
+        c.check(line, "-ERR invalid expire time in 'set' command");
+    }
+    c.check("SET a b EX abc", NOT_AN_INTEGER);
+    c.check("SET a b PX 9223372036854775807", "-ERR invalid expire time in 'set' command");
+    c.check("EXISTS a", ":0");
+}
+
+#[test]
+fn setnx_setex_psetex() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("SETNX a 1", ":1"),
+        ("SETNX a 2", ":0"),
+        ("GET a", "$1\n1"),
+        ("SETEX a 10 x", "+OK"),
+        ("TTL a", ":10"),
+        ("PSETEX a 10 y", "+OK"),
+        ("PTTL a", ":10"),
+        ("SETEX a 0 b", "-ERR invalid expire time in 'setex' command"),
+        ("SETEX a abc b", NOT_AN_INTEGER),
+        ("PSETEX a -1 b", "-ERR invalid expire time in 'psetex' command"),
+        ("GET a", "$1\ny"),
+    ]);
+    server.clock.advance(10);
+    c.check("GET a", "$-1");
+}
+
+#[test]
+fn several_keys() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("MSET a 1 b two", "+OK"),
+        ("MGET a missing b a", "*4\n$1\n1\n$-1\n$3\ntwo\n$1\n1"),
+        ("MSET a 1 a 2", "+OK"),
+        ("GET a", "$1\n2"),
+        ("MSETNX b 1 c 2", ":0"),
+        ("EXISTS c", ":0"),
+        ("MSETNX c 1 d 2", ":1"),
+        ("MGET c d", "*2\n$1\n1\n$1\n2"),
+        ("MSET a", WRONG_ARITY_MSET),
+        ("MSET a 1 b", WRONG_ARITY_MSET),
+        ("MSETNX a 1 b 2 c", "-ERR wrong number of arguments for 'msetnx' command"),
+    ]);
+    server.client3().check("MGET a missing", "*2\n$1\n2\n_");
+}
+
+#[test]
+fn exchange_and_delete() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("GETSET a 1", "$-1"),
+        ("EXPIRE a 10", ":1"),
+        ("GETSET a 2", "$1\n1"),
+        ("TTL a", ":-1"),
+        ("GETDEL a", "$1\n2"),
+        ("GETDEL a", "$-1"),
+        ("EXISTS a", ":0"),
+    ]);
+}
+
+#[test]
+fn getex() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("GETEX a EX 10", "$-1"),
+        ("GETEX a EX 0", "$-1"),
+        ("SET a v", "+OK"),
+        ("GETEX a", "$1\nv"),
+        ("GETEX a EX 10", "$1\nv"),
+        ("TTL a", ":10"),
+        ("GETEX a PERSIST", "$1\nv"),
+        ("TTL a", ":-1"),
+        ("GETEX a EX 0", "-ERR invalid expire time in 'getex' command"),
+        ("GETEX a EX x", NOT_AN_INTEGER),
+        ("GETEX a PERSIST EX 10", SYNTAX),
+        ("GETEX a KEEPTTL", SYNTAX),
+        ("GETEX a PXAT 1", "$1\nv"),
+        ("GET a", "$-1"),
+    ]);
+}
+
+#[test]
+fn append_strlen_and_ranges() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("APPEND a Hello", ":5"),
+        ("EXPIRE a 10", ":1"),
+        ("APPEND a World", ":10"),
+        ("TTL a", ":10"),
+        ("APPEND a \"\"", ":10"),
+        ("STRLEN a", ":10"),
+        ("STRLEN missing", ":0"),
+        ("SET n -123", "+OK"),
+        ("STRLEN n", ":4"),
+        ("APPEND n 4", ":5"),
+        ("INCR n", ":-1233"),
+        ("GETRANGE n 0 1", "$2\n-1"),
+        ("GETRANGE a 0 4", "$5\nHello"),
+        ("SUBSTR a -5 -1", "$5\nWorld"),
+        ("GETRANGE a 5 2", "$0\n"),
+        ("GETRANGE a 20 30", "$0\n"),
+        ("GETRANGE missing 0 -1", "$0\n"),
+        ("GETRANGE a 0 x", NOT_AN_INTEGER),
+        ("GETRANGE a -9223372036854775808 9223372036854775807", "$10\nHelloWorld"),
+    ]);
+}
+
+#[test]
+fn setrange() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("SETRANGE a 2 xy", ":4"),
+        ("GET a", "$4\n\0\0xy"),
+        ("SETRANGE a 0 ab", ":4"),
+        ("GET a", "$4\nabxy"),
+        ("SETRANGE a 1 -", ":4"),
+        ("GET a", "$4\na-xy"),
+        ("SETRANGE a 3 zzz", ":6"),
+        ("GET a", "$6\na-xzzz"),
+        ("SETRANGE a 10000 end", ":10003"),
+        ("GETRANGE a 9998 -1", "$5\n\0\0end"),
+        ("SETRANGE a 0 \"\"", ":10003"),
+        ("SETRANGE missing 5 \"\"", ":0"),
+        ("EXISTS missing", ":0"),
+        ("SETRANGE a -1 x", "-ERR offset is out of range"),
+        ("SETRANGE a x x", NOT_AN_INTEGER),
+        ("SETRANGE a 536870912 x", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)"),
+        ("SETRANGE a 9223372036854775807 x", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)"),
+        ("SETRANGE missing 536870912 \"\"", ":0"),
+    ]);
+}
+
+#[test]
+fn strings_are_limited_to_512_megabytes() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check("SETRANGE a 536870911 x", ":536870912");
+    c.check("APPEND a x", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    c.check("GETRANGE a -2 -1", "$2\n\0x");
+}
+
+#[test]
+fn counters() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("INCR a", ":1"),
+        ("DECR b", ":-1"),
+        ("INCRBY a 41", ":42"),
+        ("DECRBY a 2", ":40"),
+        ("EXPIRE a 10", ":1"),
+        ("INCR a", ":41"),
+        ("TTL a", ":10"),
+        ("INCRBY a 9223372036854775807", "-ERR increment or decrement would overflow"),
+        ("DECRBY a -9223372036854775808", "-ERR decrement would overflow"),
+        ("INCRBY a 9223372036854775808", NOT_AN_INTEGER),
+        ("INCRBY a 1.5", NOT_AN_INTEGER),
+        ("SET s abc", "+OK"),
+        ("INCR s", NOT_AN_INTEGER),
+        ("SET s \" 1\"", "+OK"),
+        ("INCR s", NOT_AN_INTEGER),
+        ("SET s 9223372036854775807", "+OK"),
+        ("INCR s", "-ERR increment or decrement would overflow"),
+        ("GET s", "$19\n9223372036854775807"),
+    ]);
+}
+
+#[test]
+fn incrbyfloat() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("INCRBYFLOAT f 10.5", "$4\n10.5"),
+        ("INCRBYFLOAT f 0.1", "$4\n10.6"),
+        ("INCRBYFLOAT f -10.6", "$1\n0"),
+        ("SET f 5.0e3", "+OK"),
+        ("INCRBYFLOAT f 200", "$4\n5200"),
+        ("INCR f", ":5201"),
+        ("INCRBYFLOAT f 1", "$4\n5202"),
+        ("EXPIRE f 10", ":1"),
+        ("INCRBYFLOAT f 1.5", "$6\n5203.5"),
+        ("TTL f", ":10"),
+        ("INCRBYFLOAT f abc", "-ERR value is not a valid float"),
+        ("INCRBYFLOAT f nan", "-ERR value is not a valid float"),
+        ("INCRBYFLOAT f inf", "-ERR increment would produce NaN or Infinity"),
+        ("SET f abc", "+OK"),
+        ("INCRBYFLOAT f 1", "-ERR value is not a valid float"),
+    ]);
+}
+
+#[test]
+fn lcs() {
+    let server = Server::new();
+    let mut c = server.client();
+    let all_runs = "*4\n$7\nmatches\n*2\n*2\n*2\n:4\n:7\n*2\n:5\n:8\n*2\n*2\n:2\n:3\n*2\n:0\n:1\n$3\nlen\n:6";
+    c.check_all(&[
+        ("MSET k1 ohmytext k2 mynewtext", "+OK"),
+        ("LCS k1 k2", "$6\nmytext"),
+        ("LCS k1 k2 LEN", ":6"),
+        ("LCS k1 k2 IDX", all_runs),
+        (
+            "LCS k1 k2 idx minmatchlen 4 withmatchlen",
+            "*4\n$7\nmatches\n*1\n*3\n*2\n:4\n:7\n*2\n:5\n:8\n:4\n$3\nlen\n:6",
+        ),
+        ("LCS k1 missing", "$0\n"),
+        ("LCS k1 k2 FOO", SYNTAX),
+        ("LCS k1 k2 MINMATCHLEN x", NOT_AN_INTEGER),
+        ("LCS k1 k2 LEN IDX", "-ERR If you want both the length and indexes, please just use IDX."),
+    ]);
+    server.client3().check("LCS k1 missing IDX", "%2\n$7\nmatches\n*0\n$3\nlen\n:0");
+}
+
+#[test]
+fn a_deadline_is_kept_to_the_millisecond() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check(&format!("SET a 1 PXAT {}", START_MS + 5), "+OK");
+    server.clock.advance(4);
+    c.check("GET a", "$1\n1");
+    server.clock.advance(1);
+    c.check("GET a", "$-1");
+    c.check("DBSIZE", ":0");
+}

@@ -1,0 +1,177 @@
+//! What may differ from redis-server 7.0, each with a name and a reason. The README lists them too.
+
+use crate::support::Value;
+
+/// One kind of difference.
+pub struct Departure {
+    pub name: &'static str,
+    pub reason: &'static str,
+    /// True if these replies to this command are such a difference.
+    pub covers: fn(&Call<'_>) -> bool,
+}
+
+/// A command and the two replies to it.
+pub struct Call<'a> {
+    /// The command's name in upper case.
+    pub name: String,
+    pub args: &'a [Vec<u8>],
+    pub ours: &'a Value,
+    pub theirs: &'a Value,
+}
+
+/// True if the replies are equal or a listed departure explains the difference.
+pub fn allow(command: &[Vec<u8>], ours: &Value, theirs: &Value) -> bool {
+    let name = String::from_utf8_lossy(&command[0]).to_ascii_uppercase();
+    let call = Call { name, args: &command[1..], ours, theirs };
+    ours == theirs || DEPARTURES.iter().any(|departure| (departure.covers)(&call))
+}
+
+pub const DEPARTURES: &[Departure] = &[
+    Departure {
+        name: "time passes",
+        reason: "TTL and the deadline of a relative expiry depend on the instant at which a server ran the command",
+        covers: |call| {
+            let bound = match call.name.as_str() {
+                "TTL" | "EXPIRETIME" => 5,
+                "PTTL" | "PEXPIRETIME" => 5000,
+                // Two relative deadlines compare by the instants at which they were set.
+                "EXPIRE" | "PEXPIRE" if compares_deadlines(call.args) => 1,
+                _ => return false,
+            };
+            matches!((call.ours, call.theirs), (Value::Integer(ours), Value::Integer(theirs))
+                if *ours >= 0 && *theirs >= 0 && ours.abs_diff(*theirs) <= bound)
+        },
+    },
+    Departure {
+        name: "order of keys",
+        reason: "KEYS and SCAN promise no order, SCAN no particular cursors and no exact page size",
+        covers: |call| match (call.name.as_str(), call.ours, call.theirs) {
+            ("KEYS", Value::Array(ours), Value::Array(theirs)) => sorted(ours) == sorted(theirs),
+            ("SCAN", Value::Array(ours), Value::Array(theirs)) => {
+                same_page(ours, theirs, call.args.first().is_some_and(|cursor| cursor == b"0"))
+            }
+            _ => false,
+        },
+    },
+    Departure {
+        name: "random key",
+        reason: "RANDOMKEY answers any key",
+        covers: |call| {
+            call.name == "RANDOMKEY" && matches!((call.ours, call.theirs), (Value::Bulk(_), Value::Bulk(_)))
+        },
+    },
+    Departure {
+        name: "identity",
+        reason: "version, connection ids and addresses are those of this server",
+        covers: |call| match call.name.as_str() {
+            "HELLO" => same_hello(call.ours, call.theirs),
+            "CLIENT" => match call.args.first().map(|word| word.to_ascii_uppercase()).as_deref() {
+                Some(b"ID") => matches!((call.ours, call.theirs), (Value::Integer(_), Value::Integer(_))),
+                Some(b"INFO" | b"LIST") => !call.ours.is_error() && !call.theirs.is_error(),
+                _ => false,
+            },
+            _ => false,
+        },
+    },
+    Departure {
+        name: "representation",
+        reason: "OBJECT ENCODING follows from the value alone: APPEND, SETRANGE and the like leave no raw string \
+                 behind; OBJECT REFCOUNT counts no shared integers; OBJECT IDLETIME depends on the instant",
+        covers: |call| {
+            let kind = call.args.first().map(|word| word.to_ascii_uppercase());
+            match (kind.as_deref(), call.ours, call.theirs) {
+                (Some(b"ENCODING"), Value::Bulk(ours), Value::Bulk(theirs)) => {
+                    call.name == "OBJECT" && ours == b"embstr" && theirs == b"raw"
+                }
+                (Some(b"IDLETIME" | b"REFCOUNT"), Value::Integer(_), Value::Integer(_)) => {
+                    call.name == "OBJECT"
+                }
+                _ => false,
+            }
+        },
+    },
+    Departure {
+        name: "help texts",
+        reason: "the lines of HELP describe kvns and are its own; their first line is as in Redis",
+        covers: |call| {
+            let help = call.args.first().is_some_and(|word| word.eq_ignore_ascii_case(b"HELP"));
+            match (call.ours, call.theirs) {
+                (Value::Array(ours), Value::Array(theirs)) => help && ours.first() == theirs.first(),
+                _ => false,
+            }
+        },
+    },
+    Departure {
+        name: "bytes behind a zero byte",
+        reason: "error texts show all bytes of a name; Redis stops at a zero byte",
+        covers: |call| {
+            let cut = |text: &[u8]| {
+                let until_zero =
+                    |part: &[u8]| part.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+                text.split(|byte| *byte == b'\'').map(until_zero).collect::<Vec<_>>()
+            };
+            match (call.ours, call.theirs) {
+                (Value::Error(ours), Value::Error(theirs)) => {
+                    theirs.starts_with(b"ERR") && cut(ours) == cut(theirs)
+                }
+                _ => false,
+            }
+        },
+    },
+    Departure {
+        name: "flush and watch",
+        reason: "a key that was missing at WATCH, was made, and was flushed with all others, is as it was: EXEC \
+                 runs; tested in tests/scenarios/watch.rs",
+        covers: |_| false,
+    },
+    Departure {
+        name: "strict cursors",
+        reason: "SCAN takes a decimal number as its cursor; Redis takes whatever strtoul takes, an empty one too",
+        covers: |call| call.name == "SCAN" && *call.ours == Value::error("ERR invalid cursor"),
+    },
+];
+
+fn compares_deadlines(args: &[Vec<u8>]) -> bool {
+    args.iter().any(|word| word.eq_ignore_ascii_case(b"GT") || word.eq_ignore_ascii_case(b"LT"))
+}
+
+fn sorted(values: &[Value]) -> Vec<Value> {
+    let mut values = values.to_vec();
+    values.sort();
+    values
+}
+
+/// Two replies of SCAN: walks that were complete in one call show the same keys, others say nothing.
+fn same_page(ours: &[Value], theirs: &[Value], from_start: bool) -> bool {
+    let well_formed = |page: &[Value]| matches!(page, [Value::Bulk(_), Value::Array(_)]);
+    let complete = |page: &[Value]| from_start && page[0] == Value::bulk("0");
+    well_formed(ours)
+        && well_formed(theirs)
+        && (!complete(ours)
+            || !complete(theirs)
+            || sorted(ours[1].elements()) == sorted(theirs[1].elements()))
+}
+
+/// Two replies of HELLO: the same fields in the same order, the same values beside version and id.
+fn same_hello(ours: &Value, theirs: &Value) -> bool {
+    let fields = |value: &Value| match value {
+        Value::Map(pairs) => Some(pairs.clone()),
+        Value::Array(flat) => Some(flat.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()),
+        _ => None,
+    };
+    let (Some(our_fields), Some(their_fields)) = (fields(ours), fields(theirs)) else { return false };
+    let varies = |key: &Value| matches!(key.bytes(), b"version" | b"id");
+    std::mem::discriminant(ours) == std::mem::discriminant(theirs)
+        && our_fields.len() == their_fields.len()
+        && our_fields
+            .iter()
+            .zip(&their_fields)
+            .all(|(our, their)| our.0 == their.0 && (varies(&our.0) || our.1 == their.1))
+}
+
+#[test]
+fn every_departure_says_why() {
+    for departure in DEPARTURES {
+        assert!(!departure.name.is_empty() && departure.reason.len() > 20, "{}", departure.name);
+    }
+}

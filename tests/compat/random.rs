@@ -1,0 +1,423 @@
+//! Random commands over a few keys with tricky arguments, two connections, pipelined; a difference is reduced
+//! to the few commands that show it.
+
+use crate::pair::{Difference, Pair};
+use crate::support::resp::{printable_command, split_line};
+use crate::support::{Command, seed};
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+
+const ROUNDS: u64 = 300;
+const COMMANDS: usize = 150;
+
+/// What random commands are made of. Words in lower case with a `$` are drawn by [`draw`]; `?` before a word
+/// means that it is there in half of the cases.
+const TEMPLATES: &[(u32, &str)] = &[
+    (12, "SET $key $value"),
+    (14, "SET $key $value $setoptions"),
+    (10, "GET $key"),
+    (4, "MGET $key ?$key ?$key ?$key"),
+    (4, "MSET $key $value ?$key ?$value"),
+    (4, "MSETNX $key $value ?$key ?$value"),
+    (3, "SETNX $key $value"),
+    (3, "GETSET $key $value"),
+    (3, "GETDEL $key"),
+    (6, "GETEX $key $getexoptions"),
+    (6, "APPEND $key $value"),
+    (3, "STRLEN $key"),
+    (5, "INCR $key"),
+    (4, "DECR $key"),
+    (6, "INCRBY $key $integer"),
+    (6, "DECRBY $key $integer"),
+    (8, "INCRBYFLOAT $key $float"),
+    (6, "SETRANGE $key $offset $value"),
+    (6, "GETRANGE $key $integer $integer"),
+    (2, "SUBSTR $key $integer $integer"),
+    (3, "SETEX $key $seconds $value"),
+    (3, "PSETEX $key $milliseconds $value"),
+    (4, "LCS $key $key ?$lcsoption ?$lcsoption ?$lcsoption"),
+    (5, "DEL $key ?$key ?$key"),
+    (2, "UNLINK $key ?$key"),
+    (3, "EXISTS $key ?$key ?$key"),
+    (2, "TOUCH $key ?$key"),
+    (2, "TYPE $key"),
+    (3, "TTL $key"),
+    (3, "PTTL $key"),
+    (3, "EXPIRETIME $key"),
+    (3, "PEXPIRETIME $key"),
+    (5, "EXPIRE $key $seconds ?$condition ?$condition"),
+    (5, "PEXPIRE $key $milliseconds ?$condition ?$condition"),
+    (5, "EXPIREAT $key $atseconds ?$condition ?$condition"),
+    (5, "PEXPIREAT $key $atmilliseconds ?$condition ?$condition"),
+    (3, "PERSIST $key"),
+    (4, "RENAME $key $key"),
+    (4, "RENAMENX $key $key"),
+    (4, "COPY $key $key ?REPLACE"),
+    (1, "COPY $key $key DB ?$integer ?REPLACE"),
+    (3, "OBJECT ENCODING $key"),
+    (1, "OBJECT REFCOUNT $key"),
+    (1, "OBJECT $value"),
+    (2, "KEYS $pattern"),
+    (3, "SCAN 0 COUNT 1000000 ?$scanoption"),
+    (1, "SCAN $integer ?$scanoption ?$scanoption"),
+    (1, "RANDOMKEY"),
+    (1, "FLUSHALL ?$value"),
+    (1, "FLUSHDB"),
+    (7, "MULTI"),
+    (8, "EXEC"),
+    (2, "DISCARD"),
+    (5, "WATCH $key ?$key"),
+    (2, "UNWATCH"),
+    (2, "PING ?$value"),
+    (1, "ECHO $value"),
+    (1, "CLIENT GETNAME"),
+    (1, "CLIENT SETNAME $value"),
+    (1, "CLIENT ID"),
+    (1, "HELLO ?$protocol"),
+    (1, "AUTH $value"),
+    (1, "RESET"),
+    (1, "COMMAND GETKEYS $nested"),
+    (2, "$value $value"),
+];
+
+const KEYS: &[&[u8]] =
+    &[b"a", b"b", b"c", b"d", b"", b"bin\0\r\n\xff", b"a key of more than forty-four bytes: xxxxxxx"];
+
+const VALUES: &[&[u8]] = &[
+    b"0",
+    b"-0",
+    b"1",
+    b"-1",
+    b"+1",
+    b"01",
+    b" 1",
+    b"1 ",
+    b"10",
+    b"9999",
+    b"10000",
+    b"9223372036854775807",
+    b"9223372036854775806",
+    b"9223372036854775808",
+    b"-9223372036854775808",
+    b"-9223372036854775807",
+    b"-9223372036854775809",
+    b"92233720368547758070",
+    b"1.5",
+    b"3.0",
+    b"5e3",
+    b"0x10",
+    b"inf",
+    b"nan",
+    b"",
+    b"abc",
+    b"abcdefabc",
+    b"The quick brown fox",
+    b"\r\n",
+    b"\0\x01\xfe\xff",
+    b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    b"a value that is longer than what fits into one small allocation, with some more behind it, and more",
+];
+
+const INTEGERS: &[&[u8]] = &[
+    b"0",
+    b"1",
+    b"-1",
+    b"2",
+    b"3",
+    b"5",
+    b"-2",
+    b"-5",
+    b"100",
+    b"-100",
+    b"2147483648",
+    b"4294967296",
+    b"9223372036854775807",
+    b"-9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"-9223372036854775809",
+    b"abc",
+    b"",
+    b"1.5",
+    b"+1",
+    b" 1",
+    b"1 ",
+    b"0x1",
+    b"-0",
+];
+
+const FLOATS: &[&[u8]] = &[
+    b"0",
+    b"-0",
+    b"1",
+    b"0.1",
+    b"0.2",
+    b"-1.5",
+    b"3.0e3",
+    b"1e-5",
+    b"1e17",
+    b"5.0e-1",
+    b"+1.5",
+    b".5",
+    b"5.",
+    b"1e400",
+    b"1e308",
+    b"1e4931",
+    b"1e4933",
+    b"inf",
+    b"-inf",
+    b"+inf",
+    b"infinity",
+    b"nan",
+    b"abc",
+    b"",
+    b" 1",
+    b"1 ",
+    b"0x1p3",
+    b"123456789.123456789",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"0.00000000000000001",
+    b"1.1\0",
+];
+
+/// A time that lies far enough in the past or the future not to matter.
+const TIMES: &[&[u8]] = &[
+    b"100000",
+    b"100000000",
+    b"0",
+    b"-1",
+    b"-100000",
+    b"9223372036854775807",
+    b"9223372036854775",
+    b"9223372036854776",
+    b"-9223372036854775808",
+    b"-9223372036854776",
+    b"9223372036854775808",
+    b"abc",
+    b"",
+    b"1.5",
+];
+
+const AT_SECONDS: &[&[u8]] =
+    &[b"33177117420", b"33177117421", b"99999999999", b"1", b"0", b"-1", b"1000000000"];
+const AT_MILLISECONDS: &[&[u8]] =
+    &[b"33177117420000", b"33177117420001", b"33177117420999", b"1", b"0", b"-5", b"1000000000000"];
+
+fn pick(rng: &mut StdRng, words: &[&[u8]]) -> Vec<u8> {
+    words.choose(rng).expect("a list of words").to_vec()
+}
+
+/// Puts in place of a `$word` what it stands for.
+fn draw(rng: &mut StdRng, word: &[u8], command: &mut Command) {
+    let drawn = match word {
+        b"$key" => match rng.random_range(0..10) {
+            0..8 => pick(rng, &KEYS[..4]),
+            _ => pick(rng, KEYS),
+        },
+        b"$value" => match rng.random_range(0..8) {
+            0 => rng.random_range(-20_000i64..20_000).to_string().into_bytes(),
+            1 => rng.random::<i64>().to_string().into_bytes(),
+            2 => (0..rng.random_range(0..60)).map(|_| rng.random_range(b'a'..b'd')).collect(),
+            _ => pick(rng, VALUES),
+        },
+        b"$integer" => pick(rng, INTEGERS),
+        b"$offset" => pick(rng, &[INTEGERS, &[b"16777216", b"536870912", b"20", b"44", b"45"]].concat()),
+        b"$float" => pick(rng, FLOATS),
+        b"$seconds" | b"$milliseconds" => pick(rng, TIMES),
+        b"$atseconds" => pick(rng, &[AT_SECONDS, TIMES].concat()),
+        b"$atmilliseconds" => pick(rng, &[AT_MILLISECONDS, TIMES].concat()),
+        b"$condition" => pick(rng, &[b"NX", b"XX", b"GT", b"LT", b"gt", b"KEEPTTL"]),
+        b"$pattern" => {
+            pick(rng, &[b"*", b"a", b"[a-c]", b"?", b"[^a]", b"\\a", b"*a*", b"", b"[", b"a**", b"[b-a]"])
+        }
+        b"$lcsoption" => pick(rng, &[b"LEN", b"IDX", b"WITHMATCHLEN", b"MINMATCHLEN", b"2", b"-1", b"x"]),
+        b"$protocol" => pick(rng, &[b"2", b"3", b"1", b"4", b"abc", b""]),
+        b"$setoptions" | b"$getexoptions" | b"$scanoption" => return draw_options(rng, word, command),
+        b"$nested" => {
+            let line =
+                ["GET a", "MSET a 1 b 2", "DEL a b c", "PING", "NOSUCH", "SET a", "COPY a b", "WATCH a b"];
+            return command.extend(split_line(line.choose(rng).expect("a line")));
+        }
+        other => other.to_vec(),
+    };
+    command.push(drawn);
+}
+
+fn draw_options(rng: &mut StdRng, word: &[u8], command: &mut Command) {
+    let (count, words): (usize, &[&str]) = match word {
+        b"$setoptions" => (
+            rng.random_range(1..4),
+            &[
+                "NX",
+                "XX",
+                "GET",
+                "KEEPTTL",
+                "EX $seconds",
+                "PX $milliseconds",
+                "EXAT $atseconds",
+                "PXAT $atmilliseconds",
+                "nx",
+                "get",
+                "EX",
+                "PERSIST",
+            ],
+        ),
+        b"$getexoptions" => (
+            rng.random_range(0..3),
+            &[
+                "PERSIST",
+                "EX $seconds",
+                "PX $milliseconds",
+                "EXAT $atseconds",
+                "PXAT $atmilliseconds",
+                "PERSIST",
+                "persist",
+                "EX",
+                "KEEPTTL",
+            ],
+        ),
+        _ => (
+            1,
+            &[
+                "MATCH $pattern",
+                "TYPE string",
+                "TYPE list",
+                "TYPE nosuch",
+                "COUNT 0",
+                "COUNT $integer",
+                "MATCH",
+                "NOSUCH 1",
+            ],
+        ),
+    };
+    for _ in 0..count {
+        for word in split_line(words.choose(rng).expect("an option")) {
+            draw(rng, &word, command);
+        }
+    }
+}
+
+/// A round has either flushes or watches: a watched key that came and was flushed is a departure, which
+/// `tests/scenarios/watch.rs` has.
+fn random_command(rng: &mut StdRng, flushes: bool) -> Command {
+    let left_out = if flushes { "WATCH" } else { "FLUSH" };
+    let weigh = |(weight, template): &(u32, &str)| if template.starts_with(left_out) { 0 } else { *weight };
+    let (_, template) = TEMPLATES.choose_weighted(rng, weigh).expect("templates");
+    let mut command = Vec::new();
+    for word in split_line(template) {
+        match word.strip_prefix(b"?") {
+            Some(optional) if rng.random_bool(0.5) => draw(rng, optional, &mut command),
+            Some(_) => {}
+            None => draw(rng, &word, &mut command),
+        }
+    }
+    // Which keys a damaged SCAN or KEYS may show is no matter; what a damaged HELLO authenticates is neither.
+    if rng.random_bool(0.06) {
+        damage(rng, &mut command);
+    }
+    command
+}
+
+/// Takes an argument away, adds one, exchanges one or changes the case of the name.
+fn damage(rng: &mut StdRng, command: &mut Command) {
+    let at = rng.random_range(0..command.len());
+    match rng.random_range(0..4) {
+        0 if command.len() > 1 => {
+            command.pop();
+        }
+        1 => command.push(pick(rng, &[VALUES, INTEGERS].concat())),
+        2 if at > 0 => command[at] = pick(rng, &[VALUES, INTEGERS, FLOATS].concat()),
+        _ => command[0].make_ascii_lowercase(),
+    }
+}
+
+/// A command for one of the two connections.
+type Sent = (usize, Command);
+
+/// Runs the commands over two fresh connections to each empty server; bursts of one connection are pipelined.
+fn run(pair: &Pair, resp3: bool, commands: &[Sent]) -> Result<(), Difference> {
+    pair.flush();
+    let mut links = [pair.link(), pair.link()];
+    if resp3 {
+        for link in &mut links {
+            link.compare(&[split_line("HELLO 3")])?;
+        }
+    }
+    let mut at = 0;
+    for burst in commands.chunk_by(|a, b| a.0 == b.0) {
+        let words: Vec<Command> = burst.iter().map(|(_, command)| command.clone()).collect();
+        let result = links[burst[0].0].compare(&words);
+        result.map_err(|difference| Difference { index: at + difference.index, ..difference })?;
+        at += burst.len();
+    }
+    Ok(())
+}
+
+/// Takes commands away for as long as some difference remains.
+fn reduce(pair: &Pair, resp3: bool, mut commands: Vec<Sent>) -> Vec<Sent> {
+    let mut step = commands.len() / 2;
+    while step > 0 {
+        let mut at = 0;
+        while at < commands.len() {
+            let mut fewer = commands.clone();
+            fewer.drain(at..(at + step).min(commands.len()));
+            match run(pair, resp3, &fewer) {
+                Err(difference) => {
+                    fewer.truncate(difference.index + 1);
+                    commands = fewer;
+                }
+                Ok(()) => at += step,
+            }
+        }
+        step /= 2;
+    }
+    commands
+}
+
+#[test]
+fn random_commands_answer_alike() {
+    let Some(pair) = Pair::start() else { return };
+    let seed = seed::seed();
+    let rounds = seed::setting("KVNS_COMPAT_ROUNDS").unwrap_or(ROUNDS);
+    let (mut report, mut seen) = (String::new(), Vec::new());
+    for round in 0..rounds {
+        let mut rng = seed::generator(seed, round);
+        let mut link = 0;
+        let mut commands: Vec<Sent> = Vec::new();
+        let flushes = rng.random_bool(0.5);
+        for _ in 0..COMMANDS {
+            if rng.random_bool(0.1) {
+                link = 1 - link;
+            }
+            commands.push((link, random_command(&mut rng, flushes)));
+        }
+        let resp3 = rng.random_bool(0.4);
+        let Err(difference) = run(&pair, resp3, &commands) else { continue };
+        commands.truncate(difference.index + 1);
+        let reduced = reduce(&pair, resp3, commands);
+        let Err(difference) = run(&pair, resp3, &reduced) else {
+            report += &format!("round {round}: a difference that did not come again: {difference}\n");
+            continue;
+        };
+        let kind = (difference.command[0].to_ascii_uppercase(), difference.theirs.first().copied());
+        if !seen.contains(&kind) {
+            let lines: Vec<String> = reduced
+                .iter()
+                .map(|(link, command)| format!("  {}> {}", link + 1, printable_command(command)))
+                .collect();
+            report += &format!(
+                "round {round}, RESP{}:\n{}\n  => {difference}\n",
+                if resp3 { 3 } else { 2 },
+                lines.join("\n")
+            );
+            seen.push(kind);
+        }
+        if seen.len() >= 25 {
+            break;
+        }
+    }
+    assert!(report.is_empty(), "other answers (KVNS_TEST_SEED={seed}):\n{report}");
+}

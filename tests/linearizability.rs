@@ -1,0 +1,494 @@
+//! Concurrent histories of real connections, checked against the sequential model.
+//!
+//! Every round lets four clients run six operations each on a few keys at the same time, step by step or
+//! pipelined. Keys are fresh in every round, so creation and deletion race too.
+//! `KVNS_LINEARIZABILITY_ROUNDS` sets the rounds of each of the six groups.
+
+mod support;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use std::collections::BTreeSet;
+use std::sync::Barrier;
+use std::time::Instant;
+use support::checker::{self, Event, History, Sequential};
+use support::model::Model;
+use support::resp::{self, printable_command};
+use support::{Client, Command, Server, Value, cmd, seed};
+
+const CLIENTS: usize = 4;
+const OPERATIONS: usize = 6;
+const ROUNDS: u64 = 2000;
+/// The model's time: no key of these histories has a deadline.
+const NOW: u64 = 1;
+
+#[derive(Clone, PartialEq, Eq)]
+/// What a client asks for.
+pub enum Operation {
+    /// One command outside a transaction.
+    Plain(Command),
+    /// WATCH of these keys.
+    Watch(Vec<Vec<u8>>),
+    /// MULTI, these commands, EXEC: one operation, for nothing happens before EXEC.
+    Exec(Vec<Command>),
+}
+
+impl std::fmt::Debug for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Operation::Plain(command) => f.write_str(&printable_command(command)),
+            Operation::Watch(keys) => write!(f, "WATCH {}", printable_command(keys)),
+            Operation::Exec(commands) => {
+                let lines: Vec<String> = commands.iter().map(|command| printable_command(command)).collect();
+                write!(f, "EXEC {{ {} }}", lines.join("; "))
+            }
+        }
+    }
+}
+
+impl Sequential for Model {
+    type Operation = Operation;
+    type Outcome = Value;
+
+    fn apply(&mut self, client: usize, operation: &Operation) -> Value {
+        match operation {
+            Operation::Plain(command) => Model::apply(self, command, NOW),
+            Operation::Watch(keys) => self.watch(client, keys, NOW),
+            Operation::Exec(commands) => self.exec(client, commands, NOW),
+        }
+    }
+}
+
+impl Operation {
+    /// The commands that go over the wire.
+    fn commands(&self) -> Vec<Command> {
+        match self {
+            Operation::Plain(command) => vec![command.clone()],
+            Operation::Watch(keys) => vec![[&cmd!["WATCH"][..], keys].concat()],
+            Operation::Exec(queued) => {
+                let mut commands = vec![cmd!["MULTI"]];
+                commands.extend(queued.iter().cloned());
+                commands.push(cmd!["EXEC"]);
+                commands
+            }
+        }
+    }
+
+    /// The keys it touches; none means all of them.
+    fn keys(&self) -> Vec<Vec<u8>> {
+        let of = |command: &Command| match command[0].as_slice() {
+            b"FLUSHALL" => Vec::new(),
+            b"MSET" | b"MSETNX" => command[1..].iter().step_by(2).cloned().collect(),
+            b"MGET" | b"DEL" | b"EXISTS" => command[1..].to_vec(),
+            b"RENAME" | b"RENAMENX" | b"COPY" => command[1..3].to_vec(),
+            _ => vec![command[1].clone()],
+        };
+        match self {
+            Operation::Plain(command) => of(command),
+            Operation::Watch(keys) => keys.clone(),
+            Operation::Exec(commands) => commands.iter().flat_map(of).collect(),
+        }
+    }
+
+    /// True if it left everything as it was.
+    fn is_idle(&self, outcome: &Value) -> bool {
+        let Operation::Plain(command) = self else { return false };
+        match command[0].as_slice() {
+            b"GET" | b"MGET" | b"EXISTS" => true,
+            b"SETNX" | b"MSETNX" | b"DEL" | b"COPY" | b"RENAMENX" => *outcome == Value::Integer(0),
+            b"GETDEL" => outcome.is_null(),
+            _ => outcome.is_error(),
+        }
+    }
+}
+
+/// What the clients of a group do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    SingleKey,
+    MultiKey,
+    Exec,
+    Watch,
+    Flush,
+    /// Every step is a race for names that nobody used before.
+    Creation,
+}
+
+/// Plans the operations of one client in one round. Every value written is an integer of its own.
+struct Planner<'r> {
+    rng: &'r mut StdRng,
+    keys: Vec<Vec<u8>>,
+    next_value: u64,
+}
+
+impl Planner<'_> {
+    fn key(&mut self) -> Vec<u8> {
+        self.keys[self.rng.random_range(0..self.keys.len())].clone()
+    }
+
+    fn value(&mut self) -> String {
+        self.next_value += 1;
+        self.next_value.to_string()
+    }
+
+    fn single(&mut self) -> Command {
+        let (key, value) = (self.key(), self.value());
+        match self.rng.random_range(0..12) {
+            0 | 1 => cmd!["SET", key, value],
+            2 | 3 => cmd!["GET", key],
+            4 | 5 => cmd!["INCR", key],
+            6 => cmd!["APPEND", key, value],
+            7 => cmd!["GETSET", key, value],
+            8 => cmd!["DEL", key],
+            9 => cmd!["SETNX", key, value],
+            10 => cmd!["GETDEL", key],
+            _ => cmd!["EXISTS", key],
+        }
+    }
+
+    fn multi(&mut self) -> Command {
+        let (a, b, first, second) = (self.key(), self.key(), self.value(), self.value());
+        match self.rng.random_range(0..14) {
+            0 | 1 => cmd!["MSET", a, first, b, second],
+            2 | 3 => [cmd!["MGET"], self.keys.clone()].concat(),
+            4 | 5 => cmd!["MSETNX", a, first, b, second],
+            6 | 7 => cmd!["RENAME", a, b],
+            8 => cmd!["RENAMENX", a, b],
+            9 => cmd!["COPY", a, b],
+            10 => cmd!["COPY", a, b, "REPLACE"],
+            11 => cmd!["DEL", a, b],
+            12 => cmd!["EXISTS", a, b],
+            _ => self.single(),
+        }
+    }
+
+    fn any(&mut self) -> Command {
+        if self.rng.random_bool(0.5) { self.single() } else { self.multi() }
+    }
+
+    fn exec(&mut self) -> Operation {
+        let count = self.rng.random_range(1..4);
+        Operation::Exec((0..count).map(|_| self.any()).collect())
+    }
+
+    fn creation(&mut self) -> Operation {
+        let (a, b, value) = (self.key(), self.key(), self.value());
+        Operation::Plain(match self.rng.random_range(0..10) {
+            0..4 => cmd!["MSETNX", a, value, b, value],
+            4 => cmd!["MSET", a, value, b, value],
+            5 => cmd!["SETNX", a, value],
+            6 => cmd!["RENAMENX", a, b],
+            7 => [cmd!["MGET"], self.keys.clone()].concat(),
+            8 => cmd!["DEL", a, b],
+            _ => return Operation::Exec(vec![cmd!["GET", a], cmd!["SETNX", b, value]]),
+        })
+    }
+
+    fn plan(&mut self, group: Group) -> Vec<Operation> {
+        let mut plan = Vec::new();
+        let names = self.keys.clone();
+        while plan.len() < OPERATIONS {
+            if group == Group::Creation {
+                let suffix = plan.len().to_string().into_bytes();
+                self.keys = names.iter().map(|name| [name.clone(), suffix.clone()].concat()).collect();
+            }
+            match group {
+                Group::SingleKey => plan.push(Operation::Plain(self.single())),
+                Group::MultiKey => plan.push(Operation::Plain(self.multi())),
+                Group::Exec if self.rng.random_bool(0.6) => plan.push(self.exec()),
+                Group::Exec => plan.push(Operation::Plain(self.any())),
+                Group::Watch if self.rng.random_bool(0.7) => {
+                    let (key, value) = (self.key(), self.value());
+                    plan.push(Operation::Watch(vec![key.clone()]));
+                    plan.push(Operation::Plain(cmd!["GET", key]));
+                    plan.push(Operation::Exec(vec![cmd!["SET", key, value], cmd!["GET", key]]));
+                }
+                Group::Watch => plan.push(Operation::Plain(self.any())),
+                Group::Flush if self.rng.random_bool(0.15) => plan.push(Operation::Plain(cmd!["FLUSHALL"])),
+                Group::Flush => plan.push(Operation::Plain(self.any())),
+                Group::Creation => plan.push(self.creation()),
+            }
+        }
+        plan
+    }
+}
+
+/// What every client does in one round.
+struct Round {
+    plans: Vec<Vec<Operation>>,
+    /// Each client sends its operations at once instead of waiting for each reply.
+    pipelined: bool,
+}
+
+fn plan_round(group: Group, rng: &mut StdRng, number: u64) -> Round {
+    let names = match group {
+        Group::Flush => vec![cmd!["a"], cmd!["n/a"]].concat(),
+        _ => cmd![format!("{number}"), format!("n{number}/a"), format!("n{number}/b")],
+    };
+    let count = if group == Group::SingleKey { rng.random_range(1..3) } else { names.len() };
+    let plans = (0..CLIENTS)
+        .map(|client| {
+            let keys = names[..count].to_vec();
+            Planner { rng, keys, next_value: 1000 * (client as u64 + 1) }.plan(group)
+        })
+        .collect();
+    Round { plans, pipelined: number % 2 == 1 }
+}
+
+/// Runs one client's operations and notes when each was invoked and returned.
+fn run_plan(client: usize, connection: &mut Client, round: &Round, clock: Instant) -> History<Model> {
+    let plan = &round.plans[client];
+    let burst = if round.pipelined { plan.len() } else { 1 };
+    let now = || clock.elapsed().as_nanos() as u64;
+    let mut events = Vec::new();
+    for operations in plan.chunks(burst) {
+        let commands: Vec<Command> = operations.iter().flat_map(Operation::commands).collect();
+        let mut bytes = Vec::new();
+        for command in &commands {
+            resp::encode(command, &mut bytes);
+        }
+        let invoked = now();
+        connection.send_raw(&bytes);
+        for operation in operations {
+            let mut outcome = connection.receive();
+            for _ in 1..operation.commands().len() {
+                let expected = if outcome == Value::ok() { "OK" } else { "QUEUED" };
+                assert_eq!(outcome, Value::simple(expected), "inside {operation:?}");
+                outcome = connection.receive();
+            }
+            let (operation, returned) = (operation.clone(), Some((now(), outcome)));
+            events.push(Event { client, operation, invoked, returned });
+        }
+    }
+    events
+}
+
+/// Records the histories of all rounds.
+fn record(server: &Server, group: Group, rounds: &[Round]) -> Vec<History<Model>> {
+    let (clock, barrier) = (Instant::now(), Barrier::new(CLIENTS));
+    let by_client: Vec<Vec<History<Model>>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                let (mut connection, barrier) = (server.client(), &barrier);
+                scope.spawn(move || {
+                    let run = |round| {
+                        if client == 0 && group == Group::Flush {
+                            assert_eq!(connection.run("FLUSHALL"), Value::ok());
+                        }
+                        barrier.wait();
+                        let events = run_plan(client, &mut connection, round, clock);
+                        barrier.wait();
+                        events
+                    };
+                    rounds.iter().map(run).collect()
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("a client that finished")).collect()
+    });
+    let joined = |round: usize| by_client.iter().flat_map(|rounds| rounds[round].clone()).collect();
+    (0..rounds.len()).map(joined).collect()
+}
+
+/// True if operations of two clients were in flight at the same time.
+fn overlaps(history: &History<Model>) -> bool {
+    let spans: Vec<(usize, u64, u64)> = history
+        .iter()
+        .filter_map(|event| Some((event.client, event.invoked, event.returned.as_ref()?.0)))
+        .collect();
+    spans.iter().any(|a| spans.iter().any(|b| a.0 != b.0 && a.1 < b.2 && b.1 < a.2))
+}
+
+fn show(history: &History<Model>) -> String {
+    let first = history.iter().map(|event| event.invoked).min().unwrap_or(0);
+    let lines: Vec<String> = history
+        .iter()
+        .map(|event| {
+            let us = |time: u64| (time - first) as f64 / 1000.0;
+            let (client, operation) = (event.client, &event.operation);
+            match &event.returned {
+                Some((time, outcome)) => format!(
+                    "  {:9.1} ..{:9.1} us  client {client}: {operation:?} -> {outcome:?}",
+                    us(event.invoked),
+                    us(*time)
+                ),
+                None => {
+                    format!("  {:9.1} ..           us  client {client}: {operation:?}", us(event.invoked))
+                }
+            }
+        })
+        .collect();
+    lines.join("\n")
+}
+
+fn check_group(group: Group) {
+    let seed = seed::seed();
+    let mut rng = seed::generator(seed, group as u64);
+    let count = seed::setting("KVNS_LINEARIZABILITY_ROUNDS").unwrap_or(ROUNDS);
+    let rounds: Vec<Round> = (0..count).map(|number| plan_round(group, &mut rng, number)).collect();
+    let server = Server::start();
+    let histories = record(&server, group, &rounds);
+    for (number, history) in histories.iter().enumerate() {
+        if !checker::is_linearizable(&Model::default(), history) {
+            let minimal = checker::minimal(&Model::default(), history, Operation::keys, Operation::is_idle);
+            panic!("round {number} of seed {seed} is not linearizable; its core:\n{}", show(&minimal));
+        }
+    }
+    let overlapping = histories.iter().filter(|history| overlaps(history)).count();
+    println!("{count} rounds, {overlapping} of them with operations in flight at the same time");
+    assert!(overlapping as u64 * 2 >= count, "the clients hardly ever ran at the same time");
+}
+
+#[test]
+fn single_key_histories_are_linearizable() {
+    check_group(Group::SingleKey);
+}
+
+#[test]
+fn multi_key_histories_are_linearizable() {
+    check_group(Group::MultiKey);
+}
+
+#[test]
+fn exec_histories_are_linearizable() {
+    check_group(Group::Exec);
+}
+
+#[test]
+fn watch_histories_are_linearizable() {
+    check_group(Group::Watch);
+}
+
+#[test]
+fn creation_histories_are_linearizable() {
+    check_group(Group::Creation);
+}
+
+#[test]
+fn flush_histories_are_linearizable() {
+    check_group(Group::Flush);
+}
+
+/// A hand-made event: client, line, from, to, outcome.
+fn event(client: usize, line: &str, invoked: u64, returned: u64, outcome: Value) -> Event<Operation, Value> {
+    let words = resp::split_line(line);
+    let operation = match words[0].as_slice() {
+        b"WATCH" => Operation::Watch(words[1..].to_vec()),
+        b"EXEC" => Operation::Exec(words[1..].split(|word| word == b";").map(<[Vec<u8>]>::to_vec).collect()),
+        _ => Operation::Plain(words),
+    };
+    Event { client, operation, invoked, returned: Some((returned, outcome)) }
+}
+
+fn accepted(history: &History<Model>) -> bool {
+    checker::is_linearizable(&Model::default(), history)
+}
+
+#[test]
+fn the_checker_accepts_what_some_order_explains() {
+    let concurrent_read =
+        |seen| vec![event(0, "SET a 1", 10, 20, Value::ok()), event(1, "GET a", 5, 15, seen)];
+    assert!(accepted(&concurrent_read(Value::NullBulk)));
+    assert!(accepted(&concurrent_read(Value::bulk("1"))));
+    let pending = vec![
+        Event { returned: None, ..event(0, "SET a 1", 10, 20, Value::ok()) },
+        event(1, "GET a", 30, 40, Value::NullBulk),
+        event(1, "GET a", 50, 60, Value::bulk("1")),
+    ];
+    assert!(accepted(&pending), "an operation without a reply may happen late");
+}
+
+#[test]
+fn the_checker_refuses_a_stale_read() {
+    let history = vec![
+        event(0, "SET a 1", 10, 20, Value::ok()),
+        event(0, "SET a 2", 30, 40, Value::ok()),
+        event(1, "GET a", 50, 60, Value::bulk("1")),
+    ];
+    assert!(!accepted(&history));
+    let minimal = checker::minimal(&Model::default(), &history, Operation::keys, Operation::is_idle);
+    assert_eq!(minimal.len(), 3);
+}
+
+#[test]
+fn the_checker_refuses_reads_that_go_back_and_forth() {
+    let history = vec![
+        event(0, "SET a 1", 10, 100, Value::ok()),
+        event(1, "GET a", 20, 30, Value::bulk("1")),
+        event(2, "GET a", 40, 50, Value::NullBulk),
+    ];
+    assert!(!accepted(&history));
+}
+
+#[test]
+fn the_checker_refuses_a_lost_increment() {
+    let history = vec![
+        event(0, "INCR a", 10, 50, Value::Integer(1)),
+        event(1, "INCR a", 20, 60, Value::Integer(1)),
+        event(2, "GET b", 20, 60, Value::NullBulk),
+    ];
+    assert!(!accepted(&history));
+    let minimal = checker::minimal(&Model::default(), &history, Operation::keys, Operation::is_idle);
+    assert_eq!(minimal.len(), 2, "the read of another key says nothing");
+}
+
+#[test]
+fn the_checker_refuses_a_torn_multi_key_write() {
+    let pair = |a: &str, b: &str| Value::Array(vec![Value::bulk(a), Value::bulk(b)]);
+    let history = vec![
+        event(0, "MSET a 1 b 1", 0, 5, Value::ok()),
+        event(0, "MSET a 2 b 2", 10, 100, Value::ok()),
+        event(1, "MGET a b", 20, 30, pair("2", "1")),
+    ];
+    assert!(!accepted(&history));
+}
+
+#[test]
+fn the_checker_refuses_write_skew_between_transactions() {
+    let values = |first: &str| Value::Array(vec![Value::bulk(first), Value::ok()]);
+    let history = vec![
+        event(0, "MSET a 1 b 1", 0, 5, Value::ok()),
+        event(0, "EXEC GET a ; SET b 2", 10, 100, values("1")),
+        event(1, "EXEC GET b ; SET a 2", 10, 100, values("1")),
+        event(2, "GET a", 110, 120, Value::bulk("2")),
+    ];
+    assert!(!accepted(&history), "each transaction read what the other had overwritten");
+}
+
+#[test]
+fn the_checker_refuses_an_exec_that_missed_a_change() {
+    let committed = Value::Array(vec![Value::ok()]);
+    let exec = |outcome| {
+        vec![
+            event(0, "WATCH a", 0, 5, Value::ok()),
+            event(1, "SET a 1", 10, 20, Value::ok()),
+            event(0, "EXEC SET a 2", 30, 40, outcome),
+        ]
+    };
+    assert!(!accepted(&exec(committed)));
+    assert!(accepted(&exec(Value::NullArray)));
+}
+
+#[test]
+fn the_checker_refuses_a_key_that_survives_a_flush() {
+    let history = vec![
+        event(0, "SET a 1", 0, 5, Value::ok()),
+        event(1, "FLUSHALL", 10, 20, Value::ok()),
+        event(2, "EXISTS a", 30, 40, Value::Integer(1)),
+    ];
+    assert!(!accepted(&history));
+}
+
+#[test]
+fn every_command_of_a_plan_is_known_to_the_model() {
+    let mut rng = seed::generator(1, 1);
+    let mut names = BTreeSet::new();
+    for group in [Group::SingleKey, Group::MultiKey, Group::Exec, Group::Watch, Group::Flush, Group::Creation]
+    {
+        for operation in (0..200).flat_map(|number| plan_round(group, &mut rng, number).plans.concat()) {
+            names.extend(operation.commands().into_iter().map(|command| command[0].clone()));
+            Sequential::apply(&mut Model::default(), 0, &operation);
+        }
+    }
+    assert!(names.len() >= 18, "only {} commands are used", names.len());
+}

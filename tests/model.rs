@@ -1,0 +1,232 @@
+//! Random commands over one connection against the sequential model.
+//!
+//! `KVNS_MODEL_COMMANDS` sets how many, `KVNS_TEST_SEED` repeats a run.
+
+mod support;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use std::collections::BTreeSet;
+use support::model::Model;
+use support::resp::printable_command;
+use support::seed::{self, now_ms};
+use support::{Client, Command, Server, Value, cmd};
+
+const COMMANDS: u64 = 200_000;
+/// Commands sent at once; also how often the names of all keys are compared.
+const BURST: usize = 200;
+/// Deadlines lie this far away, so that no key expires while its burst runs.
+const FAR_MS: u64 = 1_000_000_000;
+
+struct Planner {
+    rng: StdRng,
+    /// A whole second of Unix time, as deadlines in seconds need it.
+    start_s: u64,
+}
+
+impl Planner {
+    fn key(&mut self) -> Vec<u8> {
+        let local = self.rng.random_range(0..12);
+        match self.rng.random_range(0..4) {
+            0 => format!("ns/{local}").into_bytes(),
+            1 => format!("other/ns/{local}").into_bytes(),
+            2 => vec![local, 0xff, b'\n'],
+            _ => format!("{local}").into_bytes(),
+        }
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        match self.rng.random_range(0..6) {
+            0 => Vec::new(),
+            1 => self.rng.random::<i64>().to_string().into_bytes(),
+            2 => (0..self.rng.random_range(0..200)).map(|_| self.rng.random()).collect(),
+            3 => vec![b'x'; self.rng.random_range(0..100_000)],
+            _ => self.rng.random_range(-100..100).to_string().into_bytes(),
+        }
+    }
+
+    fn integer(&mut self) -> String {
+        self.rng.random_range(-70..70).to_string()
+    }
+
+    /// A deadline in Unix milliseconds: one in six lies in the past.
+    fn deadline(&mut self) -> u64 {
+        let apart = self.rng.random_range(FAR_MS..2 * FAR_MS);
+        if self.rng.random_bool(0.16) { self.start_s * 1000 - apart } else { self.start_s * 1000 + apart }
+    }
+
+    fn set(&mut self) -> Command {
+        let mut command = cmd!["SET", self.key(), self.value()];
+        if self.rng.random_bool(0.4) {
+            command.push([&b"NX"[..], b"XX", b"GET"].choose(&mut self.rng).expect("an option").to_vec());
+        }
+        match self.rng.random_range(0..6) {
+            0 => command.extend(cmd!["PXAT", self.deadline().to_string()]),
+            1 => command.extend(cmd!["EXAT", (self.deadline() / 1000).to_string()]),
+            2 => command.push(b"KEEPTTL".to_vec()),
+            _ => {}
+        }
+        command
+    }
+
+    fn expire(&mut self) -> Command {
+        let (key, deadline) = (self.key(), self.deadline());
+        let mut command = if self.rng.random_bool(0.5) {
+            cmd!["PEXPIREAT", key, deadline.to_string()]
+        } else {
+            cmd!["EXPIREAT", key, (deadline / 1000).to_string()]
+        };
+        if self.rng.random_bool(0.5) {
+            command
+                .push([&b"NX"[..], b"XX", b"GT", b"LT"].choose(&mut self.rng).expect("a condition").to_vec());
+        }
+        command
+    }
+
+    fn of_strings(&mut self) -> Command {
+        let key = self.key();
+        match self.rng.random_range(0..15) {
+            0 | 1 => cmd!["GET", key],
+            2 => cmd!["SETNX", key, self.value()],
+            3 => cmd!["GETSET", key, self.value()],
+            4 => cmd!["GETDEL", key],
+            5 => cmd!["GETEX", key, "PXAT", self.deadline().to_string()],
+            6 => cmd!["GETEX", key, "PERSIST"],
+            7 => cmd!["APPEND", key, self.value()],
+            8 => cmd!["STRLEN", key],
+            9 => cmd!["INCR", key],
+            10 => cmd!["DECR", key],
+            11 => cmd!["INCRBY", key, self.rng.random::<i64>().to_string()],
+            12 => cmd!["DECRBY", key, self.integer()],
+            13 => cmd!["SETRANGE", key, self.rng.random_range(0..300).to_string(), self.value()],
+            _ => cmd!["GETRANGE", key, self.integer(), self.integer()],
+        }
+    }
+
+    fn of_keys(&mut self) -> Command {
+        let (a, b) = (self.key(), self.key());
+        match self.rng.random_range(0..18) {
+            0 => cmd!["MGET", a, b],
+            1 => cmd!["MSET", a, self.value(), b, self.value()],
+            2 => cmd!["MSETNX", a, self.value(), b, self.value()],
+            3 => cmd!["DEL", a, b],
+            4 => cmd!["UNLINK", a],
+            5 => cmd!["EXISTS", a, b, a],
+            6 => cmd!["TOUCH", a, b],
+            7 => cmd!["RENAME", a, b],
+            8 => cmd!["RENAMENX", a, b],
+            9 => cmd!["COPY", a, b],
+            10 => cmd!["COPY", a, b, "REPLACE"],
+            11 => cmd!["TYPE", a],
+            12 => cmd!["PERSIST", a],
+            13 => cmd!["EXPIRETIME", a],
+            14 => cmd!["PEXPIRETIME", a],
+            15 | 16 => self.expire(),
+            _ if self.rng.random_bool(0.05) => cmd!["FLUSHALL"],
+            _ => cmd!["GET", a],
+        }
+    }
+
+    fn command(&mut self) -> Command {
+        match self.rng.random_range(0..10) {
+            0..2 => self.set(),
+            2..6 => self.of_strings(),
+            _ => self.of_keys(),
+        }
+    }
+}
+
+/// The model of one connection: commands are queued between MULTI and EXEC.
+struct Session {
+    model: Model,
+    queue: Option<Vec<Command>>,
+}
+
+impl Session {
+    fn run(&mut self, command: &Command, now_ms: u64) -> Value {
+        match command[0].as_slice() {
+            b"MULTI" => {
+                self.queue = Some(Vec::new());
+                Value::ok()
+            }
+            b"EXEC" => self.model.exec(0, &self.queue.take().unwrap_or_default(), now_ms),
+            b"DISCARD" => {
+                self.queue = None;
+                self.model.unwatch(0)
+            }
+            b"WATCH" => self.model.watch(0, &command[1..], now_ms),
+            _ => match &mut self.queue {
+                Some(queue) => {
+                    queue.push(command.clone());
+                    Value::simple("QUEUED")
+                }
+                None => self.model.apply(command, now_ms),
+            },
+        }
+    }
+}
+
+/// A burst of commands, some of them in transactions; every transaction ends within it.
+fn plan_burst(planner: &mut Planner) -> Vec<Command> {
+    let mut burst = Vec::new();
+    while burst.len() < BURST {
+        if planner.rng.random_bool(0.05) {
+            if planner.rng.random_bool(0.5) {
+                burst.push(cmd!["WATCH", planner.key(), planner.key()]);
+                burst.extend(Some(planner.command()).filter(|command| command[0] != b"FLUSHALL"));
+            }
+            burst.push(cmd!["MULTI"]);
+            for _ in 0..planner.rng.random_range(0..6) {
+                burst.push(planner.command());
+            }
+            burst.push(if planner.rng.random_bool(0.8) { cmd!["EXEC"] } else { cmd!["DISCARD"] });
+        } else {
+            burst.push(planner.command());
+        }
+    }
+    burst
+}
+
+/// Every key SCAN shows on a whole walk.
+fn scan_all(client: &mut Client) -> BTreeSet<Vec<u8>> {
+    let (mut names, mut cursor) = (BTreeSet::new(), b"0".to_vec());
+    loop {
+        let reply = client.command(&cmd!["SCAN", cursor, "COUNT", "7"]);
+        names.extend(reply.elements()[1].elements().iter().map(|name| name.bytes().to_vec()));
+        cursor = reply.elements()[0].bytes().to_vec();
+        if cursor == b"0" {
+            return names;
+        }
+    }
+}
+
+#[test]
+fn random_commands_follow_the_model() {
+    let seed = seed::seed();
+    let commands = seed::setting("KVNS_MODEL_COMMANDS").unwrap_or(COMMANDS);
+    let server = Server::start();
+    let mut client = server.client();
+    let mut planner = Planner { rng: seed::generator(seed, 0), start_s: now_ms() / 1000 };
+    let mut session = Session { model: Model::default(), queue: None };
+    for burst_number in 0..commands / BURST as u64 {
+        let burst = plan_burst(&mut planner);
+        let now = now_ms();
+        for (index, (command, reply)) in burst.iter().zip(client.pipeline(&burst)).enumerate() {
+            let expected = session.run(command, now);
+            assert_eq!(
+                reply,
+                expected,
+                "seed {seed}, command {index} of burst {burst_number}: {}",
+                printable_command(command)
+            );
+        }
+        let expected = session.model.keys(now);
+        assert_eq!(scan_all(&mut client), expected, "SCAN, seed {seed}, burst {burst_number}");
+        let names = client.run("KEYS *");
+        let names: BTreeSet<Vec<u8>> = names.elements().iter().map(|name| name.bytes().to_vec()).collect();
+        assert_eq!(names, expected, "KEYS, seed {seed}, burst {burst_number}");
+        let size = client.run("DBSIZE").integer();
+        assert_eq!(size, expected.len() as i64, "DBSIZE, seed {seed}, burst {burst_number}");
+    }
+}

@@ -1,0 +1,14 @@
+//! Whole-server scenarios over real sockets: isolation, namespaces, hostile clients, limits, expiry, shutdown.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod expiry;
+mod hostile;
+mod isolation;
+mod limits;
+mod namespaces;
+mod scan;
+mod settings;
+mod shutdown;
+mod watch;
