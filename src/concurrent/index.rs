@@ -67,13 +67,17 @@ pub(super) use model::Index;
 mod map {
     use super::*;
     use crate::sync::{Bug, prefetch, seeded};
-    use papaya::{Equivalent, HashMap};
+    use papaya::{Equivalent, HashMap, ResizeMode};
     use seize::{Collector, Guard as _};
     use smallvec::SmallVec;
     use std::cell::Cell;
 
     /// Retired index nodes that papaya gathers before it looks whether they can go.
     const COLLECTOR_BATCH: usize = 512;
+
+    /// Entries that an insertion moves when it meets a resize. Both tables stay until the last entry has moved; this
+    /// many take about 50 microseconds and end the resize before a tenth more keys have come.
+    const RESIZE_CHUNK: usize = 512;
 
     /// Names that a thread inserts before it flushes the collector.
     const INSERTS_PER_FLUSH: u32 = 1024;
@@ -127,7 +131,8 @@ mod map {
         /// An empty index.
         pub fn new() -> Index {
             let collector = Collector::new().batch_size(COLLECTOR_BATCH);
-            Index { map: HashMap::builder().hasher(ahash::RandomState::new()).collector(collector).build() }
+            let builder = HashMap::builder().hasher(ahash::RandomState::new()).collector(collector);
+            Index { map: builder.resize_mode(ResizeMode::Incremental(RESIZE_CHUNK)).build() }
         }
 
         /// The slot of a name. Lock-free, O(1).
