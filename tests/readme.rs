@@ -4,8 +4,10 @@
 use std::fmt::Write;
 use std::fs;
 
-/// The name of each section, as in `<!-- name -->` and `<!-- /name -->`, and what stands between the two.
-const SECTIONS: &[(&str, fn() -> String)] = &[("settings", settings), ("commands", commands)];
+/// The name of a section, as in `<!-- name -->` and `<!-- /name -->`, and what stands between the two.
+type Section = (&'static str, fn() -> String);
+
+const SECTIONS: &[Section] = &[("settings", settings), ("commands", commands)];
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
