@@ -117,7 +117,7 @@ for n in range(int(sys.argv[1])):
     found=$(timeout 120 redis-cli -p "$port" --scan --pattern 'pipe:*' | sort -u | wc -l)
     [ "$found" -eq "$pipe_count" ] || fail "redis-cli --scan found $found of $pipe_count keys"
     echo "redis-cli --scan: all $pipe_count keys"
-    timeout 3 redis-cli -p "$port" --stat -i 1 >"$work/stat.log" 2>&1 || [ $? -eq 124 ] || fail "redis-cli --stat"
+    timeout 3 stdbuf -oL redis-cli -p "$port" --stat -i 1 >"$work/stat.log" 2>&1 || [ $? -eq 124 ] || fail "redis-cli --stat"
     grep -q "^$pipe_count " "$work/stat.log" || { cat "$work/stat.log"; fail "redis-cli --stat shows no keys"; }
     echo "redis-cli --stat: ok"
     [ "$(redis-cli -3 -p "$port" GET pipe:1)" = "value 1" ] || fail "redis-cli -3"

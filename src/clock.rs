@@ -1,14 +1,13 @@
 //! The only reader of time; tests drive it by hand.
 
-use crate::sync::plain::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of the time of day and of durations. Cheap to clone; clones of a manual clock are one clock.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     /// Unix time in microseconds of a manual clock.
-    manual: Option<Arc<AtomicU64>>,
+    manual: Option<Arc<Mutex<u64>>>,
 }
 
 impl Clock {
@@ -19,20 +18,20 @@ impl Clock {
 
     /// A clock that stands at `unix_ms` until [`Clock::advance`] moves it.
     pub fn manual(unix_ms: u64) -> Clock {
-        Clock { manual: Some(Arc::new(AtomicU64::new(unix_ms * 1000))) }
+        Clock { manual: Some(Arc::new(Mutex::new(unix_ms * 1000))) }
     }
 
     /// Moves a manual clock on by `ms` milliseconds; the machine's clock goes its own way.
     pub fn advance(&self, ms: u64) {
         if let Some(manual) = &self.manual {
-            manual.fetch_add(ms * 1000, Ordering::Relaxed);
+            *manual.lock().unwrap_or_else(PoisonError::into_inner) += ms * 1000;
         }
     }
 
     /// Unix time in microseconds.
     pub fn unix_us(&self) -> u64 {
         match &self.manual {
-            Some(manual) => manual.load(Ordering::Relaxed),
+            Some(manual) => *manual.lock().unwrap_or_else(PoisonError::into_inner),
             None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64),
         }
     }
@@ -46,7 +45,7 @@ impl Clock {
     pub fn monotonic_us(&self) -> u64 {
         static START: OnceLock<Instant> = OnceLock::new();
         match &self.manual {
-            Some(manual) => manual.load(Ordering::Relaxed),
+            Some(manual) => *manual.lock().unwrap_or_else(PoisonError::into_inner),
             None => START.get_or_init(Instant::now).elapsed().as_micros() as u64,
         }
     }

@@ -8,9 +8,9 @@
 //! 5  command    (inside: spec, args, context, error  <  family  <  table  <  dispatch)
 //! 4  engine  <  session
 //! 3  keyspace
-//! 2  stats
+//! 2  stats      config
 //! 1  concurrent value      resp
-//! 0  sync       clock      glob      number     config
+//! 0  sync       clock      glob      number
 //! ```
 //!
 //! What is absent matters most:

@@ -73,6 +73,8 @@ pub enum Bug {
     ReaperGivesUp,
     /// A watcher does not read the cell again after it was counted.
     WatcherTrustsFirstRead,
+    /// The last one to give a watch back takes a closing slot for one that the reaper sees to.
+    UnwatchIgnoresClosing,
     /// The reaper closes a slot without looking at the seq it was queued with.
     ReaperIgnoresSeq,
     /// A dead slot is removed from the index by its name alone.
@@ -101,6 +103,8 @@ pub enum Bug {
     AloneWithoutGrace,
     /// An attempt looks at the reservation before it is pinned.
     ReservationReadEarly,
+    /// An update builds on an expired version.
+    ActsOnExpired,
     /// An update that found no key puts its result in place of whatever is there by then.
     CreatorOverwrites,
     /// A transaction does not validate that what it found missing still is.

@@ -222,7 +222,7 @@ struct Round {
 
 fn plan_round(group: Group, rng: &mut StdRng, number: u64) -> Round {
     let names = match group {
-        Group::Flush => [cmd!["a"], cmd!["n/a"]].concat(),
+        Group::Flush => cmd!["a", "n/a"],
         _ => cmd![format!("{number}"), format!("n{number}/a"), format!("n{number}/b")],
     };
     let count = if group == Group::SingleKey { rng.random_range(1..3) } else { names.len() };

@@ -4,9 +4,9 @@
 use std::fmt::Write;
 use std::fs;
 
-/// The name of a section, as in `<!-- name -->` and `<!-- /name -->`, and what stands between the two.
 type Section = (&'static str, fn() -> String);
 
+/// The name of each section, as in `<!-- name -->` and `<!-- /name -->`, and what stands between the two.
 const SECTIONS: &[Section] = &[("settings", settings), ("commands", commands)];
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");

@@ -20,6 +20,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("session", 4),
     ("keyspace", 3),
     ("stats", 2),
+    ("config", 2),
     ("concurrent", 1),
     ("value", 1),
     ("resp", 1),
@@ -27,7 +28,6 @@ const LAYERS: &[(&str, u8)] = &[
     ("clock", 0),
     ("glob", 0),
     ("number", 0),
-    ("config", 0),
 ];
 
 /// Imports between modules of one layer; anything else sideways is refused.
@@ -37,10 +37,14 @@ const SIDEWAYS: &[(&str, &str)] = &[("session", "engine"), ("clock", "sync"), ("
 const WORDS: &[(&str, &[&str], &str)] = &[
     ("Instant::now", &["clock"], "time is read in clock.rs only, so that tests can drive it"),
     ("SystemTime::now", &["clock"], "time is read in clock.rs only, so that tests can drive it"),
-    ("unsafe", &["concurrent"], "unsafe code lives in concurrent only"),
+    (
+        "unsafe",
+        &["concurrent", "sync"],
+        "unsafe code lives in concurrent only, beside the prefetch of sync.rs",
+    ),
     ("Atomic", &["concurrent", "sync"], "atomics live in concurrent only, chosen in sync.rs"),
     ("tokio", &["server", "main"], "tokio appears in server and main only"),
-    ("papaya", &["concurrent"], "the index is behind concurrent"),
+    ("papaya", &["concurrent", "keyspace"], "handlers see no papaya"),
     ("crossbeam_epoch", &["concurrent"], "reclamation is behind concurrent"),
     ("FIXME", &[], "nothing unfinished on main"),
     ("TODO", &[], "nothing unfinished on main"),
@@ -242,20 +246,18 @@ fn modules_import_downward_only() {
     check(problems);
 }
 
-/// The order of the parts of `command`: each may import those before it.
-const COMMAND_PARTS: &[&str] = &["spec", "args", "context", "error", "family", "table", "dispatch"];
-
+/// Only what describes the table itself (COMMAND, INFO, CLIENT) may read it from inside a family.
 #[test]
 fn handlers_never_call_the_gate() {
     let mut problems = Vec::new();
     for source in sources().iter().filter(|source| source.path.starts_with("src/command/family/")) {
-        for part in ["dispatch", "table"] {
-            if source.code.contains(&format!("crate::command::{part}")) {
-                problems.push(format!("{}: a family may not import {part}", source.path));
-            }
+        if source.code.contains("command::dispatch") {
+            problems.push(format!("{}: a family may not import dispatch", source.path));
+        }
+        if source.code.contains("command::table") && !source.path.starts_with("src/command/family/server/") {
+            problems.push(format!("{}: a family may not import table", source.path));
         }
     }
-    assert!(COMMAND_PARTS.contains(&"family"));
     check(problems);
 }
 

@@ -24,6 +24,8 @@ use std::time::Instant;
 const TOO_LONG: &str = "Model exceeded maximum number of branches";
 const TWIN: &str = "KVNS_LOOM_TWIN";
 const FAILED: i32 = 101;
+/// The stack of a model's body, in words.
+const STACK: usize = 1 << 15;
 
 /// How a model is explored, and with which mistakes it has to fail.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +100,9 @@ impl Model {
         builder.check(move || {
             count.fetch_add(1, Ordering::Relaxed);
             sim::begin();
-            body();
+            // loom's first thread has a small stack.
+            let main = loom::thread::Builder::new().stack_size(STACK).spawn(body);
+            main.expect("there is room for a thread").join().expect("a failure ends the process");
             sim::end();
         });
         EXPLORING.set(false);
@@ -119,7 +123,8 @@ fn end_process_on_panic() {
             if !EXPLORING.get() {
                 return otherwise(info);
             }
-            let _ = writeln!(std::io::stderr(), "a model failed: {info}");
+            let trace = std::backtrace::Backtrace::capture();
+            let _ = writeln!(std::io::stderr(), "a model failed: {info}\n{trace}");
             std::process::exit(FAILED);
         }));
     });

@@ -1,12 +1,12 @@
 //! The keyspace's views on top of the protocols: direct updates and transactions, with everything that happens on
-//! the way (slots made and reaped, accounting, deadlines).
+//! the way (slots made and reaped, accounting, deadlines) and the housekeeper.
 //!
 //! Invariants: an update is one compare-and-swap (`keyspace/view.rs`); the rules M1, M2 and M3 of
 //! `keyspace/multi.rs`; a watch fails if its key changed, even if it was deleted and made again
-//! (`keyspace/watch.rs`). After each model keys and bytes are counted as they are.
+//! (`keyspace/watch.rs`). After each model everything is recounted (`Keyspace::check_invariants`), and no slot is left
+//! behind.
 //!
-//! Twins: mistakes in the layers below show here too, and the rules of the transactional view: missing names that
-//! are not pinned down, and read-only transactions that do not check again.
+//! Twins: mistakes in the layers below show here too, and the rules of the views: see each model.
 
 #![cfg(kvns_loom)]
 
@@ -72,15 +72,13 @@ fn spawn<R: 'static>(
 /// Both keys, and that as many are counted.
 fn end(keyspace: &Keyspace) -> (Option<i64>, Option<i64>) {
     let found = run(keyspace, |view| Ok((get(view, b"a")?, get(view, b"b")?)));
-    let keys = u64::from(found.0.is_some()) + u64::from(found.1.is_some());
-    assert_eq!(keyspace.len(), keys, "keys are not counted as they are");
-    assert_eq!(keyspace.used_bytes() == 0, keys == 0, "bytes are not counted as they are");
+    keyspace.check_invariants().unwrap();
     found
 }
 
 model!(
     /// INCR against INCR of a missing key.
-    updates_of_one_key, 2, Newest, 100,
+    updates_of_one_key, 3, Newest, 200,
     &[(&[Bug::ExchangeInTwoSteps], ""), (&[Bug::CreatorOverwrites], "a result of its own")],
     || {
         let keyspace = keyspace();
@@ -93,7 +91,7 @@ model!(
 
 model!(
     /// MSET against INCR.
-    a_transaction_against_an_update, 2, Newest, 100,
+    a_transaction_against_an_update, 3, Newest, 200,
     &[(&[Bug::ExchangeInTwoSteps], ""), (&[Bug::HelperRetiresToo], "retired twice")],
     || {
         let keyspace = keyspace();
@@ -112,7 +110,7 @@ model!(
 
 model!(
     /// Two conditional writes, each of which reads the other's key: write skew.
-    transactions_with_read_only_keys, 2, Newest, 100,
+    transactions_with_read_only_keys, 3, Newest, 200,
     &[(&[Bug::ReadCellsWithoutIntent], "write skew")],
     || {
         let keyspace = keyspace();
@@ -138,7 +136,7 @@ model!(
 
 model!(
     /// Two conditional writes, each of which needs the other's key to be missing (M2).
-    transactions_that_read_missing_keys, 2, Newest, 100,
+    transactions_that_read_missing_keys, 3, Newest, 200,
     &[(&[Bug::MissingNamesUnchecked], "both found the other missing")],
     || {
         let keyspace = keyspace();
@@ -161,7 +159,7 @@ model!(
 
 model!(
     /// MSETNX of the same missing keys: one creates both, the other none.
-    creators_of_the_same_keys, 2, Newest, 100,
+    creators_of_the_same_keys, 3, Newest, 200,
     &[(&[Bug::MissingNamesTrustCell], "one of the two creates")],
     || {
         let keyspace = keyspace();
@@ -185,7 +183,7 @@ model!(
 
 model!(
     /// MGET against MSET: both old or both new (M1).
-    a_reading_transaction_sees_one_instant, 2, Newest, 100,
+    a_reading_transaction_sees_one_instant, 3, Newest, 200,
     &[(&[Bug::ReadsUnchecked], "between")],
     || {
         let keyspace = keyspace();
@@ -209,7 +207,7 @@ model!(
 model!(
     /// WATCH against DEL and SET of the same value: an EXEC that finds the watch unchanged commits before them or
     /// not at all.
-    a_watch_sees_delete_and_recreate, 2, Newest, 100,
+    a_watch_sees_delete_and_recreate, 3, Newest, 200,
     &[(&[Bug::ReadCellsWithoutIntent], ""), (&[Bug::WriteKeepsSeq], "slept through")],
     || {
         let keyspace = keyspace();
@@ -237,5 +235,103 @@ model!(
             panic!("the watch slept through a change");
         }
         assert_eq!(end(&keyspace), (Some(7), executed.then_some(1)));
+    }
+);
+
+model!(
+    /// SET against DEL against the housekeeper: whoever is last, the slot is live or goes.
+    a_slot_comes_and_goes_with_its_key, 2, Newest, 200,
+    &[(&[Bug::ExchangeInTwoSteps], "")],
+    || {
+        let keyspace = keyspace();
+        run(&keyspace, |view| put(view, b"a", 1));
+        run(&keyspace, |view| remove(view, b"a"));
+        let writer = spawn(&keyspace, |view| {
+            put(view, b"a", 2)?;
+            remove(view, b"a")?;
+            put(view, b"a", 3)
+        });
+        keyspace.housekeep();
+        keyspace.housekeep();
+        writer.join().unwrap();
+        assert_eq!(end(&keyspace), (Some(3), None));
+    }
+);
+
+model!(
+    /// Giving back the last watch of a missing key while the reaper closes its slot: the slot does not stay.
+    the_last_watch_leaves_no_slot_behind, 3, Newest, 50,
+    &[(&[Bug::UnwatchIgnoresClosing], "nobody queued its slot")],
+    || {
+        let keyspace = keyspace();
+        run(&keyspace, |view| put(view, b"a", 1));
+        run(&keyspace, |view| remove(view, b"a"));
+        let watch = run(&keyspace, |view| view.watch(Key::new(b"a")));
+        let unwatcher = spawn(&keyspace, |view| {
+            view.unwatch(watch);
+            Ok(())
+        });
+        keyspace.housekeep();
+        unwatcher.join().unwrap();
+        assert_eq!(end(&keyspace), (None, None));
+    }
+);
+
+model!(
+    /// An expired key is met by a reader, a writer and the housekeeper: it expires once, and the write stays.
+    an_expired_key_is_replaced_first, 2, Newest, 200,
+    &[(&[Bug::ActsOnExpired], "an expired value was built upon")],
+    || {
+        let clock = Clock::manual(1_000);
+        let keyspace = Arc::new(Keyspace::new(clock.clone()));
+        run(&keyspace, |view| {
+            let draft = || Draft::integer(1, Some(1_010));
+            view.update(Key::new(b"a"), |_| Ok((Change::Put(draft()), ())))
+        });
+        clock.advance(100);
+        let writer = spawn(&keyspace, |view| add(view, b"a"));
+        let seen = run(&keyspace, |view| get(view, b"a"));
+        assert!(seen != Some(2), "an expired value was built upon");
+        keyspace.housekeep();
+        assert_eq!(writer.join().unwrap(), 1, "an expired value was built upon");
+        assert_eq!(end(&keyspace), (Some(1), None));
+        assert_eq!(keyspace.stats.expired.get(), 1, "it expired once");
+    }
+);
+
+model!(
+    /// The last key of a namespace goes while another one is made: the namespace ends before that, or not at all.
+    a_namespace_comes_and_goes_with_its_keys, 3, Newest, 200,
+    &[(&[Bug::CloseWithoutCheck], "")],
+    || {
+        let keyspace = keyspace();
+        run(&keyspace, |view| put(view, b"n/x", 1));
+        run(&keyspace, |view| remove(view, b"n/x"));
+        let writer = spawn(&keyspace, |view| put(view, b"n/y", 2));
+        keyspace.housekeep();
+        writer.join().unwrap();
+        assert_eq!(run(&keyspace, |view| get(view, b"n/y")), Some(2));
+        assert_eq!(end(&keyspace), (None, None));
+    }
+);
+
+model!(
+    /// FLUSHALL against MSET and a watch: the keys are there together or not at all.
+    a_flush_against_a_transaction, 3, Newest, 30,
+    &[(&[Bug::GenerationLoadedTwice], "")],
+    || {
+        let keyspace = keyspace();
+        run(&keyspace, |view| put(view, b"a", 0));
+        let other = spawn(&keyspace, |view| {
+            view.transact(|view| {
+                add(view, b"a")?;
+                add(view, b"b")
+            })
+        });
+        run(&keyspace, |view| view.flush());
+        other.join().unwrap();
+        let (a, b) = end(&keyspace);
+        assert_eq!(a.is_some(), b.is_some(), "a flush took half a transaction");
+        assert!(a != Some(2), "a flush left a value");
     }
 );

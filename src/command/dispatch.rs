@@ -170,10 +170,12 @@ fn execute(
 ) -> (CommandResult, Next) {
     let Some(queue) = session.begin_execution() else { return (Ok(()), Next::Continue) };
     let (preferences, mark) = (session.preferences, reply.mark());
+    let labels = session.client().labels().clone();
     let mut failures = Vec::new();
     let result = view.transact(|view| {
         // The body may run again, so each run starts from what the session and the reply were.
         session.preferences = preferences;
+        session.client().labels().clone_from(&labels);
         reply.set_protocol(preferences.protocol);
         reply.rollback(mark);
         failures.clear();
@@ -190,6 +192,7 @@ fn execute(
         }
         Err(error) => {
             session.preferences = preferences;
+            *session.client().labels() = labels;
             reply.set_protocol(preferences.protocol);
             reply.rollback(mark);
             session.end_execution(Some(queue));

@@ -30,7 +30,7 @@ use super::reclaim::Guard;
 use super::transaction::Intent;
 use super::version::{FRESH, Version, VersionBox};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::sync::{Bug, prefetch, seeded};
+use crate::sync::{Bug, seeded};
 use std::ptr::NonNull;
 
 const INTENT: usize = 1;
@@ -79,9 +79,10 @@ impl Cell {
     }
 
     /// Asks the processor to fetch the present version: a hint, which reads nothing behind the word.
+    #[cfg(not(kvns_loom))]
     #[inline]
     pub(super) fn prefetch(&self) {
-        prefetch(self.load());
+        crate::sync::prefetch(self.load());
     }
 
     /// The present version. Wait-free.

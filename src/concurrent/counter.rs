@@ -88,6 +88,31 @@ impl Tally {
     }
 }
 
+/// A number that one thread writes and others read, each reading for itself.
+#[derive(Debug, Default)]
+pub struct Latest(AtomicU64);
+
+impl Latest {
+    /// Starts at `value`.
+    pub fn new(value: u64) -> Latest {
+        Latest(AtomicU64::new(value))
+    }
+
+    /// Writes it: a plain store.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        // ORDERING: Relaxed; the word stands for itself and publishes nothing.
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The last value this thread may see.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        // ORDERING: Relaxed; as above.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A source of unique numbers, from 1 on.
 #[derive(Debug, Default)]
 pub struct NextId(AtomicU64);

@@ -318,24 +318,24 @@ impl Generation {
 
     /// Releases what departed. What that ended in turn comes back as the next departure. Not to be called with
     /// a guard held.
-    pub fn depart(&self, departure: Departure) -> Option<Departure> {
+    pub fn depart(&self, mut departure: Departure) -> Option<Departure> {
         assert!(
             departure.is_ready() || seeded(Bug::ReuseWithoutGrace),
             "a departure waits for its grace period"
         );
         let mut guard = pin();
-        departure.chunks.removed.into_iter().for_each(|removed| self.directory.recycle(removed));
-        for id in departure.chunks.pooled {
+        departure.chunks.removed.drain(..).for_each(|removed| self.directory.recycle(removed));
+        for id in departure.chunks.pooled.drain(..) {
             if let Some(chunk) = self.directory.get(id, &guard) {
                 self.directory.put_back(chunk);
             }
         }
-        for Pointer(namespace) in departure.namespaces {
+        for Pointer(namespace) in departure.namespaces.drain(..) {
             // SAFETY: I3: it left the registry a grace period ago, and all its chunks left before that.
             drop(unsafe { Box::from_raw(namespace.as_ptr()) });
         }
         let mut ended = Ended::default();
-        for Pointer(slot) in departure.slots {
+        for Pointer(slot) in departure.slots.drain(..) {
             // SAFETY: the slot's chunk stays until its last slot is released here.
             self.release(unsafe { slot.as_ref() }, &mut ended, &guard);
             if guard.is_renewal_due() {
@@ -399,6 +399,25 @@ pub struct Departure {
     namespaces: Vec<Pointer<Namespace>>,
     chunks: Ended,
     grace: Grace,
+}
+
+impl Drop for Departure {
+    /// A flush may come before the grace period has passed: what left the old generation's structures is not in
+    /// them any more when they are dropped, and somebody may still hold it.
+    fn drop(&mut self) {
+        if self.chunks.removed.is_empty() && self.namespaces.is_empty() {
+            return;
+        }
+        let guard = pin();
+        for removed in self.chunks.removed.drain(..) {
+            // SAFETY: the chunk has left the directory and its namespace's table, and only we have it.
+            unsafe { guard.retire(move || drop(removed)) };
+        }
+        for Pointer(namespace) in self.namespaces.drain(..) {
+            // SAFETY: the namespace has left the registry, and only we have it.
+            unsafe { guard.retire(move || drop(Box::from_raw(namespace.as_ptr()))) };
+        }
+    }
 }
 
 /// Chunks whose last slot was released: to be freed, or kept for the alarms that the wheel has for them.

@@ -317,6 +317,12 @@ impl Slot {
         before == Ok(1)
     }
 
+    /// True if some client watches the slot.
+    pub fn is_watched(&self) -> bool {
+        // ORDERING: Acquire; for checks, when no command runs.
+        self.watchers.load(Ordering::Acquire) > 0
+    }
+
     /// A version without a value that says no more than `before` did, so it keeps its stamp.
     fn empty(content: Content, seq: u32, before: &Version) -> VersionBox {
         let mut version = VersionBox::empty(content);

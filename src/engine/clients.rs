@@ -1,7 +1,6 @@
 //! Who is connected: what CLIENT LIST shows of each client, and their number.
 
-use crate::concurrent::counter::NextId;
-use crate::sync::plain::{AtomicU64, Ordering};
+use crate::concurrent::counter::{Latest, NextId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,12 +31,12 @@ pub struct Labels {
     pub lib_version: Vec<u8>,
 }
 
-/// What a session leaves for CLIENT LIST at each command. Each word is read for itself, so Relaxed is enough.
+/// What a session leaves for CLIENT LIST at each command. Each word is read for itself.
 #[derive(Debug, Default)]
 struct Last {
-    command: AtomicU64,
-    active_ms: AtomicU64,
-    state: AtomicU64,
+    command: Latest,
+    active_ms: Latest,
+    state: Latest,
 }
 
 /// The parts of a session's state that CLIENT LIST shows.
@@ -81,28 +80,26 @@ impl Client {
     /// Notes a command by its row's number and the time it ran, in Unix milliseconds. Two plain stores.
     #[inline]
     pub fn note_command(&self, number: usize, now_ms: u64) {
-        // ORDERING: Relaxed; each word stands for itself.
-        self.last.command.store(number as u64 + 1, Ordering::Relaxed);
-        self.last.active_ms.store(now_ms, Ordering::Relaxed);
+        self.last.command.set(number as u64 + 1);
+        self.last.active_ms.set(now_ms);
     }
 
     /// The number of the last command's row, if there was one, and when it ran.
     pub fn last_command(&self) -> (Option<usize>, u64) {
-        // ORDERING: Relaxed; each word stands for itself.
-        let command = self.last.command.load(Ordering::Relaxed);
-        (command.checked_sub(1).map(|number| number as usize), self.last.active_ms.load(Ordering::Relaxed))
+        let command = self.last.command.get();
+        (command.checked_sub(1).map(|number| number as usize), self.last.active_ms.get())
     }
 
     /// Lets others see this much of the session's state.
     pub fn show(&self, shown: Shown) {
         // ORDERING: Relaxed; the word stands for itself.
-        self.last.state.store(shown.to_word(), Ordering::Relaxed);
+        self.last.state.set(shown.to_word());
     }
 
     /// What others see of the session's state.
     pub fn shown(&self) -> Shown {
         // ORDERING: Relaxed; the word stands for itself.
-        Shown::from_word(self.last.state.load(Ordering::Relaxed))
+        Shown::from_word(self.last.state.get())
     }
 }
 
@@ -125,7 +122,7 @@ impl ClientRegistry {
             local,
             connected_ms: now_ms,
             labels: Mutex::default(),
-            last: Last { active_ms: AtomicU64::new(now_ms), ..Last::default() },
+            last: Last { active_ms: Latest::new(now_ms), ..Last::default() },
         });
         self.connected().insert(client.id, Arc::clone(&client));
         client

@@ -92,6 +92,9 @@ fn count_slot(
         Some(found) if std::ptr::eq(found, slot) => {}
         _ => return Err(format!("{name} is not in the index with its slot")),
     }
+    if !version.is_live() && !slot.is_watched() {
+        return Err(format!("{name} is absent and nobody queued its slot"));
+    }
     counted.taken += 1;
     let namespace = generation.namespace_of(slot, guard).name().to_vec();
     let tally = counted.by_namespace.entry(namespace).or_default();

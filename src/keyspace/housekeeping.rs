@@ -147,7 +147,8 @@ impl Housekeeper {
         let (unused, used) = std::mem::take(&mut self.replaced).into_iter().partition(Replaced::is_unused);
         self.replaced = used;
         let unused: Vec<Replaced> = unused;
-        if !unused.is_empty() {
+        // Models know no other threads than loom's.
+        if !unused.is_empty() && !cfg!(kvns_loom) {
             let freer = std::thread::Builder::new().name("kvns-freer".into());
             // Without a thread to spare the closure is dropped here, and what it owns with it.
             let _ = freer.spawn(move || drop(unused));

@@ -372,9 +372,11 @@ impl<'g> View<'g> {
         for _ in 0..RECOMMITS {
             match commit(writes, guard) {
                 Ok(()) => {
+                    let twice = seeded(Bug::GenerationLoadedTwice);
+                    let generation = if twice { self.generation() } else { transaction.generation };
                     for changed in changes {
                         changed.slot.touch(self.now_s());
-                        keyspace.account(transaction.generation, changed, guard);
+                        keyspace.account(generation, changed, guard);
                     }
                     return true;
                 }

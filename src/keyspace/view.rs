@@ -158,7 +158,7 @@ impl<'g> View<'g> {
                 slot = generation.find(key.name(), guard);
                 continue;
             }
-            if base.is_expired(self.batch.now_ms) {
+            if base.is_expired(self.batch.now_ms) && !seeded(Bug::ActsOnExpired) {
                 self.keyspace().expire(generation, home, base, guard);
                 continue;
             }

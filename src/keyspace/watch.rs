@@ -2,6 +2,8 @@
 
 use super::{Key, KeyspaceError, View};
 use crate::concurrent::slot::{Position, Slot};
+use crate::concurrent::version::Content;
+use crate::sync::{Bug, seeded};
 
 /// A watched key: which slot of which generation, and the change it was at.
 ///
@@ -64,7 +66,9 @@ impl<'g> View<'g> {
         if slot.unwatch() {
             let version = slot.cell().read(self.guard());
             // The reaper may just have found it watched, and puts it back from closing.
-            if !version.is_live() && !version.is_dead() {
+            let is_left = version.content() == Content::Absent
+                || version.content() == Content::Closing && !seeded(Bug::UnwatchIgnoresClosing);
+            if is_left {
                 self.generation().left_absent(slot, version.seq());
             }
         }

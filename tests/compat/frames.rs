@@ -93,7 +93,7 @@ fn frames_are_answered_alike() {
     let mut report = String::new();
     for frame in FRAMES {
         pair.flush();
-        let (ours, theirs) = pair.link().read_to_end(frame, true);
+        let (ours, theirs) = pair.link().drain(frame, true);
         if ours != theirs {
             report += &format!(
                 "{}\n  kvns:  {}\n  redis: {}\n",
@@ -140,7 +140,7 @@ const FATAL: &[&[u8]] = &[
 fn fatal_frames_close_the_connection_after_the_replies_before_them() {
     let Some(pair) = Pair::start() else { return };
     for frame in FATAL {
-        let (ours, theirs) = pair.link().read_to_end(frame, false);
+        let (ours, theirs) = pair.link().drain(frame, false);
         assert_eq!(printable(&ours), printable(&theirs), "after {}", printable(frame));
     }
 }

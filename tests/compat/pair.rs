@@ -109,7 +109,7 @@ impl Link {
     }
 
     /// Lets both sides read the end of the stream and returns what came before it.
-    pub fn read_to_end(mut self, bytes: &[u8], half_close: bool) -> (Vec<u8>, Vec<u8>) {
+    pub fn drain(mut self, bytes: &[u8], half_close: bool) -> (Vec<u8>, Vec<u8>) {
         let end = |client: &mut Client| {
             client.send_raw(bytes);
             if half_close {
