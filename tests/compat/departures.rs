@@ -1,4 +1,4 @@
-//! What may differ from redis-server 7.0, each with a name and a reason. The README lists them too.
+//! What may differ from redis-server 7.0 in a reply, each with a reason, and the name of its row in the README.
 
 use crate::support::Value;
 
@@ -79,7 +79,7 @@ pub const BY_NATURE: &[Departure] = &[
 /// What is different on purpose.
 pub const DEPARTURES: &[Departure] = &[
     Departure {
-        name: "Representation of strings",
+        name: "`OBJECT ENCODING` of a short string that `APPEND` or `SETRANGE` made",
         reason: "OBJECT ENCODING follows from the value alone: APPEND, SETRANGE and the like leave no raw string \
                  behind; OBJECT REFCOUNT counts no shared integers; OBJECT IDLETIME depends on the instant",
         covers: |call| {
@@ -96,7 +96,7 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
-        name: "Help texts",
+        name: "Lines of `HELP`",
         reason: "the lines of HELP describe kvns and are its own; their first line is as in Redis",
         covers: |call| {
             let help = call.args.first().is_some_and(|word| word.eq_ignore_ascii_case(b"HELP"));
@@ -107,7 +107,7 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
-        name: "Bytes behind a zero byte",
+        name: "A zero byte in a name that an error shows",
         reason: "error texts show all bytes of a name; Redis stops at a zero byte",
         covers: |call| {
             let cut = |text: &[u8]| {
@@ -124,19 +124,7 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
-        name: "Flush and watch",
-        reason: "a key that was missing at WATCH, was made, and was flushed with all others, is as it was: EXEC \
-                 runs; tested in tests/scenarios/watch.rs",
-        covers: |_| false,
-    },
-    Departure {
-        name: "Stillborn keys",
-        reason: "SET with a deadline in the past removes the key at once; on a missing key that is no change, so no \
-                 watcher is told and DBSIZE never counts it",
-        covers: |_| false,
-    },
-    Departure {
-        name: "Strict cursors",
+        name: "Cursors of `SCAN`",
         reason: "SCAN takes a decimal number as its cursor; Redis takes whatever strtoul takes, an empty one too",
         covers: |call| call.name == "SCAN" && *call.ours == Value::error("ERR invalid cursor"),
     },
