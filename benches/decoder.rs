@@ -4,6 +4,7 @@ use bytes::Buf;
 use criterion::{BatchSize, Criterion, Throughput};
 use kvns::resp::{Decoder, Limits, ReplyWriter};
 use std::hint::black_box;
+use std::time::Duration;
 
 const PIPELINE: usize = 100;
 
@@ -91,7 +92,10 @@ fn replies(criterion: &mut Criterion) {
 }
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
     pipelines(&mut criterion);
     large_bulk(&mut criterion);
     replies(&mut criterion);

@@ -16,6 +16,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use tikv_jemallocator::Jemalloc;
+
+/// The server's allocator.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 const KEYS: usize = 100_000;
 

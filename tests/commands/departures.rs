@@ -26,6 +26,11 @@ fn a_deadline_in_the_past_removes_the_key_at_once() {
         ("SET a 1", "+OK"),
         ("SET a 1 PXAT 1", "+OK"),
         ("DBSIZE", ":0"),
+        ("WATCH a", "+OK"),
+        ("SET a 1 PXAT 1", "+OK"),
+        ("MULTI", "+OK"),
+        ("PING", "+QUEUED"),
+        ("EXEC", "*1\n+PONG"),
     ]);
 }
 
