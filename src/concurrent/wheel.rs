@@ -23,7 +23,7 @@ use crate::sync::{Bug, seeded};
 use crossbeam_queue::SegQueue;
 
 /// Length of the finest bucket in milliseconds.
-pub const BUCKET_MS: u64 = 16;
+pub const BUCKET_MS: u64 = 64;
 const LEVELS: usize = 6;
 const LEVEL_BITS: u32 = 6;
 const LEVEL_LEN: usize = 1 << LEVEL_BITS;
