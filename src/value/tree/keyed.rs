@@ -210,10 +210,14 @@ impl<'x, L: Keyed> Rewrite<'x, L> {
         self.items.clone().next()
     }
 
-    /// Keeps the next item.
-    fn keep(&mut self) {
-        self.items.next();
-        self.run.1 += 1;
+    fn peek_ranked(&self) -> Option<(u64, Item<'x>)> {
+        self.peek().map(|item| (L::rank(item.key), item))
+    }
+
+    /// Keeps the next `items` items.
+    fn keep(&mut self, items: usize) {
+        self.items.pass(items);
+        self.run.1 += items;
     }
 
     fn end_run(&mut self, end: usize) {
@@ -228,7 +232,7 @@ impl<'x, L: Keyed> Rewrite<'x, L> {
         if let Op::Put(value) = op
             && (!L::VALUES || value == item.value)
         {
-            return self.keep();
+            return self.keep(1);
         }
         let end = self.bytes.len() - self.items.remaining();
         self.items.next();
@@ -281,7 +285,7 @@ impl<'x, L: Keyed> KeyedEdit<'x, '_, L> {
                     is_found[index] = true;
                     rewrite.change(item, batch[index].edit.op);
                 }
-                None => rewrite.keep(),
+                None => rewrite.keep(1),
             }
         }
         let mut added: Batch<'x> =
@@ -305,29 +309,34 @@ impl<'x, L: Keyed> KeyedEdit<'x, '_, L> {
 
     /// Edits a leaf that is ordered. `None` if nothing changed.
     fn leaf(&self, leaf: Node<'x>, batch: &[Ranked<'x>], limit: usize) -> Option<Children<'x>> {
-        if let [only] = batch
-            && only.edit.op == Op::Remove
-            && find::<L>(leaf, only.edit.key).is_none()
-        {
-            return None;
-        }
         let mut rewrite = Rewrite::<L>::new(Some(leaf));
-        for ranked in batch {
+        let mut rest = batch;
+        if let [only] = batch {
+            // Most edits meet their key, or remove nothing: that takes no ranks.
+            let found = Items::<L>::new(leaf.bytes()).enumerate().find(|(_, item)| item.key == only.edit.key);
+            if let Some((index, item)) = found {
+                rewrite.keep(index);
+                rewrite.change(item, only.edit.op);
+                rest = &[];
+            } else if only.edit.op == Op::Remove {
+                return None;
+            }
+        }
+        let mut next = rewrite.peek_ranked();
+        for ranked in rest {
             let target = (ranked.rank, ranked.edit.key);
-            loop {
-                let Some(item) = rewrite.peek() else {
-                    rewrite.insert(ranked);
-                    break;
-                };
-                if item.key == ranked.edit.key {
+            while let Some((rank, item)) = next
+                && compare::<L>((rank, item.key), target).is_lt()
+            {
+                rewrite.keep(1);
+                next = rewrite.peek_ranked();
+            }
+            match next.filter(|(_, item)| item.key == ranked.edit.key) {
+                Some((_, item)) => {
                     rewrite.change(item, ranked.edit.op);
-                    break;
+                    next = rewrite.peek_ranked();
                 }
-                if compare::<L>((L::rank(item.key), item.key), target).is_gt() {
-                    rewrite.insert(ranked);
-                    break;
-                }
-                rewrite.keep();
+                None => rewrite.insert(ranked),
             }
         }
         let pieces = rewrite.finish()?;

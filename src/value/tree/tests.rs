@@ -204,7 +204,7 @@ fn lists_against_vectors(seed: u64, edits: u32, largest: usize) {
         }
         versions.edit(|delta| (0..several).for_each(|_| edit_list(rng, delta, &mut model, grows)));
         assert_eq!(versions.tree().len(), model.len() as u64);
-        if turn % (edits / 50) == 0 {
+        if turn.is_multiple_of(edits / 50) {
             verify_list(versions.tree(), &model);
             versions.kept.push((versions.root, model.clone()));
         }
@@ -293,7 +293,7 @@ fn keyed_against_maps<L: Keyed>(seed: u64, edits: u32, keys: u32) {
     let mut model = Map::new();
     for turn in 0..edits {
         versions.birth = turn / 100;
-        let grows = turn / (edits / 4) % 2 == 0;
+        let grows = (turn / (edits / 4)).is_multiple_of(2);
         let several = if rng.random_ratio(1, 8) { rng.random_range(2..12) } else { 1 };
         if rng.random_ratio(1, 50) {
             let mut forgotten = model.clone();
@@ -301,7 +301,7 @@ fn keyed_against_maps<L: Keyed>(seed: u64, edits: u32, keys: u32) {
         }
         versions.edit(|delta| (0..several).for_each(|_| edit_keyed(rng, delta, &mut model, keys, grows)));
         assert_eq!(versions.tree().len(), model.len() as u64);
-        if turn % (edits / 40) == 0 {
+        if turn.is_multiple_of(edits / 40) {
             verify_keyed(versions.tree(), &model);
             versions.kept.push((versions.root, model.clone()));
         }
