@@ -8,6 +8,15 @@ use smallvec::SmallVec;
 /// The inner nodes above a leaf, each with the child that was entered.
 type Path<'g> = SmallVec<[(Node<'g>, usize); 5]>;
 
+/// Asks for the leaf behind the one that is entered.
+fn prefetch_next(path: &Path<'_>) {
+    if let Some((parent, child)) = path.last()
+        && child + 1 < parent.len()
+    {
+        parent.child(child + 1).prefetch();
+    }
+}
+
 /// A walk from front to back.
 #[derive(Clone)]
 pub struct Forward<'g, L> {
@@ -29,6 +38,7 @@ impl<'g, L: Layout> Forward<'g, L> {
             path.push((node, child));
             node = node.child(child);
         }
+        prefetch_next(&path);
         let mut items = Items::new(node.bytes());
         items.pass(index as usize);
         Forward { path, items }
@@ -44,11 +54,7 @@ impl<'g, L: Layout> Forward<'g, L> {
                     self.path.push((node, 0));
                     node = node.child(0);
                 }
-                if let Some((parent, child)) = self.path.last()
-                    && child + 1 < parent.len()
-                {
-                    parent.child(child + 1).prefetch();
-                }
+                prefetch_next(&self.path);
                 self.items = Items::new(node.bytes());
                 return true;
             }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! leaf   header | encoded items
-//! inner  header | count | footprint | children[len] | counts[len] | ranks[len] | ends[len] | fence keys
+//! inner  header | count | footprint | ranks[len] | counts[len] | children[len] | ends[len] | fence keys
 //! ```
-//! Ranks are there in keyed layouts only; ends and fence keys only where a fence needs its key (T3).
+//! What is searched first lies in front. Ranks are there in keyed layouts only; ends and fence keys only where a fence needs its key (T3).
 //!
 //! The blocks below cite the invariants of the module's header (T1 to T9).
 #![allow(unsafe_code, reason = "nodes are shared by versions without counts; every block cites T1 to T9")]
@@ -157,13 +157,25 @@ impl<'n> Node<'n> {
         }
     }
 
+    /// Arrays of words in front of an inner node's counts.
+    #[inline]
+    fn arrays_before_counts(self) -> usize {
+        usize::from(self.flags() & RANKS != 0)
+    }
+
+    /// Where the children of an inner node start, counted from its content.
+    #[inline]
+    fn children_offset(self) -> usize {
+        TOTALS + (self.arrays_before_counts() + 1) * self.len() * 8
+    }
+
     /// A child of an inner node.
     #[inline]
     pub(super) fn child(self, index: usize) -> Node<'n> {
         assert!(index < self.len() && !self.is_leaf());
         // SAFETY: T1; a node's children live as long as the node (T4).
         unsafe {
-            let raw = self.content().add(TOTALS).cast::<Raw>().add(index).read();
+            let raw = self.content().add(self.children_offset()).cast::<Raw>().add(index).read();
             Node { raw, life: PhantomData }
         }
     }
@@ -171,13 +183,13 @@ impl<'n> Node<'n> {
     /// Items below each child.
     #[inline]
     pub(super) fn counts(self) -> &'n [u64] {
-        self.words(1)
+        self.words(self.arrays_before_counts())
     }
 
     /// The ranks of the children's fences; empty in layouts without.
     #[inline]
     pub(super) fn ranks(self) -> &'n [u64] {
-        if self.flags() & RANKS == 0 { &[] } else { self.words(2) }
+        if self.flags() & RANKS == 0 { &[] } else { self.words(0) }
     }
 
     #[inline]
@@ -193,7 +205,7 @@ impl<'n> Node<'n> {
         assert!(index < self.len());
         // SAFETY: T1, the flag says that ends and keys follow the ranks; an end is at most the keys' length.
         unsafe {
-            let ends = self.content().add(TOTALS + 24 * self.len()).cast::<u32>();
+            let ends = self.content().add(self.children_offset() + 8 * self.len()).cast::<u32>();
             let start = if index == 0 { 0 } else { ends.add(index - 1).read() as usize };
             let len = ends.add(index).read() as usize - start;
             std::slice::from_raw_parts(ends.add(self.len()).cast::<u8>().add(start), len)
@@ -207,7 +219,7 @@ impl<'n> Node<'n> {
         // SAFETY: a prefetch touches no memory that the program can observe, whatever the address.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            for line in 0..4 {
+            for line in 0..16 {
                 _mm_prefetch::<_MM_HINT_T0>(self.raw.as_ptr().cast::<i8>().wrapping_add(64 * line));
             }
         }
@@ -386,11 +398,11 @@ impl<'g> Nursery<'g> {
         let (node, mut writer) = self.allocate(len, size, height, flags);
         writer.put_u64(children.iter().map(|child| child.count).sum());
         writer.put_u64(below + node.own_footprint());
-        children.iter().for_each(|child| writer.put_node(child.node));
-        children.iter().for_each(|child| writer.put_u64(child.count));
         if L::KEYED {
             children.iter().for_each(|child| writer.put_u64(child.rank));
         }
+        children.iter().for_each(|child| writer.put_u64(child.count));
+        children.iter().for_each(|child| writer.put_node(child.node));
         if keys > 0 {
             let mut end = 0;
             for child in children {
@@ -410,14 +422,14 @@ impl<'g> Nursery<'g> {
         let count = old.count() - old.counts()[index] + child.count();
         let flags = old.flags() & (RANKS | FENCE_KEYS);
         let (node, writer) = self.allocate(old.len(), old.size(), old.height(), flags);
-        let counts = TOTALS + 8 * old.len();
+        let counts = TOTALS + old.arrays_before_counts() * old.len() * 8;
         // SAFETY: T1, both nodes have the same size and shape; `index` is one of its children (checked by
         // `child` above), and nobody else sees the new node yet.
         unsafe {
             writer.at.copy_from_nonoverlapping(old.content(), old.size());
             writer.at.cast::<u64>().write(count);
             writer.at.cast::<u64>().add(1).write(footprint);
-            writer.at.add(TOTALS).cast::<Raw>().add(index).write(child.raw);
+            writer.at.add(old.children_offset()).cast::<Raw>().add(index).write(child.raw);
             writer.at.add(counts).cast::<u64>().add(index).write(child.count());
         }
         node
