@@ -92,7 +92,7 @@ fn random_item(rng: &mut SmallRng) -> Vec<u8> {
     random_bytes(rng, len)
 }
 
-fn verify_list(tree: Tree<'_, List>, model: &Vec<Vec<u8>>) {
+fn verify_list(tree: Tree<'_, List>, model: &[Vec<u8>]) {
     tree.check().unwrap();
     assert_eq!(tree.len(), model.len() as u64);
     assert!(tree.iter().map(|item| item.key).eq(model.iter().map(Vec::as_slice)));
@@ -210,7 +210,7 @@ fn lists_against_vectors(seed: u64, edits: u32, largest: usize) {
         }
     }
     verify_list(versions.tree(), &model);
-    versions.end(verify_list);
+    versions.end(|tree, model| verify_list(tree, model));
 }
 
 #[test]
