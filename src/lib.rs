@@ -10,15 +10,15 @@
 //! 3  keyspace
 //! 2  stats      config
 //! 1  concurrent value      resp
-//! 0  sync       clock      glob      number
+//! 0  sync       clock      glob      number     size_class
 //! ```
 //!
 //! What is absent matters most:
 //!
 //! - A1. `resp` knows no command, `value` no key, clock or reply, `keyspace` no RESP, session or policy.
 //! - A2. Handlers see no socket, no papaya and no epoch: they see a [`keyspace::View`].
-//! - A3. Unsafe code and atomics live in `concurrent` only; `sync` is the one place that chooses between
-//!   the standard library's atomics and loom's.
+//! - A3. Unsafe code lives in `concurrent` and in the tree's nodes (`value::tree::node`), atomics in `concurrent`
+//!   only; `sync` is the one place that chooses between the standard library's atomics and loom's.
 //! - A4. `clock` is the only reader of time.
 //! - A5. tokio appears in `server` and `main` only; dispatch is synchronous.
 
@@ -33,6 +33,7 @@ pub mod number;
 pub mod resp;
 pub mod server;
 pub mod session;
+pub mod size_class;
 pub mod stats;
 pub mod sync;
 pub mod value;

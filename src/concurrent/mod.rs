@@ -18,7 +18,6 @@ pub mod namespace;
 pub mod occupancy;
 pub mod reclaim;
 pub mod reservation;
-pub mod size_class;
 pub mod slot;
 pub mod transaction;
 pub mod version;

@@ -25,8 +25,8 @@
 use super::cell::Cell;
 use super::chunk::Chunk;
 use super::reclaim::Guard;
-use super::size_class::size_class;
 use super::version::{Content, Version, VersionBox};
+use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
 use crate::sync::plain;
 use crate::sync::{Bug, seeded};

@@ -14,7 +14,7 @@
 //!   cell at most once between two grace periods (slots are not reset), and is never freed.
 
 use super::reclaim::Guard;
-use super::size_class::size_class;
+use crate::size_class::size_class;
 use crate::sync::plain;
 use crate::value::string::Str;
 use bytes::Bytes;
