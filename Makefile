@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 60
 export BENCH_DIR FUZZ_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help run build release test lint fmt fmt-check loom bench benchmark fuzz
+.PHONY: help run build release test lint fmt fmt-check loom bench benchmark measure clients memcheck fuzz
 
 help: ## Prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,15 @@ bench: ## Measures each layer by itself with criterion
 
 benchmark: release ## Measures kvns and redis-server side by side
 	scripts/benchmark_kvns.sh
+
+measure: release ## Measures memory per key, MSET, hot keys, SCAN, KEYS and expiry storms
+	scripts/measure.py target/release/kvns $(shell command -v redis-server)
+
+clients: release ## Runs redis-py, ioredis and the Redis tools against the server
+	scripts/clients.sh
+
+memcheck: ## Runs the tests of the lock-free parts under valgrind
+	scripts/memcheck.sh
 
 fuzz: ## Feeds the fuzz targets for FUZZ_SECONDS each (default 60)
 	scripts/fuzz.sh
