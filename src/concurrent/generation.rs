@@ -520,8 +520,8 @@ impl Replaced {
         (self.grace.has_passed() || seeded(Bug::FlushFreesAtOnce)) && Arc::strong_count(&self.generation) == 1
     }
 
-    /// Bytes of the keys in it.
-    pub fn bytes(&self) -> u64 {
-        self.generation.bytes.get().max(0) as u64
+    /// Keys in it.
+    pub fn keys(&self) -> i64 {
+        self.generation.keys.get()
     }
 }

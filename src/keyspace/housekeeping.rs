@@ -59,12 +59,6 @@ impl Keyspace {
         let housekeeper = self.housekeeper.lock().unwrap_or_else(PoisonError::into_inner);
         housekeeper.wheel.len() + self.current.load(&pin()).inbox.len()
     }
-
-    /// Bytes of flushed keys that are not freed yet.
-    pub fn freeing_bytes(&self) -> u64 {
-        let housekeeper = self.housekeeper.lock().unwrap_or_else(PoisonError::into_inner);
-        housekeeper.replaced.iter().map(Replaced::bytes).sum()
-    }
 }
 
 impl Housekeeper {
@@ -147,11 +141,19 @@ impl Housekeeper {
         let (unused, used) = std::mem::take(&mut self.replaced).into_iter().partition(Replaced::is_unused);
         self.replaced = used;
         let unused: Vec<Replaced> = unused;
-        // Models know no other threads than loom's.
-        if !unused.is_empty() && !cfg!(kvns_loom) {
-            let freer = std::thread::Builder::new().name("kvns-freer".into());
-            // Without a thread to spare the closure is dropped here, and what it owns with it.
-            let _ = freer.spawn(move || drop(unused));
+        if unused.is_empty() {
+            return;
+        }
+        let keys: i64 = unused.iter().map(Replaced::keys).sum();
+        let freeing = Arc::clone(&keyspace.freeing);
+        let work = move || {
+            drop(unused);
+            freeing.add(-keys);
+        };
+        let freer = std::thread::Builder::new().name("kvns-freer".into());
+        if freer.spawn(work).is_err() {
+            // Without a thread to spare the closure was dropped here, and what it owned with it.
+            keyspace.freeing.add(-keys);
         }
     }
 }

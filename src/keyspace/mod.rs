@@ -24,7 +24,7 @@ pub use view::View;
 pub use watch::Watch;
 
 use crate::clock::Clock;
-use crate::concurrent::counter::{Counter, NextId};
+use crate::concurrent::counter::{Counter, Gauge, NextId};
 use crate::concurrent::epoch_word::EpochWord;
 use crate::concurrent::generation::{Current, Generation};
 use crate::concurrent::reclaim::pin;
@@ -96,6 +96,8 @@ pub struct Keyspace {
     records: Records,
     replaced: SegQueue<Arc<Generation>>,
     housekeeper: Mutex<Housekeeper>,
+    /// Keys of flushed generations that are not freed yet.
+    freeing: Arc<Gauge>,
     /// Counts of events.
     pub stats: KeyspaceStats,
 }
@@ -114,6 +116,7 @@ impl Keyspace {
             records: Records::default(),
             replaced: SegQueue::new(),
             housekeeper: Mutex::default(),
+            freeing: Arc::default(),
             stats: KeyspaceStats::default(),
         }
     }
@@ -146,7 +149,14 @@ impl Keyspace {
     }
 
     fn replace_generation(&self, next: Arc<Generation>) {
-        self.replaced.push(self.current.swap(next));
+        let old = self.current.swap(next);
+        self.freeing.add(old.keys.get());
+        self.replaced.push(old);
+    }
+
+    /// The number of flushed keys whose memory is not freed yet.
+    pub fn freeing(&self) -> u64 {
+        self.freeing.get().max(0) as u64
     }
 
     /// The number of keys. O(1).

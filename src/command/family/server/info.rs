@@ -119,6 +119,7 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
         lines.field("mem_fragmentation_ratio", format_args!("{ratio:.2}"));
     }
     lines.field("mem_allocator", "jemalloc");
+    lines.field("lazyfree_pending_objects", cx.engine.keyspace.freeing());
 }
 
 fn persistence(_: &Context<'_, '_>, lines: &mut Lines) {
