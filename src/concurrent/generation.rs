@@ -150,6 +150,10 @@ impl Drop for Generation {
     fn drop(&mut self) {
         // ORDERING: Release; the drops of the fields, on this thread or papaya's behalf, see it.
         self.releases.is_dying.store(true, plain::Ordering::Release);
+        for Pointer(namespace) in std::iter::from_fn(|| self.releases.namespaces.pop()) {
+            // SAFETY: I5; it has left the registry, and only the queue had it.
+            drop(unsafe { Box::from_raw(namespace.as_ptr()) });
+        }
     }
 }
 
@@ -537,6 +541,19 @@ mod tests {
         while !grace() {
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_namespace_that_waits_for_its_release_is_dropped_with_its_generation() {
+        let record = Arc::new(super::super::namespace::Record::default());
+        let generation = Generation::new(1, 0);
+        let guard = pin();
+        let made = NonNull::from(Box::leak(Namespace::new(b"a")));
+        // SAFETY: just made.
+        unsafe { made.as_ref() }.record_or(|| Arc::clone(&record));
+        drop(NamespaceKey { namespace: made, releases: NonNull::from(&*generation.releases) });
+        drop((guard, generation));
+        assert_eq!(Arc::strong_count(&record), 1);
     }
 
     /// Releases all that departs.
