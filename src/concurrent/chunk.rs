@@ -59,6 +59,8 @@ struct Header {
     releases: NonNull<Releases>,
     id: u32,
     capacity: u32,
+    /// Tells this chunk from earlier ones with its number.
+    birth: u32,
     occupied: Occupancy,
     /// The word of the bitmap to look at first.
     hint: plain::AtomicU32,
@@ -82,6 +84,7 @@ impl Chunk {
     /// A chunk with its creator counted in. Its memory stays until the box is dropped.
     pub(super) fn new(
         id: u32,
+        birth: u32,
         capacity: u32,
         namespace: NonNull<Namespace>,
         releases: NonNull<Releases>,
@@ -93,6 +96,7 @@ impl Chunk {
             releases,
             id,
             capacity,
+            birth,
             occupied: Occupancy::one(),
             hint: plain::AtomicU32::new(0),
             taken: (0..words).map(|_| AtomicU64::new(0)).collect(),
@@ -136,6 +140,12 @@ impl Chunk {
     /// The chunk's number in its generation's directory.
     pub fn id(&self) -> u32 {
         self.header.id
+    }
+
+    /// Which of the chunks that have had this number it is: slots of different ones may have the same position
+    /// and seq.
+    pub(super) fn birth(&self) -> u32 {
+        self.header.birth
     }
 
     /// Number of slots.

@@ -16,6 +16,7 @@ use super::namespace::Namespace;
 use super::reclaim::Guard;
 use super::slot::{Position, Slot};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::plain;
 use crossbeam_queue::SegQueue;
 use std::ptr::NonNull;
 
@@ -43,6 +44,8 @@ pub struct Directory {
     segments: [AtomicPtr<Entry>; SEGMENTS],
     /// Numbers given out so far.
     next: AtomicU32,
+    /// Chunks made so far.
+    births: plain::AtomicU32,
     /// Numbers whose chunks are gone.
     free: SegQueue<u32>,
     /// Ended chunks by size, with their numbers and wheel notes, for other namespaces.
@@ -76,6 +79,7 @@ impl Directory {
             releases: NonNull::from(releases),
             segments: std::array::from_fn(|_| AtomicPtr::default()),
             next: AtomicU32::new(0),
+            births: plain::AtomicU32::new(0),
             free: SegQueue::new(),
             pool: std::array::from_fn(|_| SegQueue::new()),
         }
@@ -110,7 +114,10 @@ impl Directory {
     fn add(&self, capacity: u32, namespace: NonNull<Namespace>) -> &Chunk {
         // ORDERING: AcqRel; pairs with `end`.
         let id = self.free.pop().unwrap_or_else(|| self.next.fetch_add(1, Ordering::AcqRel));
-        let kept = Box::into_raw(Box::new(Kept(Chunk::new(id, capacity, namespace, self.releases))));
+        // ORDERING: Relaxed; only uniqueness matters.
+        let birth = self.births.fetch_add(1, plain::Ordering::Relaxed);
+        let chunk = Chunk::new(id, birth, capacity, namespace, self.releases);
+        let kept = Box::into_raw(Box::new(Kept(chunk)));
         // ORDERING: Release; publishes the chunk to the Acquire in `get`.
         self.entry_or_grow(id).store(kept, Ordering::Release);
         // SAFETY: the chunk stays until `remove`, which only its sole owner calls, after the caller has left it.

@@ -112,11 +112,13 @@ impl Equivalent<NamespaceKey> for NamespaceName<'_> {
     }
 }
 
-/// An absent slot that was left behind.
+/// An absent slot that was left behind. It may be queued more than once, and its chunk may be gone and its number
+/// another's when it is looked at; so it is told by the chunk's birth too.
 #[derive(Clone, Copy, Debug)]
 struct Reap {
     position: Position,
     seq: u32,
+    birth: u32,
 }
 
 /// One whole keyspace.
@@ -148,6 +150,10 @@ impl Drop for Generation {
     fn drop(&mut self) {
         // ORDERING: Release; the drops of the fields, on this thread or papaya's behalf, see it.
         self.releases.is_dying.store(true, plain::Ordering::Release);
+        for Pointer(namespace) in std::iter::from_fn(|| self.releases.namespaces.pop()) {
+            // SAFETY: I5; it has left the registry, and only the queue had it.
+            drop(unsafe { Box::from_raw(namespace.as_ptr()) });
+        }
     }
 }
 
@@ -279,7 +285,7 @@ impl Generation {
 
     /// Queues an absent slot for the reaper (I4). `seq` is that of its absent version.
     pub fn left_absent(&self, slot: &Slot, seq: u32) {
-        self.reaps.push(Reap { position: slot.position(), seq });
+        self.reaps.push(Reap { position: slot.position(), seq, birth: slot.chunk().birth() });
     }
 
     /// Takes up to `most` queued absent slots; they may be reaped when the grace period has passed.
@@ -295,8 +301,9 @@ impl Generation {
         let dead: Vec<&Slot> = reaping
             .slots
             .drain(from..)
-            .filter_map(|Reap { position, seq }| {
-                let slot = self.directory.slot(position, guard)?;
+            .filter_map(|Reap { position, seq, birth }| {
+                let chunk = self.directory.get(position.chunk(), guard)?;
+                let slot = chunk.slot(position.index()).filter(|_| chunk.birth() == birth)?;
                 (slot.reap(seq, guard) == Reaped::Dead).then_some(slot)
             })
             .collect();
@@ -523,5 +530,65 @@ impl Replaced {
     /// Keys in it.
     pub fn keys(&self) -> i64 {
         self.generation.keys.get()
+    }
+}
+
+#[cfg(all(test, not(kvns_loom)))]
+mod tests {
+    use super::*;
+
+    fn wait(grace: impl Fn() -> bool) {
+        while !grace() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_waits_for_its_release_is_dropped_with_its_generation() {
+        let record = Arc::new(super::super::namespace::Record::default());
+        let generation = Generation::new(1, 0);
+        let guard = pin();
+        let made = NonNull::from(Box::leak(Namespace::new(b"a")));
+        // SAFETY: just made.
+        unsafe { made.as_ref() }.record_or(|| Arc::clone(&record));
+        drop(NamespaceKey { namespace: made, releases: NonNull::from(&*generation.releases) });
+        drop((guard, generation));
+        assert_eq!(Arc::strong_count(&record), 1);
+    }
+
+    /// Releases all that departs.
+    fn settle(generation: &Generation) {
+        while let Some(mut departure) = generation.begin_departure() {
+            loop {
+                wait(|| departure.is_ready());
+                match generation.depart(departure) {
+                    Some(next) => departure = next,
+                    None => break,
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_slot_queued_twice_does_not_end_another_at_its_place() {
+        let generation = Generation::new(1, 0);
+        let first = {
+            let guard = pin();
+            let (slot, _) = generation.find_or_create(b"a/x", b"a", &guard);
+            generation.left_absent(slot, slot.cell().read(&guard).seq());
+            generation.left_absent(slot, slot.cell().read(&guard).seq());
+            slot.position()
+        };
+        let mut reaping = generation.begin_reaping(1).unwrap();
+        wait(|| reaping.is_ready());
+        assert!(generation.reap(&mut reaping, 1, &pin()));
+        settle(&generation);
+        let mut stale = generation.begin_reaping(1).unwrap();
+        wait(|| stale.is_ready());
+        let guard = pin();
+        let (slot, _) = generation.find_or_create(b"b/y", b"b", &guard);
+        assert_eq!(slot.position(), first, "the number is given out again");
+        assert!(generation.reap(&mut stale, 1, &guard));
+        assert!(!slot.cell().read(&guard).is_dead(), "its creator is about to write it");
     }
 }

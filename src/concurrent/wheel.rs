@@ -12,7 +12,8 @@
 //! - I3. The writer changes the cell, then reads the note; the firer clears the note, then reads the cell; a
 //!   SeqCst fence stands between on both sides. So either the writer sees the cleared note and adds an entry,
 //!   or the firer sees the new deadline and re-arms.
-//! - I4. The wheel never goes back.
+//! - I4. The wheel never goes back. Where the clock does, an alarm whose bucket the wheel has passed and the clock
+//!   has not reached again waits beside the wheel: firing it at once would only arm it again, for ever.
 //!
 //! # Progress
 //! Arming is lock-free. Cascading costs each entry at most one move for each level.
@@ -21,6 +22,7 @@ use super::slot::{Position, Slot};
 use crate::sync::atomic::{Ordering, fence};
 use crate::sync::{Bug, seeded};
 use crossbeam_queue::SegQueue;
+use std::collections::BTreeMap;
 
 /// Length of the finest bucket in milliseconds.
 pub const BUCKET_MS: u64 = 64;
@@ -113,8 +115,10 @@ pub struct Wheel {
     /// The next bucket to fire.
     next: u64,
     levels: Vec<[Vec<Alarm>; LEVEL_LEN]>,
-    /// Alarms in all levels.
+    /// Alarms in all levels and beside the wheel.
     len: usize,
+    /// Alarms that wait for a clock that went back, by bucket (I4).
+    behind: BTreeMap<u32, Vec<Alarm>>,
     /// Fired alarms that were not yet taken.
     due: Vec<Alarm>,
 }
@@ -122,17 +126,28 @@ pub struct Wheel {
 impl Default for Wheel {
     fn default() -> Wheel {
         let level = || std::array::from_fn(|_| Vec::new());
-        Wheel { next: 0, levels: (0..LEVELS).map(|_| level()).collect(), len: 0, due: Vec::new() }
+        Wheel {
+            next: 0,
+            levels: (0..LEVELS).map(|_| level()).collect(),
+            len: 0,
+            behind: BTreeMap::new(),
+            due: Vec::new(),
+        }
     }
 }
 
 impl Wheel {
     /// Moves the wheel on to `now_ms` and gives up to `most` fired alarms to `fired`. True if more are due.
     pub fn turn(&mut self, inbox: &Inbox, now_ms: u64, most: usize, mut fired: impl FnMut(Alarm)) -> bool {
-        while let Some(alarm) = inbox.alarms.pop() {
-            self.place(alarm);
-        }
         let now = now_ms.saturating_sub(inbox.base_ms) / BUCKET_MS;
+        while let Some(alarm) = inbox.alarms.pop() {
+            self.place(alarm, now);
+        }
+        while let Some(first) = self.behind.first_entry().filter(|first| u64::from(*first.key()) <= now) {
+            let alarms = first.remove();
+            self.len -= alarms.len();
+            self.due.extend(alarms);
+        }
         while self.next <= now && self.due.len() < most {
             if self.len == 0 {
                 self.next = now + 1;
@@ -163,7 +178,7 @@ impl Wheel {
                 let at = (self.next >> shift) as usize % LEVEL_LEN;
                 let alarms = std::mem::take(&mut self.levels[level][at]);
                 self.len -= alarms.len();
-                alarms.into_iter().for_each(|alarm| self.place(alarm));
+                alarms.into_iter().for_each(|alarm| self.place(alarm, now));
             }
         }
         let alarms = std::mem::take(&mut self.levels[0][self.next as usize % LEVEL_LEN]);
@@ -180,10 +195,15 @@ impl Wheel {
         self.next = skipped.min(now + 1).max(self.next);
     }
 
-    fn place(&mut self, alarm: Alarm) {
+    fn place(&mut self, alarm: Alarm, now: u64) {
         let bucket = u64::from(alarm.bucket);
-        if bucket < self.next {
+        if bucket <= now && bucket < self.next {
             self.due.push(alarm);
+            return;
+        }
+        self.len += 1;
+        if bucket < self.next {
+            self.behind.entry(alarm.bucket).or_default().push(alarm);
             return;
         }
         let distance = bucket - self.next;
@@ -191,7 +211,6 @@ impl Wheel {
         let level = level.unwrap_or(LEVELS - 1);
         let at = (bucket >> (LEVEL_BITS * level as u32)) as usize % LEVEL_LEN;
         self.levels[level][at].push(alarm);
-        self.len += 1;
     }
 }
 
@@ -199,6 +218,25 @@ impl Wheel {
 mod tests {
     use super::*;
     use rand::{Rng, SeedableRng, rngs::SmallRng};
+
+    #[test]
+    fn alarms_wait_for_a_clock_that_went_back() {
+        let inbox = Inbox::new(0);
+        let mut wheel = Wheel::default();
+        let far = Alarm { position: Position::new(2, 0), bucket: inbox.bucket(9_000_000) };
+        inbox.alarms.push(far);
+        let mut fired = Vec::new();
+        assert!(!wheel.turn(&inbox, 1_000_000, 1, |alarm| fired.push(alarm)));
+        let behind = [100, 101].map(|bucket| Alarm { position: Position::new(1, 0), bucket });
+        behind.iter().for_each(|alarm| inbox.alarms.push(*alarm));
+        assert!(!wheel.turn(&inbox, 99 * BUCKET_MS, 1, |alarm| fired.push(alarm)));
+        assert!(fired.is_empty(), "not due by this clock");
+        assert_eq!(wheel.len(), 3);
+        while wheel.turn(&inbox, 101 * BUCKET_MS, 1, |alarm| fired.push(alarm)) {}
+        assert_eq!((fired.len(), wheel.len()), (2, 1));
+        while wheel.turn(&inbox, 9_000_064, 1, |alarm| fired.push(alarm)) {}
+        assert_eq!((fired.len(), wheel.len()), (3, 0));
+    }
 
     #[test]
     fn alarms_fire_in_their_bucket_however_the_clock_jumps() {

@@ -1,6 +1,7 @@
 //! WATCH: remembering a key as it is, to be compared when a transaction commits.
 
 use super::{Key, KeyspaceError, View};
+use crate::concurrent::generation::Generation;
 use crate::concurrent::slot::{Position, Slot};
 use crate::concurrent::version::Content;
 use crate::sync::{Bug, seeded};
@@ -52,8 +53,7 @@ impl<'g> View<'g> {
         }
     }
 
-    fn watched_slot(&self, watch: &Watch) -> Option<&'g Slot> {
-        let generation = self.generation();
+    fn watched_slot(&self, generation: &'g Generation, watch: &Watch) -> Option<&'g Slot> {
         if generation.number() != watch.generation {
             return None;
         }
@@ -62,14 +62,16 @@ impl<'g> View<'g> {
 
     /// Gives a watch back.
     pub fn unwatch(&mut self, watch: Watch) {
-        let Some(slot) = self.watched_slot(&watch) else { return };
+        // Loaded once: a flush in between must not put this slot on the fresh generation's queue.
+        let generation = self.generation();
+        let Some(slot) = self.watched_slot(generation, &watch) else { return };
         if slot.unwatch() {
             let version = slot.cell().read(self.guard());
             // The reaper may just have found it watched, and puts it back from closing.
             let is_left = version.content() == Content::Absent
                 || version.content() == Content::Closing && !seeded(Bug::UnwatchIgnoresClosing);
             if is_left {
-                self.generation().left_absent(slot, version.seq());
+                generation.left_absent(slot, version.seq());
             }
         }
     }
@@ -78,7 +80,7 @@ impl<'g> View<'g> {
     /// only if that is still so at its commit. After a flush, a key that was there has changed, and one that was
     /// missing has not if it is missing now.
     pub fn is_unchanged(&mut self, watch: &Watch) -> Result<bool, KeyspaceError> {
-        match self.watched_slot(watch) {
+        match self.watched_slot(self.generation(), watch) {
             Some(slot) => Ok(self.seen_seq(slot)? == Some(watch.seq)),
             None if watch.was_live => Ok(false),
             None => Ok(self.peek(Key::new(&watch.name))?.is_none()),
