@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs real clients against a kvns on a spare port: redis-py, ioredis, redis-benchmark and redis-cli.
 #
-# usage: scripts/clients.sh [PATH-OF-KVNS]      (default: target/debug/kvns)
+# usage: scripts/clients.sh [PATH-OF-KVNS]      (default: the release build, else the debug build)
 #
 # redis-py goes into a virtual environment and ioredis into a folder under target/. What cannot be installed
 # or is not there is skipped with a line that begins with SKIPPED; KVNS_CLIENTS_REQUIRED=1 makes that a failure.
@@ -9,7 +9,10 @@
 # against a server that listens there already.
 set -eu
 cd "$(dirname "$0")/.."
-binary=${1:-target/debug/kvns}
+binary=${1:-target/release/kvns}
+if [ $# -eq 0 ] && ! [ -x "$binary" ]; then
+    binary=target/debug/kvns
+fi
 pipe_count=${KVNS_CLIENTS_PIPE:-100000}
 work=target/clients
 mkdir -p "$work"

@@ -69,8 +69,9 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
 /// Directives of a log filter.
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     match EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("a log filter such as info, debug or kvns=debug".to_owned()),
+        // An empty filter would silence all but errors, which nobody means who left a variable empty.
+        Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err("a log filter such as info, debug or kvns=debug".to_owned()),
     }
 }
 

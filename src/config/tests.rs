@@ -108,6 +108,7 @@ fn every_number_is_bounded() {
         ("timeout", "1.5"),
         ("host", ""),
         ("log", "kvns=loud"),
+        ("log", ""),
     ] {
         let line = refused(&[&format!("--{flag}={bad}")]);
         let variable = format!("KVNS_{}", flag.to_uppercase().replace('-', "_"));

@@ -116,7 +116,14 @@ impl Connection {
                 yield_now().await;
             }
         }
-        Ok(())
+        // Commands of the input that the shutdown leaves unread have not run; the replies of those before them
+        // must still arrive.
+        if self.has_unread() { self.linger(&mut Buffers::take().input).await } else { Ok(()) }
+    }
+
+    /// True if the client has sent more than was read. Drops a part of that, so only for a closing connection.
+    fn has_unread(&self) -> bool {
+        matches!(self.stream.try_read(&mut [0; 64]), Ok(1..))
     }
 
     /// Waits for input; `None` at the end of it or when the server shuts down. One system call if the socket
@@ -279,7 +286,8 @@ impl Connection {
     /// Closes our half, then drops what the client still sends until it closes its own.
     async fn linger(&mut self, input: &mut Vec<u8>) -> io::Result<()> {
         self.stream.shutdown().await?;
-        if self.shared.roster.is_stopping() {
+        // The shutdown waits for no client that has nothing to lose.
+        if self.shared.roster.is_stopping() && !self.has_unread() {
             return Ok(());
         }
         let draining = async {

@@ -1,6 +1,8 @@
 //! Graceful shutdown: what was read is answered, connections close, the exit status is 0.
 
 use crate::support::{Client, Server, Value, cmd, resp};
+use std::io::{Read, Write};
+use std::thread::sleep;
 use std::time::Duration;
 
 #[test]
@@ -83,4 +85,33 @@ fn shutdown_while_clients_write_loses_no_acknowledged_reply() {
         assert!(worker.join().expect("a client that saw no fault") > 100);
     }
     assert!(Client::try_connect(address).is_err());
+}
+
+/// A socket closed with unread input is reset, and the kernel then drops replies that are still on their way.
+#[test]
+fn a_pipeline_that_sigterm_cuts_keeps_the_replies_of_what_ran() {
+    const VALUE: usize = 1000;
+    let server = Server::start();
+    let mut client = server.client();
+    assert_eq!(client.command(&cmd!["SET", "v", vec![b'x'; VALUE]]), Value::ok());
+    let mut stream = client.stream();
+    stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a write timeout");
+    // Nobody reads the replies, so the server stops reading: a part of the pipeline stays in its socket.
+    let sent = b"GET v\r\n".repeat(4 << 20);
+    assert!(stream.write_all(&sent).is_err(), "the server read 28 MB of a client that reads no reply");
+    server.send_sigterm();
+    let mut replies = Vec::new();
+    let mut part = vec![0; 64 << 10];
+    loop {
+        match stream.read(&mut part).expect("an end without a reset") {
+            0 => break,
+            count => replies.extend_from_slice(&part[..count]),
+        }
+        sleep(Duration::from_millis(1));
+    }
+    let reply = format!("$1000\r\n{}\r\n", "x".repeat(VALUE));
+    assert!(replies.len() > reply.len() && replies.len() % reply.len() == 0, "the last reply is torn");
+    drop(client);
+    let status = server.wait_for_exit();
+    assert!(status.success(), "{status}");
 }
