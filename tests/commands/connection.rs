@@ -157,9 +157,15 @@ fn client_list_shows_everybody() {
     let (id, other_id) = (c.session.client().id, other.session.client().id);
     assert_eq!(c.run(&format!("CLIENT LIST ID {other_id}")).matches("id=").count(), 1);
     assert_eq!(c.run(&format!("CLIENT LIST ID {id} {other_id}")).matches("\nid=").count(), 2);
+    let repeated = c.run(&format!("CLIENT LIST ID {other_id} {id} 99 {other_id}"));
+    let shown: Vec<&str> =
+        repeated.split_whitespace().filter_map(|field| field.strip_prefix("id=")).collect();
+    assert_eq!(shown, [other_id, id, other_id].map(|id| id.to_string()));
     assert_eq!(c.run("CLIENT LIST TYPE normal").matches("\nid=").count(), 2);
     c.check_all(&[
         ("CLIENT LIST ID 99", "$0\n"),
+        ("CLIENT LIST ID 0 -1", "$0\n"),
+        ("CLIENT LIST ID 0 x", "-ERR Invalid client ID"),
         ("CLIENT LIST ID", "-ERR syntax error"),
         ("CLIENT LIST ID abc", "-ERR Invalid client ID"),
         ("CLIENT LIST TYPE foo", "-ERR Unknown client type 'foo'"),
@@ -190,6 +196,11 @@ fn client_reply_mutes() {
         ("CLIENT REPLY SKIP", ""),
         ("PING", ""),
         ("CLIENT REPLY ON", "+OK"),
+        ("CLIENT REPLY SKIP", ""),
+        ("RESET", ""),
+        ("PING", "+PONG"),
+        ("CLIENT REPLY OFF", ""),
+        ("RESET", "+RESET"),
         ("CLIENT REPLY foo", "-ERR syntax error"),
         ("CLIENT NO-EVICT ON", "+OK"),
         ("CLIENT NO-EVICT foo", "-ERR syntax error"),

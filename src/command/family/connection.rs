@@ -9,7 +9,7 @@ use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group};
 use crate::number::parse_integer;
 use crate::resp::Protocol;
-use crate::session::Preferences;
+use crate::session::{Preferences, ReplyMode};
 
 /// The user everybody is, without a password.
 const DEFAULT_USER: &[u8] = b"default";
@@ -187,7 +187,12 @@ fn auth(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 fn reset(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
     cx.session.take_queue();
     cx.session.unwatch(cx.view);
-    cx.session.preferences = Preferences::default();
+    // RESET itself may be the one that CLIENT REPLY SKIP mutes; nothing else of it stays.
+    let replies = match cx.session.preferences.replies {
+        ReplyMode::Skipping => ReplyMode::Skipping,
+        _ => ReplyMode::On,
+    };
+    cx.session.preferences = Preferences { replies, ..Preferences::default() };
     cx.session.client().labels().name.clear();
     cx.reply.set_protocol(Protocol::default());
     cx.reply.simple("RESET");
