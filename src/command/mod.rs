@@ -8,7 +8,7 @@ mod family;
 pub mod spec;
 pub mod table;
 
-use crate::keyspace::{Batch, Key};
+use crate::keyspace::{Batch, Key, PrefetchList};
 use crate::resp::Request;
 
 /// Most keys of one request that are worth prefetching: more would push each other out of the cache.
@@ -16,7 +16,7 @@ const PREFETCHED_KEYS: usize = 16;
 
 /// Brings the keys of requests that will run soon into the cache: a hint, nothing more.
 pub fn prefetch<'r>(batch: &Batch<'_>, requests: impl Iterator<Item = Request<'r>>) {
-    let mut keys = Batch::prefetch_list();
+    let mut keys = PrefetchList::new();
     for request in requests {
         let Some(row) = table::find(request.name()) else { continue };
         for (position, _) in row.spec().key_positions(request).take(PREFETCHED_KEYS) {

@@ -256,9 +256,4 @@ impl Chunk {
         self.header.namespace.store(namespace.as_ptr(), Ordering::Release);
         self.header.occupied.reopen();
     }
-
-    /// Bytes that a chunk of `capacity` slots takes beside its slots.
-    pub fn overhead(capacity: u32) -> usize {
-        size_of::<Header>() + capacity.div_ceil(64) as usize * 8
-    }
 }

@@ -17,7 +17,6 @@ use super::directory::Directory;
 use super::occupancy::{Occupancy, Refused};
 use super::reclaim::Guard;
 use super::slot::Slot;
-use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::plain;
 use std::ptr::NonNull;
@@ -116,11 +115,6 @@ impl Namespace {
     /// The record of events, made by `make` at the first key.
     pub fn record_or(&self, make: impl FnOnce() -> Arc<Record>) -> &Arc<Record> {
         self.record.get_or_init(make)
-    }
-
-    /// Bytes of the namespace itself with its first chunk.
-    pub fn footprint(&self) -> usize {
-        size_class(size_of::<Namespace>()) + size_class(self.name.len()) + size_class(size_of::<Table>())
     }
 
     /// Taken slots; for checks.

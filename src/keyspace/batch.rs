@@ -42,11 +42,6 @@ impl<'k> Batch<'k> {
         View::new(self)
     }
 
-    /// An empty list for [`Batch::prefetch`].
-    pub fn prefetch_list<'n>() -> PrefetchList<'n> {
-        PrefetchList::new()
-    }
-
     /// Brings the index nodes, slots and versions of keys into the cache: a hint, nothing more. Each command looks
     /// its keys up again.
     pub fn prefetch(&self, keys: &[Key<'_>]) {
