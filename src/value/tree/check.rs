@@ -76,6 +76,8 @@ where
         ensure(leaf.len() == 1 || leaf.size() <= limit, "T7: a leaf too large")?;
         let items = Items::<L>::new(leaf.bytes());
         ensure(items.clone().count() == leaf.len(), "T1: a leaf's length")?;
+        let weight = |item| if L::WEIGHTED { u64::from(L::weight(item)) } else { 1 };
+        ensure(items.clone().map(weight).sum::<u64>() == leaf.count(), "T6: a leaf's weight")?;
         if is_ordered {
             for item in items {
                 let point = ((self.rank)(item.key), item.key);

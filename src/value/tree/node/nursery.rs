@@ -1,7 +1,7 @@
 //! Building nodes: what one delta built and what it replaced.
 
 use super::super::Layout;
-use super::super::item::{Piece, encode_length, totals};
+use super::super::item::{Piece, encode_length, totals, weight};
 use super::garbage::{Entry, Garbage, Root, Sealed};
 use super::{Child, DEAD, FENCE_KEYS, HEADER, Header, Node, OWN, RANKS, Raw, TOTALS, free, memory};
 use smallvec::SmallVec;
@@ -99,6 +99,7 @@ impl<'g> Nursery<'g> {
             size: u32::try_from(size).expect("items are bounded by the protocol"),
             height,
             flags: flags | OWN,
+            weight: 0,
         };
         // SAFETY: the layout is not empty, and the header lies at its front; `size` bytes follow (T1).
         let (raw, at) = unsafe {
@@ -132,6 +133,9 @@ impl<'g> Nursery<'g> {
             }
         }
         assert_eq!(writer.left, 0, "T1: a node is written to its end");
+        let weight = weight::<L>(pieces, items);
+        // SAFETY: T1, the header is written; nobody else sees the node yet.
+        unsafe { (*node.raw.as_ptr()).weight = weight };
         node
     }
 
