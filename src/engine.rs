@@ -11,6 +11,9 @@ use arc_swap::ArcSwap;
 use clients::ClientRegistry;
 use rand::Rng;
 
+/// From this many elements on work is long: what takes longer than handing a worker's other tasks over.
+const LONG_WORK: u64 = 4096;
+
 /// Runs a closure where it holds nobody up, and returns when it has run.
 pub type Offload = fn(&mut dyn FnMut());
 
@@ -52,6 +55,11 @@ impl Engine {
     /// The same engine, with `offload` for work that is known to be long. Without it such work runs in place.
     pub fn with_offload(self, offload: Offload) -> Engine {
         Engine { offload, ..self }
+    }
+
+    /// Runs work that touches about `elements` elements: in place, or as long work if they are many.
+    pub fn run_sized<R>(&self, elements: u64, mut work: impl FnMut() -> R) -> R {
+        if elements > LONG_WORK { self.run_long(work) } else { work() }
     }
 
     /// Runs work that is known to be long where it holds nobody up, and returns its result.

@@ -61,6 +61,8 @@ pub enum Bug {
     HelperRetiresToo,
     /// The owner of a committed transaction retires no old version.
     OwnerRetiresNothing,
+    /// What an edit replaced is retired although no final version is derived from it.
+    DeadEditReplaces,
     /// An aborted descriptor passes one grace period instead of two.
     AbortedDescriptorOneGrace,
     /// A reader takes an undecided intent for a committed one.

@@ -26,6 +26,7 @@
 //! # Progress
 //! Reading is wait-free: an intent resolves through its descriptor's status. Writing is lock-free.
 
+use super::nodes::{Candidate, free_whole, retire_replaced};
 use super::reclaim::Guard;
 use super::transaction::Intent;
 use super::version::{FRESH, Version, VersionBox};
@@ -105,26 +106,38 @@ impl Cell {
         }
     }
 
-    /// Puts `new` in place of `expected` and retires `expected`, or gives `new` back if something else is there.
+    /// Puts `new` in place of `expected` and retires what it replaced, nodes included, or gives `new` back if something else is there.
     pub fn replace<'g>(
         &self,
         expected: &'g Version,
-        new: VersionBox,
+        new: Candidate,
         guard: &'g Guard,
-    ) -> Result<&'g Version, VersionBox> {
-        let new = new.into_raw();
+    ) -> Result<&'g Version, Candidate> {
+        let Candidate { version, edit } = new;
         let old = NonNull::from(expected);
         if seeded(Bug::RetiresBeforeExchange) {
             // SAFETY: none; this is the seeded mistake.
             unsafe { Version::retire(old, guard) };
         }
-        match self.exchange(old.as_ptr(), new.as_ptr()) {
-            // SAFETY: I2, our exchange moved the word away from `old`; the new version is published and stays
-            // allocated for this guard even if it leaves at once.
-            Ok(()) => unsafe {
+        match self.swap(expected, version) {
+            Ok(new) => {
                 if !seeded(Bug::RetiresBeforeExchange) {
-                    Version::retire(old, guard);
+                    // SAFETY: I2, the exchange moved the word away from `old`.
+                    unsafe { retire_replaced(old, new, edit, guard) };
                 }
+                Ok(new)
+            }
+            Err(version) => Err(Candidate { version, edit }),
+        }
+    }
+
+    /// Puts `new` in place of `expected`, or gives it back. It is the caller's to retire what it replaced.
+    pub(super) fn swap<'g>(&self, expected: &'g Version, new: VersionBox) -> Result<&'g Version, VersionBox> {
+        let new = new.into_raw();
+        match self.exchange((&raw const *expected).cast_mut(), new.as_ptr()) {
+            // SAFETY: the new version is published and stays allocated for the guard of `expected` even if it
+            // leaves at once.
+            Ok(()) => unsafe {
                 Cell::entered(new, expected);
                 Ok(&*new.as_ptr())
             },
@@ -186,7 +199,10 @@ impl Drop for Cell {
         debug_assert!(word.addr() & INTENT == 0, "a cell is dropped when no transaction can reach it");
         if !std::ptr::eq(word, &FRESH) {
             // SAFETY: nobody else reaches a cell that is being dropped; the version in it is ours to free.
-            drop(unsafe { VersionBox::from_raw(NonNull::new_unchecked(word)) });
+            unsafe {
+                let version = VersionBox::from_raw(NonNull::new_unchecked(word));
+                free_whole(version.root());
+            }
         }
     }
 }

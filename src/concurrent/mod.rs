@@ -15,6 +15,7 @@ pub mod epoch_word;
 pub mod generation;
 pub mod index;
 pub mod namespace;
+pub mod nodes;
 pub mod occupancy;
 pub mod reclaim;
 pub mod reservation;

@@ -58,9 +58,18 @@ mod backend {
         /// What `free` frees is unreachable for guards taken later, is retired only here, and may be freed by
         /// any thread.
         pub unsafe fn retire<F: FnOnce()>(&self, free: F) {
+            // SAFETY: the caller's promise.
+            unsafe { self.retire_several(1, free) };
+        }
+
+        /// Like [`Guard::retire`], of a closure that frees `objects` allocations.
+        ///
+        /// # Safety
+        /// As for [`Guard::retire`].
+        pub unsafe fn retire_several<F: FnOnce()>(&self, objects: u32, free: F) {
             // SAFETY: I2, which the caller promises, is what `defer_unchecked` asks for.
             unsafe { self.inner.defer_unchecked(free) };
-            RETIRED.with(|retired| retired.set(retired.get() + 1));
+            RETIRED.with(|retired| retired.set(retired.get().saturating_add(objects)));
         }
 
         /// Calls `then` once every guard held now is gone; for a second step, where `retire` is for freeing.
@@ -236,6 +245,15 @@ mod backend {
             // SAFETY: the caller's promise.
             let free = unsafe { erase(free) };
             SIM.with_borrow_mut(|sim| sim.frees.push(free));
+        }
+
+        /// See the real form.
+        ///
+        /// # Safety
+        /// As in the real form.
+        pub unsafe fn retire_several<F: FnOnce()>(&self, _objects: u32, free: F) {
+            // SAFETY: the caller's promise.
+            unsafe { self.retire(free) };
         }
 
         /// See the real form.

@@ -33,10 +33,12 @@
 //! Lock-free: helping goes up in address order, so it never cycles, and an abort traces back to a commit.
 
 use super::cell::{Cell, Word};
+use super::nodes::Edits;
 use super::reclaim::{Guard, pin};
 use super::version::{Version, VersionBox};
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Bug, seeded};
+use smallvec::SmallVec;
 use std::ptr::NonNull;
 
 const UNDECIDED: u32 = 0;
@@ -201,13 +203,23 @@ impl Intent {
 }
 
 /// Makes all of `writes` happen at one instant, or none: then they are given back, in the order of their cells'
-/// addresses, with their new versions unused. A cell may appear only once. O(n log n).
-pub fn commit<'g>(mut writes: Vec<Write<'g>>, guard: &'g Guard) -> Result<(), Vec<Write<'g>>> {
+/// addresses, with their new versions unused. `edits` built the nodes of the new versions; what they replaced is
+/// retired. A cell may appear only once. O(n log n).
+pub fn commit<'g>(
+    mut writes: Vec<Write<'g>>,
+    edits: &mut Edits<'g>,
+    guard: &'g Guard,
+) -> Result<(), Vec<Write<'g>>> {
     if writes.len() == 1
         && let Some(Write { cell, expected, new }) = writes.pop()
     {
-        return match cell.replace(expected, new, guard) {
-            Ok(_) => Ok(()),
+        return match cell.swap(expected, new) {
+            // SAFETY: the swap moved `expected` out of its cell, and only here.
+            Ok(new) => unsafe {
+                Version::retire(NonNull::from(expected), guard);
+                edits.settle(&[(expected, new)]);
+                Ok(())
+            },
             Err(new) => Err(vec![Write { cell, expected, new }]),
         };
     }
@@ -239,6 +251,12 @@ pub fn commit<'g>(mut writes: Vec<Write<'g>>, guard: &'g Guard) -> Result<(), Ve
                 let stays = seeded(Bug::ReadCellsWithoutIntent) && intent.is_read_only();
                 Version::retire(if stays { intent.new } else { intent.expected }, guard);
             }
+            let changes: SmallVec<[_; 8]> = (*descriptor)
+                .intents
+                .iter()
+                .map(|intent| (intent.expected.as_ref(), intent.new.as_ref()))
+                .collect();
+            edits.settle(&changes);
             retire(descriptor, guard);
             return Ok(());
         }

@@ -10,15 +10,17 @@
 //! - I2. (Rule V) A version that has left a cell never enters any cell again; restoring makes a fresh copy with
 //!   the same stamp and seq.
 //! - I3. Exactly one party retires a version that left a cell; a version that never entered one is freed at once.
-//! - I4. `FRESH` is the one version that is not allocated: it stands in a slot that was never used, enters each
+//! - I4. A version owns none of the nodes that its root reaches (`nodes.rs`); copies of it share them.
+//! - I5. `FRESH` is the one version that is not allocated: it stands in a slot that was never used, enters each
 //!   cell at most once between two grace periods (slots are not reset), and is never freed.
 
 use super::reclaim::Guard;
 use crate::size_class::size_class;
 use crate::sync::plain;
 use crate::value::string::Str;
+use crate::value::tree::{Hash, Layout, List, Root, Set, Tree};
 use bytes::Bytes;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout as Memory, alloc, dealloc, handle_alloc_error};
 use std::mem::ManuallyDrop;
 use std::ptr::{NonNull, addr_of};
 
@@ -41,6 +43,30 @@ pub enum Content {
     Inline,
     /// A `Bytes` behind the header.
     Shared,
+    /// The root of a list's tree behind the header; likewise the others.
+    List,
+    /// The root of a hash's tree.
+    Hash,
+    /// The root of a set's tree.
+    Set,
+}
+
+/// A layout of trees that versions hold.
+pub trait Collection: Layout {
+    /// What a version holds that has such a tree.
+    const CONTENT: Content;
+}
+
+impl Collection for List {
+    const CONTENT: Content = Content::List;
+}
+
+impl Collection for Hash {
+    const CONTENT: Content = Content::Hash;
+}
+
+impl Collection for Set {
+    const CONTENT: Content = Content::Set;
 }
 
 const HAS_DEADLINE: u8 = 1;
@@ -60,7 +86,7 @@ pub struct Version {
 const HEADER: usize = size_of::<Version>();
 const _: () = assert!(HEADER == 16 && align_of::<Version>() == 4);
 
-/// The version of a slot that was never used (I4).
+/// The version of a slot that was never used (I5).
 pub static FRESH: Version =
     Version { stamp: plain::AtomicU32::new(0), seq: 0, content: Content::Absent, flags: 0, len: 0 };
 
@@ -122,9 +148,27 @@ impl Version {
                 Content::Integer => Some(Str::Int(payload.cast::<i64>().read_unaligned())),
                 Content::Inline => Some(Str::Inline(std::slice::from_raw_parts(payload, self.len as usize))),
                 Content::Shared => Some(Str::Shared(&*payload.cast::<Bytes>())),
-                Content::Absent | Content::Closing | Content::Dead => None,
+                _ => None,
             }
         }
+    }
+
+    /// The root of the value's tree; that of an empty tree if the value is none.
+    pub fn root(&self) -> Root {
+        match self.content {
+            // SAFETY: I1; the content says what the payload is.
+            Content::List | Content::Hash | Content::Set => unsafe {
+                self.payload().cast::<Root>().read_unaligned()
+            },
+            _ => Root::EMPTY,
+        }
+    }
+
+    /// The value as a collection of layout `L`, if it is one.
+    pub fn tree<L: Collection>(&self) -> Option<Tree<'_, L>> {
+        // SAFETY: the content says the layout; `nodes.rs` I1: the nodes stay as long as who read the version may
+        // look at it.
+        (self.content == L::CONTENT).then(|| unsafe { self.root().tree() })
     }
 
     /// Bytes the allocator holds for this version.
@@ -134,6 +178,8 @@ impl Version {
         }
         let heap = match self.string() {
             Some(Str::Shared(bytes)) => size_class(bytes.len()),
+            // SAFETY: `nodes.rs` I1.
+            None => unsafe { self.root().footprint() as usize },
             _ => 0,
         };
         size_class(self.layout().size()) + heap
@@ -156,11 +202,12 @@ impl Version {
             Content::Integer => 8,
             Content::Inline => self.len as usize,
             Content::Shared => size_of::<Bytes>(),
+            Content::List | Content::Hash | Content::Set => size_of::<Root>(),
             Content::Absent | Content::Closing | Content::Dead => 0,
         }
     }
 
-    fn layout(&self) -> Layout {
+    fn layout(&self) -> Memory {
         let deadline = if self.flags & HAS_DEADLINE == 0 { 0 } else { 8 };
         layout(deadline + self.payload_len())
     }
@@ -197,8 +244,8 @@ impl Version {
     }
 }
 
-fn layout(behind_header: usize) -> Layout {
-    Layout::from_size_align(HEADER + behind_header, 8).expect("a version's size is bounded by the protocol")
+fn layout(behind_header: usize) -> Memory {
+    Memory::from_size_align(HEADER + behind_header, 8).expect("a version's size is bounded by the protocol")
 }
 
 /// A version that only its holder can see.
@@ -290,12 +337,26 @@ impl VersionBox {
         version
     }
 
+    /// A collection of layout `L` whose tree has this root.
+    pub fn collection<L: Collection>(root: Root, deadline: Option<u64>) -> VersionBox {
+        VersionBox::rooted(L::CONTENT, root, deadline)
+    }
+
+    fn rooted(content: Content, root: Root, deadline: Option<u64>) -> VersionBox {
+        debug_assert!(root != Root::EMPTY, "an empty collection is an absent key");
+        let (version, payload) = VersionBox::allocate(content, 0, size_of::<Root>(), deadline);
+        // SAFETY: the payload has room for a root.
+        unsafe { payload.cast::<Root>().write_unaligned(root) };
+        version
+    }
+
     /// The same value with another deadline.
     pub fn with_value_of(version: &Version, deadline: Option<u64>) -> VersionBox {
         match version.string() {
             Some(Str::Int(value)) => VersionBox::integer(value, deadline),
             Some(Str::Inline(bytes)) => VersionBox::bytes(&[bytes], deadline),
             Some(Str::Shared(bytes)) => VersionBox::shared(bytes.clone(), deadline),
+            None if version.is_live() => VersionBox::rooted(version.content, version.root(), deadline),
             None => VersionBox::empty(version.content),
         }
     }

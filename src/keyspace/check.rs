@@ -6,6 +6,8 @@ use crate::concurrent::generation::{DEFAULT_NAMESPACE, Generation};
 use crate::concurrent::namespace::Namespace;
 use crate::concurrent::reclaim::{Guard, pin};
 use crate::concurrent::slot::Slot;
+use crate::concurrent::version::{Content, Version};
+use crate::value::tree::{Hash, List, Set, Tree};
 use std::collections::HashMap;
 
 /// Rounds of housekeeping that a check waits for quiescence.
@@ -95,6 +97,7 @@ fn count_slot(
     if !version.is_live() && !slot.is_watched() {
         return Err(format!("{name} is absent and nobody queued its slot"));
     }
+    check_value(version).map_err(|error| format!("{name}: {error}"))?;
     counted.taken += 1;
     let namespace = generation.namespace_of(slot, guard).name().to_vec();
     let tally = counted.by_namespace.entry(namespace).or_default();
@@ -113,6 +116,16 @@ fn count_slot(
         }
     }
     Ok(())
+}
+
+/// Verifies the tree of a collection. O(n).
+fn check_value(version: &Version) -> Result<(), String> {
+    match version.content() {
+        Content::List => version.tree::<List>().map_or(Ok(()), Tree::<List>::check),
+        Content::Hash => version.tree::<Hash>().map_or(Ok(()), Tree::<Hash>::check),
+        Content::Set => version.tree::<Set>().map_or(Ok(()), Tree::<Set>::check),
+        _ => Ok(()),
+    }
 }
 
 fn equal(what: &str, accounted: i64, counted: i64) -> Result<(), String> {

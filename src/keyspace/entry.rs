@@ -1,9 +1,11 @@
 //! Entries as handlers see them, and the drafts of what is to replace them.
 
 use super::KeyspaceError;
+use crate::concurrent::nodes::Candidate;
 use crate::concurrent::slot::Slot;
-use crate::concurrent::version::{Version, VersionBox};
+use crate::concurrent::version::{Collection, Content, Version, VersionBox};
 use crate::value::string::Str;
+use crate::value::tree::{Delta, Hash, List, Set, Tree};
 use bytes::Bytes;
 
 /// The index's share of a key's bytes: its node, and about two places in the table.
@@ -14,40 +16,84 @@ const INDEX_SHARE: usize = 8 + 18;
 pub enum Kind {
     /// A string, whatever its representation.
     String,
+    /// A list.
+    List,
+    /// A hash.
+    Hash,
+    /// A set.
+    Set,
+}
+
+impl Kind {
+    /// The type's name, as TYPE gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+            Kind::List => "list",
+            Kind::Hash => "hash",
+            Kind::Set => "set",
+        }
+    }
 }
 
 /// A value that no one else can see yet, with its deadline: what an update puts in place.
 #[derive(Debug)]
-pub struct Draft(pub(super) VersionBox);
+pub struct Draft(pub(super) Candidate);
+
+impl From<VersionBox> for Draft {
+    fn from(version: VersionBox) -> Draft {
+        Draft(version.into())
+    }
+}
 
 impl Draft {
     /// A string of these bytes that expires at `deadline_ms`; canonical decimal integers are kept as integers.
     /// One allocation.
     pub fn string(bytes: &[u8], deadline_ms: Option<u64>) -> Draft {
         match crate::number::parse_integer(bytes) {
-            Some(value) => Draft(VersionBox::integer(value, deadline_ms)),
-            None => Draft(VersionBox::bytes(&[bytes], deadline_ms)),
+            Some(value) => VersionBox::integer(value, deadline_ms).into(),
+            None => VersionBox::bytes(&[bytes], deadline_ms).into(),
         }
     }
 
     /// A string of these parts, one after the other, never kept as an integer.
     pub fn concat(parts: &[&[u8]], deadline_ms: Option<u64>) -> Draft {
-        Draft(VersionBox::bytes(parts, deadline_ms))
+        VersionBox::bytes(parts, deadline_ms).into()
     }
 
     /// An integer string.
     pub fn integer(value: i64, deadline_ms: Option<u64>) -> Draft {
-        Draft(VersionBox::integer(value, deadline_ms))
+        VersionBox::integer(value, deadline_ms).into()
     }
 
     /// A string that shares `bytes`.
     pub fn shared(bytes: Bytes, deadline_ms: Option<u64>) -> Draft {
-        Draft(VersionBox::shared(bytes, deadline_ms))
+        VersionBox::shared(bytes, deadline_ms).into()
     }
 
-    /// An entry's value with another deadline, for RENAME, COPY and changes of the deadline alone.
+    /// A collection: the tree of `delta`, which must not be empty.
+    pub fn collection<L: Collection>(delta: Delta<'_, L>, deadline_ms: Option<u64>) -> Draft {
+        let edit = Box::new(delta.seal());
+        Draft(Candidate { version: VersionBox::collection::<L>(edit.root(), deadline_ms), edit: Some(edit) })
+    }
+
+    /// An entry's value with another deadline: for changes of the deadline alone, and for RENAME, which must
+    /// remove the entry in the same transaction, for no two keys may hold one tree. O(1), but for short strings.
     pub fn value_of(entry: &Entry<'_>, deadline_ms: Option<u64>) -> Draft {
-        Draft(VersionBox::with_value_of(entry.version, deadline_ms))
+        VersionBox::with_value_of(entry.version, deadline_ms).into()
+    }
+
+    /// A copy of an entry that shares no tree with it, for COPY. `birth` is [`View::birth`](super::View::birth).
+    /// O(n) for collections.
+    pub fn copy_of(entry: &Entry<'_>, birth: u32) -> Draft {
+        fn tree<L: Collection>(entry: &Entry<'_>, birth: u32) -> Option<Draft> {
+            let tree = entry.version.tree::<L>()?;
+            Some(Draft::collection(Delta::copy_of(tree, birth), entry.deadline_ms()))
+        }
+        tree::<List>(entry, birth)
+            .or_else(|| tree::<Hash>(entry, birth))
+            .or_else(|| tree::<Set>(entry, birth))
+            .unwrap_or_else(|| Draft::value_of(entry, entry.deadline_ms()))
     }
 }
 
@@ -62,6 +108,19 @@ pub enum Change {
     Remove,
 }
 
+impl Change {
+    /// What an edit of a collection with this deadline comes to: an empty one is removed, an unchanged one kept.
+    pub fn edited<L: Collection>(delta: Delta<'_, L>, deadline_ms: Option<u64>) -> Change {
+        if !delta.is_changed() {
+            Change::Keep
+        } else if delta.tree().is_empty() {
+            Change::Remove
+        } else {
+            Change::Put(Draft::collection(delta, deadline_ms))
+        }
+    }
+}
+
 /// A live entry as one version saw it; immutable.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'g> {
@@ -73,12 +132,22 @@ pub struct Entry<'g> {
 impl<'g> Entry<'g> {
     /// The type of the value.
     pub fn kind(&self) -> Kind {
-        Kind::String
+        match self.version.content() {
+            Content::List => Kind::List,
+            Content::Hash => Kind::Hash,
+            Content::Set => Kind::Set,
+            _ => Kind::String,
+        }
     }
 
     /// The value, if it is a string.
     pub fn string(&self) -> Result<Str<'g>, KeyspaceError> {
         self.version.string().ok_or(KeyspaceError::WrongType)
+    }
+
+    /// The value, if it is a collection of layout `L`.
+    pub fn tree<L: Collection>(&self) -> Result<Tree<'g, L>, KeyspaceError> {
+        self.version.tree().ok_or(KeyspaceError::WrongType)
     }
 
     /// When the entry expires: Unix time in milliseconds.

@@ -16,9 +16,11 @@
 //!   before the commit swaps it in.
 
 use super::commit::{Changed, absent_after};
-use super::entry::{Change, Entry};
+use super::entry::{Change, Draft, Entry};
 use super::{Contention, Key, KeyspaceError, View};
 use crate::concurrent::generation::{Current, Generation};
+use crate::concurrent::nodes::{Candidate, Edits};
+use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::transaction::{Write, commit};
 use crate::concurrent::version::{Planned, Version, VersionBox};
@@ -39,6 +41,8 @@ const SEARCHED: usize = 16;
 pub struct Transaction<'g> {
     pub(super) generation: &'g Generation,
     cells: Vec<Touched<'g>>,
+    /// What built the trees that are planned, or were.
+    edits: Edits<'g>,
     /// Where a slot stands in `cells`, once there are many.
     places: HashMap<usize, usize, ahash::RandomState>,
     /// Names that were read and had no slot.
@@ -93,10 +97,11 @@ impl<'g> Touched<'g> {
 }
 
 impl<'g> Transaction<'g> {
-    fn new(generation: &'g Generation) -> Transaction<'g> {
+    fn new(generation: &'g Generation, guard: &'g Guard) -> Transaction<'g> {
         Transaction {
             generation,
             cells: Vec::new(),
+            edits: Edits::new(guard),
             places: HashMap::default(),
             missing: Vec::new(),
             made: Vec::new(),
@@ -151,12 +156,14 @@ impl<'g> View<'g> {
         &mut self,
         mut body: impl FnMut(&mut View<'g>) -> Result<R, E>,
     ) -> Result<R, E> {
-        if self.transaction.is_some() {
-            return body(self);
+        match self.transaction.as_deref() {
+            Some(transaction) if transaction.has_flushed() => return self.transact_after_flush(body),
+            Some(_) => return body(self),
+            None => {}
         }
         for attempt in 0.. {
             self.admit()?;
-            self.transaction = Some(Box::new(Transaction::new(self.generation())));
+            self.transaction = Some(Box::new(Transaction::new(self.generation(), self.guard())));
             let result = body(self);
             let Some(mut transaction) = self.transaction.take() else { continue };
             if transaction.is_contended {
@@ -178,6 +185,27 @@ impl<'g> View<'g> {
             back_off(attempt);
         }
         unreachable!("the attempts are not bounded by their number")
+    }
+
+    /// Runs `body` as a transaction of its own in the generation that a flush prepared (M5). It cannot lose.
+    fn transact_after_flush<R, E: From<KeyspaceError>>(
+        &mut self,
+        mut body: impl FnMut(&mut View<'g>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let outer = self.transaction.take();
+        self.transaction = Some(Box::new(Transaction::new(
+            outer.as_deref().map_or_else(|| self.generation(), |outer| outer.generation),
+            self.guard(),
+        )));
+        let result = body(self);
+        if let Some(mut inner) = self.transaction.take() {
+            if result.is_ok() {
+                self.commit(&mut inner)?;
+            }
+            self.abandon(&inner);
+        }
+        self.transaction = outer;
+        result
     }
 
     /// Queues the slots that the transaction made and left absent.
@@ -250,14 +278,15 @@ impl<'g> View<'g> {
             None => self.make_cell(key)?,
         };
         let guard = self.guard();
-        if let Some(transaction) = self.transaction.as_deref_mut() {
-            let touched = &mut transaction.cells[place];
+        if let Some(Transaction { cells, edits, .. }) = self.transaction.as_deref_mut() {
+            let touched = &mut cells[place];
             touched.plan = match change {
                 Change::Keep => Plan::Unchanged,
                 Change::Remove => Plan::Remove,
-                Change::Put(mut draft) => {
-                    draft.0.set_seq(touched.base.seq().wrapping_add(1));
-                    Plan::Put(Planned::new(draft.0, guard))
+                Change::Put(Draft(Candidate { mut version, edit })) => {
+                    version.set_seq(touched.base.seq().wrapping_add(1));
+                    edit.into_iter().for_each(|edit| edits.push(*edit));
+                    Plan::Put(Planned::new(version, guard))
                 }
             };
         }
@@ -337,7 +366,7 @@ impl<'g> View<'g> {
         if self.batch.is_alone {
             self.abandon(&transaction);
             let fresh = keyspace.next_generation();
-            *transaction = Transaction::new(Current::prepare(&fresh, self.guard()));
+            *transaction = Transaction::new(Current::prepare(&fresh, self.guard()), self.guard());
             transaction.fresh = Some(fresh);
             self.transaction = Some(transaction);
             return Ok(());
@@ -370,7 +399,7 @@ impl<'g> View<'g> {
             writes.push(Write { cell: slot.cell(), expected: base, new: planned.publish() });
         }
         for _ in 0..RECOMMITS {
-            match commit(writes, guard) {
+            match commit(writes, &mut transaction.edits, guard) {
                 Ok(()) => {
                     let twice = seeded(Bug::GenerationLoadedTwice);
                     let generation = if twice { self.generation() } else { transaction.generation };

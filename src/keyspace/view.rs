@@ -1,14 +1,15 @@
 //! What handlers see of the keyspace.
 
 use super::commit::{Changed, absent_after};
-use super::entry::{Change, Entry};
+use super::entry::{Change, Draft, Entry};
 use super::multi::Transaction;
 use super::{Batch, Contention, Key, Keyspace, KeyspaceError};
 use crate::concurrent::generation::Generation;
 use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
-use crate::concurrent::version::Version;
+use crate::concurrent::version::{Collection, Version};
 use crate::sync::{Bug, seeded};
+use crate::value::tree::{Delta, Tree};
 
 /// What one command may do to the keyspace: directly, or inside a transaction.
 #[derive(Debug)]
@@ -178,6 +179,52 @@ impl<'g> View<'g> {
         result
     }
 
+    /// The birth of nodes that are built now: the snapshot epoch, read before the version that will hold them is
+    /// stamped.
+    pub fn birth(&self) -> u32 {
+        self.keyspace().epoch.read()
+    }
+
+    /// Reads a collection, as [`View::read`] does; one that is missing is empty.
+    pub fn tree<L: Collection>(&mut self, key: Key<'_>) -> Result<Tree<'g, L>, KeyspaceError> {
+        self.read(key)?.map_or(Ok(Tree::EMPTY), |entry| entry.tree())
+    }
+
+    /// Changes one collection atomically, as [`View::update`] does: `change` gets the tree as it is, empty if the key
+    /// is missing, and a delta of it to edit. The deadline stays; a collection that became empty is removed.
+    pub fn edit<L: Collection, R, E: From<KeyspaceError>>(
+        &mut self,
+        key: Key<'_>,
+        mut change: impl FnMut(Tree<'g, L>, &mut Delta<'g, L>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let birth = self.birth();
+        self.update(key, |entry| {
+            let base = entry.map_or(Ok(Tree::EMPTY), |entry| entry.tree())?;
+            let mut delta = Delta::new(base, birth);
+            let result = change(base, &mut delta)?;
+            Ok((Change::edited(delta, entry.and_then(|entry| entry.deadline_ms())), result))
+        })
+    }
+
+    /// Puts `draft` in place of whatever is there. Inside a transaction only.
+    pub fn put(&mut self, key: Key<'_>, draft: Draft) -> Result<(), KeyspaceError> {
+        debug_assert!(self.transaction.is_some(), "a direct update may run its closure again");
+        let mut draft = Some(draft);
+        self.update(key, |_| Ok((draft.take().map_or(Change::Keep, Change::Put), ())))
+    }
+
+    /// Puts the collection that `delta` built in place of whatever is there, without a deadline; an empty one
+    /// removes the key. Inside a transaction only. Returns its length.
+    pub fn store<L: Collection>(&mut self, key: Key<'_>, delta: Delta<'_, L>) -> Result<u64, KeyspaceError> {
+        let len = delta.tree().len();
+        if len == 0 {
+            self.update(key, |_| Ok::<_, KeyspaceError>((Change::Remove, ())))?;
+        } else {
+            self.put(key, Draft::collection(delta, None))?;
+        }
+        Ok(len)
+    }
+
     /// One attempt to change a slot from `base`. True if it happened, or nothing was to happen.
     fn try_change(
         &self,
@@ -189,11 +236,11 @@ impl<'g> View<'g> {
         let mut new = match change {
             Change::Keep => return true,
             Change::Remove if !base.is_live() => return true,
-            Change::Remove => absent_after(base),
+            Change::Remove => absent_after(base).into(),
             Change::Put(draft) => draft.0,
         };
-        new.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
-        new.set_stamp(self.keyspace().epoch.read());
+        new.version.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
+        new.version.set_stamp(self.keyspace().epoch.read());
         match slot.cell().replace(base, new, self.guard()) {
             Ok(new) => {
                 let generation =

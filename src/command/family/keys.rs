@@ -9,7 +9,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
-use crate::keyspace::{Change, Draft, Key, KeyspaceError, Kind, View};
+use crate::keyspace::{Change, Draft, Key, KeyspaceError, View};
 
 const READ: Flags = Flags::READONLY;
 const READ_FAST: Flags = READ.or(Flags::FAST);
@@ -227,13 +227,6 @@ pub const ROWS: &[CommandSpec] = &[
     object::OBJECT,
 ];
 
-/// The type's name, as TYPE gives it.
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::String => "string",
-    }
-}
-
 /// `DEL key [key ...]` and `UNLINK`: how many were there.
 fn del(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     let removed =
@@ -272,7 +265,7 @@ fn count_keys<'g>(
 /// `TYPE key`: the type's name, `none` for a missing key.
 fn kind(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
-    let name = cx.view.peek(key)?.map_or("none", |entry| kind_name(entry.kind()));
+    let name = cx.view.peek(key)?.map_or("none", |entry| entry.kind().name());
     cx.reply.simple(name);
     Ok(())
 }
@@ -308,9 +301,7 @@ fn move_key(
         if !replaces && view.peek(to)?.is_some() {
             return Ok(false);
         }
-        view.update(to, |_| {
-            Ok::<_, CommandError>((Change::Put(Draft::value_of(&entry, entry.deadline_ms())), ()))
-        })?;
+        view.put(to, Draft::value_of(&entry, entry.deadline_ms()))?;
         view.update(from, |_| Ok::<_, CommandError>((Change::Remove, ())))?;
         Ok(true)
     })
@@ -337,9 +328,7 @@ fn copy(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         if !replaces && view.peek(to)?.is_some() {
             return Ok(false);
         }
-        view.update(to, |_| {
-            Ok::<_, CommandError>((Change::Put(Draft::value_of(&entry, entry.deadline_ms())), ()))
-        })?;
+        view.put(to, Draft::copy_of(&entry, view.birth()))?;
         Ok::<_, CommandError>(true)
     })?;
     cx.reply.integer(i64::from(is_copied));

@@ -35,6 +35,14 @@ impl<'g, L: Layout> Delta<'g, L> {
         Delta { nursery: Nursery::new(base.root, birth), layout: PhantomData }
     }
 
+    /// A tree like `tree` that shares nothing with it, as COPY makes it. O(n).
+    pub fn copy_of(tree: Tree<'_, L>, birth: u32) -> Delta<'g, L> {
+        let delta = Delta::new(Tree::EMPTY, birth);
+        let copy = tree.root.map(|root| delta.nursery.copy_of(root));
+        delta.nursery.set_root(copy);
+        delta
+    }
+
     /// The tree after the edits so far.
     pub fn tree(&self) -> Tree<'_, L> {
         Tree::new(self.nursery.root())
@@ -46,7 +54,7 @@ impl<'g, L: Layout> Delta<'g, L> {
     }
 
     /// Ends the editing, so that the root can be published.
-    pub fn seal(self) -> Sealed<L> {
+    pub fn seal(self) -> Sealed {
         self.nursery.seal()
     }
 }

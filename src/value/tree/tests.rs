@@ -30,15 +30,17 @@ impl Keyed for Tied {
 
 /// The published versions of one tree. Nothing is freed before the end.
 struct Versions<L: Layout, M> {
-    root: Root<L>,
+    root: Root,
+    layout: std::marker::PhantomData<L>,
     birth: u32,
     garbage: Garbage,
-    kept: Vec<(Root<L>, M)>,
+    kept: Vec<(Root, M)>,
 }
 
 impl<L: Layout, M> Versions<L, M> {
     fn new() -> Versions<L, M> {
-        Versions { root: Root::EMPTY, birth: 0, garbage: Garbage::default(), kept: Vec::new() }
+        let layout = std::marker::PhantomData;
+        Versions { root: Root::EMPTY, layout, birth: 0, garbage: Garbage::default(), kept: Vec::new() }
     }
 
     fn tree(&self) -> Tree<'_, L> {

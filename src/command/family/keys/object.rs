@@ -7,6 +7,7 @@ use crate::command::error::CommandResult;
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, KeySpec};
 use crate::keyspace::{Entry, Kind};
+use crate::value::tree::{Hash, List, Set};
 
 const SUBCOMMAND: CommandSpec = CommandSpec {
     since: "2.2.3",
@@ -72,8 +73,12 @@ pub const OBJECT: CommandSpec = CommandSpec {
 /// `OBJECT ENCODING key`: the representation's name, or null.
 fn encoding(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     let Some(entry) = peek(cx, args)? else { return Ok(()) };
+    let large = |is_small: bool, name| if is_small { "listpack" } else { name };
     let name = match entry.kind() {
         Kind::String => entry.string()?.encoding(),
+        Kind::List => large(entry.tree::<List>()?.is_small(), "quicklist"),
+        Kind::Hash => large(entry.tree::<Hash>()?.is_small(), "hashtable"),
+        Kind::Set => large(entry.tree::<Set>()?.is_small(), "hashtable"),
     };
     cx.reply.bulk(name.as_bytes());
     Ok(())

@@ -3,7 +3,6 @@
 //! A pattern with a literal `namespace/` in front walks only that namespace; a pattern without special
 //! characters is a lookup.
 
-use super::kind_name;
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
@@ -105,7 +104,7 @@ impl<'r> ScanOptions<'r> {
         let namespace = self.filter.and_then(|filter| filter.namespace);
         let next = view.scan(cursor, self.count, namespace, |name, entry| {
             let is_wanted = self.filter.is_none_or(|filter| filter.matches(name));
-            let wants_kind = |kind: &[u8]| kind.eq_ignore_ascii_case(kind_name(entry.kind()).as_bytes());
+            let wants_kind = |kind: &[u8]| kind.eq_ignore_ascii_case(entry.kind().name().as_bytes());
             if is_wanted && self.kind.is_none_or(wants_kind) {
                 names.push(name);
             }

@@ -197,6 +197,22 @@ impl<'g> Nursery<'g> {
         node
     }
 
+    /// Builds a copy of `node` and all below it that shares nothing with it.
+    pub(in super::super) fn copy_of(&self, node: Node<'_>) -> Node<'_> {
+        let flags = node.flags() & (RANKS | FENCE_KEYS);
+        let (copy, writer) = self.allocate(node.len(), node.size(), node.height(), flags);
+        // SAFETY: T1, both nodes have the same size, and nobody else sees the new one yet.
+        unsafe { writer.at.copy_from_nonoverlapping(node.content(), node.size()) };
+        if !node.is_leaf() {
+            for index in 0..node.len() {
+                let child = self.copy_of(node.child(index));
+                // SAFETY: as above; the children of both nodes lie in the same place.
+                unsafe { writer.at.add(node.children_offset()).cast::<Raw>().add(index).write(child.raw) };
+            }
+        }
+        copy
+    }
+
     /// Notes that the present root will not reach `node` itself any more.
     pub(in super::super) fn retire(&self, node: Node<'_>) {
         if node.is_own() {
@@ -242,15 +258,15 @@ impl<'g> Nursery<'g> {
     }
 
     /// Ends the editing: the root may now be published.
-    pub(in super::super) fn seal<L>(mut self) -> Sealed<L> {
+    pub(in super::super) fn seal(mut self) -> Sealed {
         self.free_dead();
         let built = std::mem::take(self.built.get_mut());
         for raw in &built {
             // SAFETY: T2, nobody else has the node before the sealed root is published.
             unsafe { (*raw.as_ptr()).flags &= !OWN };
         }
-        let root = Root { raw: self.root.get(), layout: PhantomData };
-        Sealed { root, base: self.base, built, replaced: self.replaced.take() }
+        let (root, base) = (Root { raw: self.root.get() }, Root { raw: self.base });
+        Sealed { root, base, built, replaced: self.replaced.take() }
     }
 }
 
