@@ -14,9 +14,11 @@
 //! - I5. `FRESH` is the one version that is not allocated: it stands in a slot that was never used, enters each
 //!   cell at most once between two grace periods (slots are not reset), and is never freed.
 
+use super::order_index::{LargeSet, OrderAt};
 use super::reclaim::Guard;
 use crate::size_class::size_class;
 use crate::sync::plain;
+use crate::value::sorted_set::{Parts, SortedSet};
 use crate::value::string::Str;
 use crate::value::tree::{Hash, Layout, List, Root, Set, Tree};
 use bytes::Bytes;
@@ -49,6 +51,10 @@ pub enum Content {
     Hash,
     /// The root of a set's tree.
     Set,
+    /// The root of a small sorted set's leaf.
+    SmallSortedSet,
+    /// A `LargeSet` behind the header.
+    LargeSortedSet,
 }
 
 /// A layout of trees that versions hold.
@@ -157,10 +163,28 @@ impl Version {
     pub fn root(&self) -> Root {
         match self.content {
             // SAFETY: I1; the content says what the payload is.
-            Content::List | Content::Hash | Content::Set => unsafe {
+            Content::List | Content::Hash | Content::Set | Content::SmallSortedSet => unsafe {
                 self.payload().cast::<Root>().read_unaligned()
             },
-            _ => Root::EMPTY,
+            _ => self.large_set().map_or(Root::EMPTY, LargeSet::root),
+        }
+    }
+
+    /// What it holds, if that is a large sorted set.
+    pub fn large_set(&self) -> Option<&LargeSet> {
+        // SAFETY: I1; the content says what the payload is, and it lives as long as the header.
+        (self.content == Content::LargeSortedSet).then(|| unsafe { &*self.payload().cast::<LargeSet>() })
+    }
+
+    /// The value as a sorted set, if it is one.
+    pub fn sorted_set<'g>(&'g self, guard: &'g Guard) -> Option<SortedSet<'g, OrderAt<'g>>> {
+        // SAFETY: the content says what made the root; `nodes.rs` I1; who has the version found it or planned it
+        // under its guard.
+        unsafe {
+            match self.content {
+                Content::SmallSortedSet => Some(SortedSet::small(self.root().tree())),
+                _ => self.large_set().map(|set| set.read(guard)),
+            }
         }
     }
 
@@ -178,8 +202,12 @@ impl Version {
         }
         let heap = match self.string() {
             Some(Str::Shared(bytes)) => size_class(bytes.len()),
-            // SAFETY: `nodes.rs` I1.
-            None => unsafe { self.root().footprint() as usize },
+            // SAFETY: `nodes.rs` I1; the content says what made the root.
+            None => unsafe {
+                let members = || self.root().tree::<Parts>().len();
+                let index = self.large_set().map_or(0, |set| set.index_footprint(members()));
+                self.root().footprint() as usize + index
+            },
             _ => 0,
         };
         size_class(self.layout().size()) + heap
@@ -202,7 +230,8 @@ impl Version {
             Content::Integer => 8,
             Content::Inline => self.len as usize,
             Content::Shared => size_of::<Bytes>(),
-            Content::List | Content::Hash | Content::Set => size_of::<Root>(),
+            Content::List | Content::Hash | Content::Set | Content::SmallSortedSet => size_of::<Root>(),
+            Content::LargeSortedSet => size_of::<LargeSet>(),
             Content::Absent | Content::Closing | Content::Dead => 0,
         }
     }
@@ -236,8 +265,10 @@ impl Version {
         unsafe {
             let header = version.as_ref();
             let layout = header.layout();
-            if header.content == Content::Shared {
-                header.payload().cast_mut().cast::<Bytes>().drop_in_place();
+            match header.content {
+                Content::Shared => header.payload().cast_mut().cast::<Bytes>().drop_in_place(),
+                Content::LargeSortedSet => header.payload().cast_mut().cast::<LargeSet>().drop_in_place(),
+                _ => {}
             }
             dealloc(version.as_ptr().cast(), layout);
         }
@@ -342,6 +373,20 @@ impl VersionBox {
         VersionBox::rooted(L::CONTENT, root, deadline)
     }
 
+    /// A small sorted set, whose leaf is this root.
+    pub fn small_sorted_set(root: Root, deadline: Option<u64>) -> VersionBox {
+        VersionBox::rooted(Content::SmallSortedSet, root, deadline)
+    }
+
+    /// A large sorted set.
+    pub fn large_sorted_set(set: LargeSet, deadline: Option<u64>) -> VersionBox {
+        let (version, payload) =
+            VersionBox::allocate(Content::LargeSortedSet, 0, size_of::<LargeSet>(), deadline);
+        // SAFETY: the payload has room for it and is aligned to 8, as for `shared`.
+        unsafe { payload.cast::<LargeSet>().write(set) };
+        version
+    }
+
     fn rooted(content: Content, root: Root, deadline: Option<u64>) -> VersionBox {
         debug_assert!(root != Root::EMPTY, "an empty collection is an absent key");
         let (version, payload) = VersionBox::allocate(content, 0, size_of::<Root>(), deadline);
@@ -352,6 +397,9 @@ impl VersionBox {
 
     /// The same value with another deadline.
     pub fn with_value_of(version: &Version, deadline: Option<u64>) -> VersionBox {
+        if let Some(set) = version.large_set() {
+            return VersionBox::large_sorted_set(set.clone(), deadline);
+        }
         match version.string() {
             Some(Str::Int(value)) => VersionBox::integer(value, deadline),
             Some(Str::Inline(bytes)) => VersionBox::bytes(&[bytes], deadline),

@@ -18,7 +18,7 @@ mod view;
 mod watch;
 
 pub use batch::{Batch, PrefetchList};
-pub use entry::{Change, Draft, Entry, Kind};
+pub use entry::{Change, Draft, Entry, Kind, SortedSet, SortedSetEdit};
 pub use key::Key;
 pub use view::View;
 pub use watch::Watch;

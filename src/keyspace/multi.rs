@@ -260,7 +260,8 @@ impl<'g> View<'g> {
         };
         let touched = &transaction.cells[place];
         let (slot, found) = (touched.slot, touched.visible(now_ms));
-        Ok(found.map(|version| self.entry(slot, version)))
+        let is_planned = matches!(touched.plan, Plan::Put(_));
+        Ok(found.map(|version| Entry { is_planned, ..self.entry(slot, version) }))
     }
 
     pub(super) fn update_buffered<R, E: From<KeyspaceError>>(

@@ -16,17 +16,18 @@ const SEARCHED: usize = 8;
 const INDEX_KEPT: usize = 1000;
 
 /// What a version consists of.
+#[derive(Debug)]
 pub enum Next {
     /// Nothing changed.
     Unchanged,
     /// No members are left.
     Empty,
     /// A small set.
-    Small(Sealed<ByScore>),
+    Small(Sealed),
     /// A large set.
     Large {
         /// Its tree.
-        tree: Sealed<Parts>,
+        tree: Sealed,
         /// What the index has not yet.
         pending: Pending,
         /// All members in their order, if the version gets an index of its own; else it shares that of its base.
@@ -242,7 +243,7 @@ pub fn build(mut members: Vec<Placed>, birth: u32) -> Next {
             members.iter().map(|place| ByScore::key(place.code, place.member.as_bytes())).collect();
         let edits: Vec<tree::Edit<'_>> =
             keys.iter().map(|key| tree::Edit { key, op: Op::Put(&[]) }).collect();
-        let mut delta = Delta::new(Tree::EMPTY, birth);
+        let mut delta = Delta::<ByScore>::new(Tree::EMPTY, birth);
         delta.apply(&edits);
         if delta.tree().is_small() {
             return Next::Small(delta.seal());

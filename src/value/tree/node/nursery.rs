@@ -202,7 +202,10 @@ impl<'g> Nursery<'g> {
         let flags = node.flags() & (RANKS | FENCE_KEYS);
         let (copy, writer) = self.allocate(node.len(), node.size(), node.height(), flags);
         // SAFETY: T1, both nodes have the same size, and nobody else sees the new one yet.
-        unsafe { writer.at.copy_from_nonoverlapping(node.content(), node.size()) };
+        unsafe {
+            writer.at.copy_from_nonoverlapping(node.content(), node.size());
+            (*copy.raw.as_ptr()).weight = (*node.raw.as_ptr()).weight;
+        }
         if !node.is_leaf() {
             for index in 0..node.len() {
                 let child = self.copy_of(node.child(index));
