@@ -222,14 +222,7 @@ impl LargeSet {
 
     /// The set that follows this one by the operation `pending`, which changed `heap` by so much. `is_planned` says
     /// that this one was never in a cell; then its own operation is in `pending` already (I2).
-    pub fn next(
-        &self,
-        root: Root,
-        pending: Pending,
-        heap: i64,
-        is_planned: bool,
-        guard: &Guard,
-    ) -> LargeSet {
+    pub fn next(&self, root: Root, pending: Pending, heap: i64, is_planned: bool, guard: &Guard) -> LargeSet {
         let LargeSet { base, index, .. } = self.moved(is_planned, guard);
         let pending = (!pending.is_empty()).then(|| Arc::new(pending));
         LargeSet { root, base, heap: self.heap.saturating_add_signed(heap), index, pending }
@@ -442,7 +435,8 @@ mod model {
         fn first<'g>(&'g self, guard: &'g Guard, is_wanted: impl Fn(&Key) -> bool) -> Option<Node<'g>> {
             let linked = self.linked.lock().expect("models do not panic here");
             // SAFETY: nodes are freed with the list.
-            let found = linked.iter().map(|node| unsafe { node.as_ref() }).find(|inner| is_wanted(&inner.key));
+            let found =
+                linked.iter().map(|node| unsafe { node.as_ref() }).find(|inner| is_wanted(&inner.key));
             found.map(|inner| Node { list: self, inner, guard })
         }
 

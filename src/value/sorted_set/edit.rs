@@ -141,9 +141,8 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
     /// Ends the edit. Nodes are born at `birth`. `is_planned` says that the base was never published: then its
     /// pending operation is taken into the new one; else the index has it by the time the result is published.
     /// O(k log n) for k changes; with a fresh index O(n log n).
-    pub fn finish(mut self, birth: u32, is_planned: bool) -> Next {
-        self.changes.retain(|change| change.old != change.new);
-        if self.changes.is_empty() {
+    pub fn finish(self, birth: u32, is_planned: bool) -> Next {
+        if self.changes.iter().all(|change| change.old == change.new) {
             return Next::Unchanged;
         }
         if self.len == 0 {
@@ -165,7 +164,8 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
 
     fn places_of(&self, code: impl Fn(&Change) -> Option<u64>) -> Places {
         let place = |change: &Change| Some(Placed { code: code(change)?, member: change.member.clone() });
-        let mut places: Places = self.changes.iter().filter_map(place).collect();
+        let changes = self.changes.iter().filter(|change| change.old != change.new);
+        let mut places: Places = changes.filter_map(place).collect();
         places.sort_unstable_by(Placed::compare);
         places
     }
@@ -188,7 +188,11 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
         }
         let is_changed = |scored: &Scored<'g>| self.place(scored.member).is_some();
         let mut all = placed(self.base.iter().filter(|scored| !is_changed(scored)));
-        all.extend(self.added());
+        let put = self
+            .changes
+            .iter()
+            .filter_map(|change| change.new.map(|code| Placed { code, member: change.member.clone() }));
+        all.extend(put);
         build(all, birth)
     }
 

@@ -108,7 +108,7 @@ where
                 // What comes next must not be below the fence; the fence itself may be an item's place.
                 let before = self.last.take();
                 self.visit(child, below)?;
-                let first = super::Forward::<L>::from_index(Some(child), 0).next();
+                let first = super::Forward::<L>::from_front(Some(child)).next();
                 let first = first.map_or(below, |item| ((self.rank)(item.key), item.key));
                 ensure((self.order)(below, first).is_le(), "T3: an item is below its fence")?;
                 ensure(

@@ -218,7 +218,7 @@ impl<'g, L: Layout> Tree<'g, L> {
 
     /// All items from the front.
     pub fn iter(self) -> Forward<'g, L> {
-        self.iter_from(0)
+        Forward::from_front(self.root)
     }
 
     /// Items from position `index` to the back. O(log n) to the first.
