@@ -121,8 +121,6 @@ pub enum Bug {
     StampReadEarly,
     /// A dropped member's node is unlinked without a grace period.
     UnlinkWithoutGrace,
-    /// An unlink does not keep the index.
-    UnlinkOwnsNothing,
     /// A reader takes the index as it is, not as of its version.
     IndexReadAsItIs,
     /// A writer leaves the pending operation of the version that it replaces unapplied.

@@ -223,7 +223,8 @@ impl LargeSet {
     /// The set that follows this one by the operation `pending`, which changed `heap` by so much. `is_planned` says
     /// that this one was never in a cell; then its own operation is in `pending` already (I2).
     pub fn next(&self, root: Root, pending: Pending, heap: i64, is_planned: bool, guard: &Guard) -> LargeSet {
-        let LargeSet { base, index, .. } = self.moved(is_planned, guard);
+        let is_own = is_planned && !seeded(Bug::PlannedApplied);
+        let LargeSet { base, index, .. } = if is_own { self.clone() } else { self.applied(guard) };
         let pending = (!pending.is_empty()).then(|| Arc::new(pending));
         LargeSet { root, base, heap: self.heap.saturating_add_signed(heap), index, pending }
     }
@@ -231,9 +232,12 @@ impl LargeSet {
     /// The same set as it may be planned for this or another cell: if this one was in a cell, its operation is
     /// applied (I1, I2).
     pub fn moved(&self, is_planned: bool, guard: &Guard) -> LargeSet {
-        if is_planned && !seeded(Bug::PlannedApplied) {
-            return self.clone();
-        }
+        let is_kept = is_planned || seeded(Bug::MovedPendingMerged);
+        if is_kept { self.clone() } else { self.applied(guard) }
+    }
+
+    /// The same set after its operation was applied.
+    fn applied(&self, guard: &Guard) -> LargeSet {
         let number = self.base + 1;
         if let Some(pending) = &self.pending
             && !seeded(Bug::PendingLeftUnapplied)
@@ -385,7 +389,6 @@ mod model {
     use super::{Guard, Key, NEVER, OrderIndex};
     use crate::concurrent::reclaim::sim;
     use crate::sync::atomic::AtomicU64;
-    use crate::sync::{Bug, seeded};
     use loom::sync::Mutex;
     use std::ptr::NonNull;
     use std::sync::Arc;
@@ -468,16 +471,9 @@ mod model {
 
         pub fn defer_unlink(&self, index: &Arc<OrderIndex>, node: Node<'_>, guard: &Guard) {
             let inner = NonNull::from(node.inner);
-            let (kept, borrowed) = (Arc::clone(index), Arc::downgrade(index));
-            let kept = (!seeded(Bug::UnlinkOwnsNothing)).then_some(kept);
+            let index = Arc::clone(index);
             // SAFETY: I5.
-            unsafe {
-                guard.after_grace(move || {
-                    let index = borrowed.upgrade().expect("an index is dropped before its last unlink");
-                    index.list.unlink_inner(inner);
-                    drop(kept);
-                });
-            }
+            unsafe { guard.after_grace(move || index.list.unlink_inner(inner)) };
         }
     }
 

@@ -12,6 +12,11 @@ fn code(score: f64) -> i64 {
     if bits < 0 { i64::MIN - bits } else { bits }
 }
 
+/// A score's bits; small sets know no -0.0.
+fn bits(score: f64) -> u64 {
+    (score + 0.0).to_bits()
+}
+
 #[derive(Clone, Debug, Default)]
 struct Model {
     scores: BTreeMap<Vec<u8>, f64>,
@@ -40,13 +45,13 @@ impl Model {
     }
 
     fn members(&self) -> Vec<(Vec<u8>, u64)> {
-        let scored = |(_, member): &(i64, Vec<u8>)| (member.clone(), self.scores[member].to_bits());
+        let scored = |(_, member): &(i64, Vec<u8>)| (member.clone(), bits(self.scores[member]));
         self.order.iter().map(scored).collect()
     }
 }
 
 fn owned(scored: Scored<'_>) -> (Vec<u8>, u64) {
-    (scored.member.to_vec(), scored.score.to_bits())
+    (scored.member.to_vec(), bits(scored.score))
 }
 
 /// Compares everything.
@@ -59,7 +64,7 @@ fn verify(set: SortedSet<'_>, model: &[(Vec<u8>, u64)]) {
     let mut cursor = 0;
     loop {
         cursor = set.scan(cursor, 10, |scored| {
-            scanned.insert(scored.member, scored.score.to_bits());
+            scanned.insert(scored.member, bits(scored.score));
         });
         if cursor == 0 {
             break;
@@ -76,7 +81,7 @@ fn probe(set: SortedSet<'_>, model: &Model, rng: &mut SmallRng) {
     assert_eq!(set.len(), len as u64);
     let score = random_score(rng);
     let member = random_member(rng, 4000);
-    assert_eq!(set.score(&member).map(f64::to_bits), model.scores.get(&member).map(|s| s.to_bits()));
+    assert_eq!(set.score(&member), model.scores.get(&member).copied());
     let rank =
         model.scores.get(&member).map(|s| model.order.range(..(code(*s), member.clone())).count() as u64);
     assert_eq!(set.rank(&member), rank);
@@ -292,5 +297,27 @@ fn random_commands(seed: u64, commands: usize) {
 fn sorted_sets_are_what_a_plain_model_says() {
     for seed in 0..4 {
         random_commands(seed, 25_000);
+    }
+}
+
+#[test]
+fn a_large_set_keeps_the_sign_of_zero() {
+    let (keyspace, _) = keyspace();
+    let mut batch = keyspace.enter();
+    let mut view = batch.view();
+    for large in [false, true] {
+        view.edit_sorted_set(Key::new(b"z"), |edit| {
+            edit.remove(b"m");
+            for number in 0..if large { 500 } else { 5_u32 } {
+                edit.put(&number.to_be_bytes(), f64::from(number));
+            }
+            Ok::<_, KeyspaceError>(())
+        })
+        .unwrap();
+        view.edit_sorted_set(Key::new(b"z"), |edit| Ok::<_, KeyspaceError>(edit.put(b"m", -0.0))).unwrap();
+        let set = view.sorted_set(Key::new(b"z")).unwrap();
+        assert_eq!(set.is_small(), !large);
+        assert_eq!(set.score(b"m").map(f64::is_sign_negative), Some(large));
+        assert_eq!(set.rank(b"m"), Some(1));
     }
 }

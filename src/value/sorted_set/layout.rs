@@ -8,18 +8,18 @@
 use super::place::{Cut, order};
 use crate::value::tree::{Item, Keyed, Layout, key_hash, keyed_fence};
 use smallvec::SmallVec;
-use std::cmp::Ordering;
 
 /// A tree's key.
 pub type TreeKey = SmallVec<[u8; 40]>;
 
-/// The layout of small sets: the key is the score's code and the member.
+/// The layout of small sets: the key is the score's code and the member. There is no -0.0: it is kept as 0.0, as
+/// Redis does in its small sets and only there.
 #[derive(Clone, Copy, Debug)]
 pub struct ByScore;
 
 impl ByScore {
     pub(super) fn key(code: u64, member: &[u8]) -> TreeKey {
-        let mut key = TreeKey::from_slice(&code.to_be_bytes());
+        let mut key = TreeKey::from_slice(&order(code).to_be_bytes());
         key.extend_from_slice(member);
         key
     }
@@ -41,10 +41,7 @@ impl Layout for ByScore {
 impl Keyed for ByScore {
     const INSERTION_ORDER: bool = false;
     fn rank(key: &[u8]) -> u64 {
-        order(ByScore::split(key).0)
-    }
-    fn compare(left: &[u8], right: &[u8]) -> Ordering {
-        ByScore::split(left).1.cmp(ByScore::split(right).1)
+        ByScore::split(key).0
     }
 }
 
