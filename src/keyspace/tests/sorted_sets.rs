@@ -238,7 +238,7 @@ fn random_commands(seed: u64, commands: usize) {
         {
             let mut view = batch.view();
             for _ in 0..100 {
-                let grows = done * 4 / commands % 2 == 0;
+                let grows = (done * 4 / commands).is_multiple_of(2);
                 let count = if rng.random_bool(0.1) { rng.random_range(2..20) } else { 1 };
                 done += count;
                 if count == 1 {
