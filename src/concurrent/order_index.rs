@@ -464,8 +464,8 @@ mod model {
         }
 
         fn unlink_inner(&self, inner: NonNull<Inner>) {
-            sim::retire(inner.as_ptr());
             self.linked.lock().expect("models do not panic here").retain(|node| *node != inner);
+            sim::retire(inner.as_ptr());
             self.unlinked.lock().expect("models do not panic here").push(inner);
         }
 

@@ -155,19 +155,31 @@ mod backend {
     use crate::sync::atomic::{AtomicUsize, Ordering, fence};
     use std::cell::{Cell, RefCell};
     use std::collections::{BTreeMap, HashMap, HashSet};
+    use std::mem::ManuallyDrop;
     use std::rc::Rc;
 
-    type Deferred = (u64, Box<dyn FnOnce()>);
+    /// A closure that is run or leaked: a model that fails ends with some that never ran, and what they own cannot
+    /// be dropped any more.
+    struct Step(ManuallyDrop<Box<dyn FnOnce()>>);
+
+    impl Step {
+        fn run(self) {
+            ManuallyDrop::into_inner(self.0)();
+        }
+    }
+
+    type Deferred = (u64, Step);
 
     /// Erases a closure's lifetime.
     ///
     /// # Safety
     /// What the closure borrows outlives the execution, as the real form demands too.
-    unsafe fn erase<F: FnOnce()>(closure: F) -> Box<dyn FnOnce()> {
+    unsafe fn erase<F: FnOnce()>(closure: F) -> Step {
         // SAFETY: only the lifetime changes, and the caller vouches for it.
-        unsafe {
+        let closure = unsafe {
             std::mem::transmute::<Box<dyn FnOnce() + '_>, Box<dyn FnOnce() + 'static>>(Box::new(closure))
-        }
+        };
+        Step(ManuallyDrop::new(closure))
     }
 
     #[derive(Default)]
@@ -185,7 +197,7 @@ mod backend {
         /// Second steps, run as soon as their grace period has passed.
         pending: Vec<Deferred>,
         /// Frees, run when the execution has ended, so that no address is used twice in it.
-        frees: Vec<Box<dyn FnOnce()>>,
+        frees: Vec<Step>,
     }
 
     thread_local! {
@@ -228,7 +240,7 @@ mod backend {
             due
         });
         let due: Vec<Deferred> = due;
-        due.into_iter().for_each(|(_, free)| free());
+        due.into_iter().for_each(|(_, step)| step.run());
     }
 
     /// Pins this model thread.
@@ -350,8 +362,8 @@ mod backend {
                 if pending.is_empty() && frees.is_empty() {
                     break;
                 }
-                pending.into_iter().for_each(|(_, then)| then());
-                frees.into_iter().for_each(|free| free());
+                pending.into_iter().for_each(|(_, step)| step.run());
+                frees.into_iter().for_each(|step| step.run());
             }
             let kept = SIM.with_borrow_mut(std::mem::take).allocated.len();
             assert_eq!(kept, 0, "versions or descriptors were never freed");
