@@ -6,6 +6,7 @@ mod connection;
 mod departures;
 mod harness;
 mod keys;
+mod lists;
 mod namespaces;
 mod server;
 mod strings;
