@@ -68,6 +68,7 @@ impl CommandSpec {
             (flags.has(Flags::WRITE), "write"),
             (of(Group::String), "string"),
             (of(Group::List), "list"),
+            (of(Group::Hash), "hash"),
             (flags.has(Flags::ADMIN), "admin"),
             (flags.has(Flags::FAST), "fast"),
             (!flags.has(Flags::FAST), "slow"),
@@ -105,6 +106,8 @@ pub enum Group {
     String,
     /// Lists.
     List,
+    /// Hashes.
+    Hash,
     /// The connection itself.
     Connection,
     /// The server.
@@ -120,6 +123,7 @@ impl Group {
             Group::Generic => "generic",
             Group::String => "string",
             Group::List => "list",
+            Group::Hash => "hash",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",
