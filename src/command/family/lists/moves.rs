@@ -6,7 +6,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::keyspace::{Key, View};
 use crate::number::parse_integer;
-use crate::value::tree::{Item, List, Tree};
+use crate::value::tree::{Delta, Item, List, Tree};
 
 /// `LMOVE source destination LEFT|RIGHT LEFT|RIGHT`: the element that was moved, or null for a missing source.
 pub fn lmove(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
@@ -46,7 +46,7 @@ fn rotate<'g>(
         let Some(position) = from.position(list.len()) else { return Ok(None) };
         let item = list.nth(position);
         delta.remove(position..position + 1);
-        item.iter().for_each(|item| to.push(delta, &[item.key]));
+        item.iter().for_each(|item| push(delta, to, item.key));
         Ok(item)
     })
 }
@@ -69,10 +69,17 @@ fn pass_on<'g>(
         Ok(())
     })?;
     view.edit::<List, _, CommandError>(destination, |_, delta| {
-        to.push(delta, &[item.key]);
+        push(delta, to, item.key);
         Ok(())
     })?;
     Ok(Some(item))
+}
+
+fn push(delta: &mut Delta<'_, List>, end: End, element: &[u8]) {
+    match end {
+        End::Left => delta.push_front(&[element]),
+        End::Right => delta.push_back(&[element]),
+    }
 }
 
 /// The list at a key that is about to be changed; empty if missing.
