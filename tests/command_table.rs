@@ -11,7 +11,7 @@ mod harness;
 use harness::Server;
 
 /// One call of every command that may run. The keys `a` and `n` hold strings, `n` an integer, and `t` expires;
-/// `w` is missing. A row without an example fails the test below.
+/// `h` is a hash of `f`, 1, and `g`, x; `w` is missing. A row without an example fails the test below.
 const EXAMPLES: &[&str] = &[
     "append a x",
     "auth default x",
@@ -24,7 +24,6 @@ const EXAMPLES: &[&str] = &[
     "client reply on",
     "client setinfo lib-name x",
     "client setname x",
-    "command",
     "command count",
     "command docs get",
     "command getkeys get a",
@@ -32,6 +31,7 @@ const EXAMPLES: &[&str] = &[
     "command help",
     "command info get",
     "command list",
+    "command",
     "config get *",
     "config help",
     "config rewrite",
@@ -55,7 +55,23 @@ const EXAMPLES: &[&str] = &[
     "getex a ex 10",
     "getrange a 0 1",
     "getset a x",
+    "hdel h f",
     "hello",
+    "hexists h f",
+    "hget h f",
+    "hgetall h",
+    "hincrby h f 2",
+    "hincrbyfloat h f 2",
+    "hkeys h",
+    "hlen h",
+    "hmget h f x",
+    "hmset h f 2",
+    "hrandfield h 2",
+    "hscan h 0",
+    "hset h f 2",
+    "hsetnx h x 2",
+    "hstrlen h f",
+    "hvals h",
     "incr n",
     "incrby n 2",
     "incrbyfloat n 2",
@@ -174,8 +190,8 @@ fn only_commands_that_write_change_what_is_watched() {
     for line in EXAMPLES {
         let server = Server::new();
         let (mut watcher, mut c) = (server.client(), server.client());
-        c.check_all(&[("MSET a abc n 1", "+OK"), ("SET t x EX 100", "+OK")]);
-        watcher.check("WATCH a n t w", "+OK");
+        c.check_all(&[("MSET a abc n 1", "+OK"), ("SET t x EX 100", "+OK"), ("HSET h f 1 g x", ":2")]);
+        watcher.check("WATCH a n t h w", "+OK");
         let reply = c.run(line);
         watcher.check_all(&[("MULTI", "+OK"), ("PING", "+QUEUED")]);
         let is_unchanged = watcher.run("EXEC") == "*1\n+PONG";
@@ -191,7 +207,7 @@ fn keys_are_found_and_have_a_purpose() {
         let request = OwnedRequest::from_args(line.split(' ').map(str::as_bytes));
         let request = request.as_request();
         let keys: Vec<&[u8]> = spec.key_positions(request).filter_map(|(at, _)| request.get(at)).collect();
-        assert!(keys.iter().all(|key| matches!(*key, b"a" | b"n" | b"t" | b"w")), "{line}: {keys:?}");
+        assert!(keys.iter().all(|key| matches!(*key, b"a" | b"n" | b"t" | b"h" | b"w")), "{line}: {keys:?}");
         assert_eq!(keys.is_empty(), spec.keys.is_empty(), "{line}");
         assert!(spec.keys.iter().all(|keys| !keys.access.is_empty()), "{line}");
     }

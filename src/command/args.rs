@@ -45,6 +45,13 @@ impl<'r> Args<'r> {
         parse_integer(self.bytes()?).ok_or(CommandError::NotAnInteger)
     }
 
+    /// The next argument as a cursor: an unsigned number; like strtoul, Redis takes a sign and wraps.
+    pub fn cursor(&mut self) -> Result<u64, CommandError> {
+        let text = self.bytes()?;
+        let unsigned = || std::str::from_utf8(text).ok()?.parse().ok();
+        parse_integer(text).map(|cursor| cursor as u64).or_else(unsigned).ok_or(CommandError::InvalidCursor)
+    }
+
     /// The next argument as the index of a database. There is only database 0.
     pub fn database(&mut self) -> Result<(), CommandError> {
         match i32::try_from(self.integer()?) {

@@ -29,7 +29,17 @@ pub enum CommandError {
     NotAnInt32,
     /// An argument or value that should be a float is none.
     NotAFloat,
-    /// INCRBYFLOAT's result is no finite number.
+    /// A count whose opposite is no integer.
+    CountOutOfRange,
+    /// A count of more than a reply can hold.
+    OutOfRange,
+    /// HINCRBY of a field whose value is no integer.
+    HashValueNotAnInteger,
+    /// HINCRBYFLOAT of a field whose value is no float.
+    HashValueNotAFloat,
+    /// HINCRBYFLOAT by an infinity.
+    InfiniteIncrement,
+    /// The result of INCRBYFLOAT or HINCRBYFLOAT is no finite number.
     NotFinite,
     /// The arguments do not follow the command's grammar.
     Syntax,
@@ -174,6 +184,13 @@ impl CommandError {
             NotAnInteger => "ERR value is not an integer or out of range",
             NotAnInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             NotAFloat => "ERR value is not a valid float",
+            CountOutOfRange => {
+                "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
+            }
+            OutOfRange => "ERR value is out of range",
+            HashValueNotAnInteger => "ERR hash value is not an integer",
+            HashValueNotAFloat => "ERR hash value is not a float",
+            InfiniteIncrement => "ERR value is NaN or Infinity",
             NotFinite => "ERR increment would produce NaN or Infinity",
             Syntax => "ERR syntax error",
             IncrementOverflow => "ERR increment or decrement would overflow",

@@ -5,6 +5,7 @@
 mod connection;
 mod departures;
 mod harness;
+mod hashes;
 mod keys;
 mod namespaces;
 mod server;
