@@ -66,6 +66,7 @@ impl CommandSpec {
             (flags.has(Flags::READONLY), "read"),
             (flags.has(Flags::WRITE), "write"),
             (of(Group::String), "string"),
+            (of(Group::List), "list"),
             (of(Group::Hash), "hash"),
             (flags.has(Flags::ADMIN), "admin"),
             (flags.has(Flags::FAST), "fast"),
@@ -104,6 +105,8 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Lists.
+    List,
     /// Hashes.
     Hash,
     /// The connection itself.
@@ -120,6 +123,7 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::List => "list",
             Group::Hash => "hash",
             Group::Connection => "connection",
             Group::Server => "server",

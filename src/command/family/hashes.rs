@@ -159,12 +159,7 @@ pub const ROWS: &[CommandSpec] = &[
         handler: hscan,
         ..HASH
     },
-    CommandSpec {
-        name: "hgetall",
-        summary: "Answers every field and its value.",
-        handler: hgetall,
-        ..WHOLE
-    },
+    CommandSpec { name: "hgetall", summary: "Answers every field and its value.", handler: hgetall, ..WHOLE },
     CommandSpec { name: "hkeys", summary: "Answers every field.", handler: hkeys, ..WHOLE },
     CommandSpec { name: "hvals", summary: "Answers the value of every field.", handler: hvals, ..WHOLE },
 ];

@@ -4,6 +4,7 @@ mod connection;
 mod cursors;
 mod hashes;
 mod keys;
+mod lists;
 mod server;
 mod strings;
 mod transactions;
@@ -14,8 +15,15 @@ use super::spec::CommandSpec;
 use crate::command::args::Args;
 
 /// Every family's rows.
-pub const FAMILIES: &[&[CommandSpec]] =
-    &[connection::ROWS, strings::ROWS, hashes::ROWS, keys::ROWS, transactions::ROWS, server::ROWS];
+pub const FAMILIES: &[&[CommandSpec]] = &[
+    connection::ROWS,
+    strings::ROWS,
+    lists::ROWS,
+    hashes::ROWS,
+    keys::ROWS,
+    transactions::ROWS,
+    server::ROWS,
+];
 
 /// Handler of containers: the gate gets here only without a subcommand, which arity forbids.
 fn needs_subcommand(_: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
