@@ -10,8 +10,8 @@ mod harness;
 
 use harness::Server;
 
-/// One call of every command that may run. The keys `a` and `n` hold strings, `n` an integer, and `t` expires;
-/// `h` is a hash of `f`, 1, and `g`, x; `w` is missing. A row without an example fails the test below.
+/// One call of every command that may run. The keys `a` and `n` hold strings, `n` an integer, and `t` expires; `h`
+/// is a hash of `f`, 1, and `g`, x; `l` holds a list; `w` is missing. A row without an example fails the test below.
 const EXAMPLES: &[&str] = &[
     "append a x",
     "auth default x",
@@ -78,6 +78,19 @@ const EXAMPLES: &[&str] = &[
     "info",
     "keys *",
     "lcs a n",
+    "lindex l 0",
+    "linsert l before x w",
+    "llen l",
+    "lmove l w left right",
+    "lmpop 1 l left",
+    "lpop l",
+    "lpos l x",
+    "lpush l x",
+    "lpushx l x",
+    "lrange l 0 -1",
+    "lrem l 0 x",
+    "lset l 0 w",
+    "ltrim l 0 0",
     "memory doctor",
     "memory help",
     "memory stats",
@@ -103,6 +116,10 @@ const EXAMPLES: &[&str] = &[
     "rename a w",
     "renamenx a w",
     "reset",
+    "rpop l",
+    "rpoplpush l w",
+    "rpush w x",
+    "rpushx l x",
     "scan 0",
     "select 0",
     "set a x",
@@ -190,8 +207,9 @@ fn only_commands_that_write_change_what_is_watched() {
     for line in EXAMPLES {
         let server = Server::new();
         let (mut watcher, mut c) = (server.client(), server.client());
-        c.check_all(&[("MSET a abc n 1", "+OK"), ("SET t x EX 100", "+OK"), ("HSET h f 1 g x", ":2")]);
-        watcher.check("WATCH a n t h w", "+OK");
+        c.check_all(&[("MSET a abc n 1", "+OK"), ("SET t x EX 100", "+OK")]);
+        c.check_all(&[("HSET h f 1 g x", ":2"), ("RPUSH l x y", ":2")]);
+        watcher.check("WATCH a n t h l w", "+OK");
         let reply = c.run(line);
         watcher.check_all(&[("MULTI", "+OK"), ("PING", "+QUEUED")]);
         let is_unchanged = watcher.run("EXEC") == "*1\n+PONG";
@@ -207,7 +225,8 @@ fn keys_are_found_and_have_a_purpose() {
         let request = OwnedRequest::from_args(line.split(' ').map(str::as_bytes));
         let request = request.as_request();
         let keys: Vec<&[u8]> = spec.key_positions(request).filter_map(|(at, _)| request.get(at)).collect();
-        assert!(keys.iter().all(|key| matches!(*key, b"a" | b"n" | b"t" | b"h" | b"w")), "{line}: {keys:?}");
+        let is_known = |key: &&[u8]| matches!(*key, b"a" | b"n" | b"t" | b"h" | b"l" | b"w");
+        assert!(keys.iter().all(is_known), "{line}: {keys:?}");
         assert_eq!(keys.is_empty(), spec.keys.is_empty(), "{line}");
         assert!(spec.keys.iter().all(|keys| !keys.access.is_empty()), "{line}");
     }

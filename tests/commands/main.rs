@@ -7,6 +7,7 @@ mod departures;
 mod harness;
 mod hashes;
 mod keys;
+mod lists;
 mod namespaces;
 mod server;
 mod strings;
