@@ -43,6 +43,8 @@ pub enum CommandError {
     CountOutOfRange,
     /// A count of more than a reply can hold.
     OutOfRange,
+    /// SORT by numbers of what is no number.
+    ScoreNotANumber,
     /// HINCRBY of a field whose value is no integer.
     HashValueNotAnInteger,
     /// HINCRBYFLOAT of a field whose value is no float.
@@ -203,6 +205,7 @@ impl CommandError {
                 "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
             }
             OutOfRange => "ERR value is out of range",
+            ScoreNotANumber => "ERR One or more scores can't be converted into double",
             HashValueNotAnInteger => "ERR hash value is not an integer",
             HashValueNotAFloat => "ERR hash value is not a float",
             InfiniteIncrement => "ERR value is NaN or Infinity",

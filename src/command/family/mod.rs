@@ -6,6 +6,7 @@ mod hashes;
 mod keys;
 mod lists;
 mod server;
+mod sort;
 mod strings;
 mod transactions;
 
@@ -21,6 +22,7 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     lists::ROWS,
     hashes::ROWS,
     keys::ROWS,
+    sort::ROWS,
     transactions::ROWS,
     server::ROWS,
 ];
