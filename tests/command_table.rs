@@ -11,7 +11,7 @@ mod harness;
 use harness::Server;
 
 /// One call of every command that may run. The keys `a` and `n` hold strings, `n` an integer, and `t` expires;
-/// `w` is missing. A row without an example fails the test below.
+/// `set` is a set of `x` and `y`; `w` is missing. A row without an example fails the test below.
 const EXAMPLES: &[&str] = &[
     "append a x",
     "auth default x",
@@ -87,12 +87,20 @@ const EXAMPLES: &[&str] = &[
     "rename a w",
     "renamenx a w",
     "reset",
+    "sadd set z",
     "scan 0",
+    "scard set",
     "select 0",
     "set a x",
     "setex a 10 x",
     "setnx w x",
     "setrange a 1 x",
+    "sismember set x",
+    "smembers set",
+    "smismember set x z",
+    "spop set",
+    "srandmember set",
+    "srem set x",
     "strlen a",
     "substr a 0 1",
     "time",
@@ -174,8 +182,8 @@ fn only_commands_that_write_change_what_is_watched() {
     for line in EXAMPLES {
         let server = Server::new();
         let (mut watcher, mut c) = (server.client(), server.client());
-        c.check_all(&[("MSET a abc n 1", "+OK"), ("SET t x EX 100", "+OK")]);
-        watcher.check("WATCH a n t w", "+OK");
+        c.check_all(&[("MSET a abc n 1", "+OK"), ("SET t x EX 100", "+OK"), ("SADD set x y", ":2")]);
+        watcher.check("WATCH a n t set w", "+OK");
         let reply = c.run(line);
         watcher.check_all(&[("MULTI", "+OK"), ("PING", "+QUEUED")]);
         let is_unchanged = watcher.run("EXEC") == "*1\n+PONG";
@@ -191,7 +199,10 @@ fn keys_are_found_and_have_a_purpose() {
         let request = OwnedRequest::from_args(line.split(' ').map(str::as_bytes));
         let request = request.as_request();
         let keys: Vec<&[u8]> = spec.key_positions(request).filter_map(|(at, _)| request.get(at)).collect();
-        assert!(keys.iter().all(|key| matches!(*key, b"a" | b"n" | b"t" | b"w")), "{line}: {keys:?}");
+        assert!(
+            keys.iter().all(|key| matches!(*key, b"a" | b"n" | b"t" | b"set" | b"w")),
+            "{line}: {keys:?}"
+        );
         assert_eq!(keys.is_empty(), spec.keys.is_empty(), "{line}");
         assert!(spec.keys.iter().all(|keys| !keys.access.is_empty()), "{line}");
     }

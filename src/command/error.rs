@@ -27,6 +27,12 @@ pub enum CommandError {
     NotAnInteger,
     /// An integer of more than 32 bits where Redis takes an `int`.
     NotAnInt32,
+    /// A count that is negative, or no integer.
+    NotPositive,
+    /// A reply that would be longer than any the keyspace could fill.
+    ReplyTooLong,
+    /// A count whose opposite is no integer.
+    CountOutOfRange,
     /// An argument or value that should be a float is none.
     NotAFloat,
     /// INCRBYFLOAT's result is no finite number.
@@ -173,6 +179,11 @@ impl CommandError {
             WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             NotAnInteger => "ERR value is not an integer or out of range",
             NotAnInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
+            NotPositive => "ERR value is out of range, must be positive",
+            ReplyTooLong => "ERR value is out of range, the reply would exceed 256 MB",
+            CountOutOfRange => {
+                "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
+            }
             NotAFloat => "ERR value is not a valid float",
             NotFinite => "ERR increment would produce NaN or Infinity",
             Syntax => "ERR syntax error",

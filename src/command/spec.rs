@@ -66,6 +66,7 @@ impl CommandSpec {
             (flags.has(Flags::READONLY), "read"),
             (flags.has(Flags::WRITE), "write"),
             (of(Group::String), "string"),
+            (of(Group::Set), "set"),
             (flags.has(Flags::ADMIN), "admin"),
             (flags.has(Flags::FAST), "fast"),
             (!flags.has(Flags::FAST), "slow"),
@@ -103,6 +104,8 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Sets.
+    Set,
     /// The connection itself.
     Connection,
     /// The server.
@@ -117,6 +120,7 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Set => "set",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",

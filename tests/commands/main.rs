@@ -8,5 +8,6 @@ mod harness;
 mod keys;
 mod namespaces;
 mod server;
+mod sets;
 mod strings;
 mod transactions;
