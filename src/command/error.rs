@@ -27,10 +27,10 @@ pub enum CommandError {
     NotAnInteger,
     /// An integer of more than 32 bits where Redis takes an `int`.
     NotAnInt32,
-    /// A count that is negative, or no integer.
+    /// A count that should be 0 or more.
     NotPositive,
-    /// A reply that would be longer than any the keyspace could fill.
-    ReplyTooLong,
+    /// A count of more than a reply can hold.
+    OutOfRange,
     /// A count whose opposite is no integer.
     CountOutOfRange,
     /// An argument or value that should be a float is none.
@@ -180,7 +180,7 @@ impl CommandError {
             NotAnInteger => "ERR value is not an integer or out of range",
             NotAnInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             NotPositive => "ERR value is out of range, must be positive",
-            ReplyTooLong => "ERR value is out of range, the reply would exceed 256 MB",
+            OutOfRange => "ERR value is out of range",
             CountOutOfRange => {
                 "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
             }

@@ -66,6 +66,8 @@ impl CommandSpec {
             (flags.has(Flags::READONLY), "read"),
             (flags.has(Flags::WRITE), "write"),
             (of(Group::String), "string"),
+            (of(Group::List), "list"),
+            (of(Group::Hash), "hash"),
             (of(Group::Set), "set"),
             (flags.has(Flags::ADMIN), "admin"),
             (flags.has(Flags::FAST), "fast"),
@@ -104,6 +106,10 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Lists.
+    List,
+    /// Hashes.
+    Hash,
     /// Sets.
     Set,
     /// The connection itself.
@@ -120,6 +126,8 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::List => "list",
+            Group::Hash => "hash",
             Group::Set => "set",
             Group::Connection => "connection",
             Group::Server => "server",

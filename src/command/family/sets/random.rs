@@ -88,7 +88,7 @@ fn reply_member(cx: &mut Context<'_, '_>, member: Option<&[u8]>) {
 /// Answers `count` members, each chosen among all, unless that is more than a reply may be.
 fn reply_repeated(cx: &mut Context<'_, '_>, members: Tree<'_, Set>, count: u64) -> CommandResult {
     if count > (MAX_REPEATED / MIN_BULK) as u64 {
-        return Err(CommandError::ReplyTooLong);
+        return Err(CommandError::OutOfRange);
     }
     let (mark, before) = (cx.reply.mark(), cx.reply.pending());
     let mut random = rand::rng();
@@ -98,7 +98,7 @@ fn reply_repeated(cx: &mut Context<'_, '_>, members: Tree<'_, Set>, count: u64) 
         cx.reply.bulk(member.map_or(&[], |member| member.key));
         if cx.reply.pending() - before > MAX_REPEATED {
             cx.reply.rollback(mark);
-            return Err(CommandError::ReplyTooLong);
+            return Err(CommandError::OutOfRange);
         }
     }
     Ok(())
