@@ -27,8 +27,16 @@ pub enum CommandError {
     NotAnInteger,
     /// An integer of more than 32 bits where Redis takes an `int`.
     NotAnInt32,
-    /// A count that should be 0 or more.
+    /// A count that is negative, or no integer.
     NotPositive,
+    /// The number of this name should be 0 or more.
+    Negative(&'static str),
+    /// The number of this name should be 1 or more.
+    NotAboveZero(&'static str),
+    /// A position where the list has no element.
+    IndexOutOfRange,
+    /// LPOS of match number 0.
+    RankZero,
     /// A count of more than a reply can hold.
     OutOfRange,
     /// A count whose opposite is no integer.
@@ -105,6 +113,8 @@ pub enum CommandError {
     GetKeysUnknown,
     /// COMMAND GETKEYS of a command without keys.
     GetKeysNone,
+    /// COMMAND GETKEYS of a command that announces keys it does not have.
+    GetKeysInvalid,
     /// COMMAND GETKEYS with too few or too many arguments for the command.
     GetKeysArity,
     /// CONFIG SET of a setting there is not.
@@ -154,6 +164,8 @@ impl CommandError {
             ),
             WrongArity => format!("ERR wrong number of arguments for '{command}' command").into_bytes(),
             InvalidExpireTime => format!("ERR invalid expire time in '{command}' command").into_bytes(),
+            Negative(name) => format!("ERR {name} can't be negative").into_bytes(),
+            NotAboveZero(name) => format!("ERR {name} should be greater than 0").into_bytes(),
             UnsupportedOption(option) => quoted(&[b"ERR Unsupported option "], option),
             HelloOption(option) => quoted(&[b"ERR Syntax error in HELLO option '", option], b"'"),
             UnrecognizedOption(option) => quoted(&[b"ERR Unrecognized option '", option], b"'"),
@@ -194,6 +206,11 @@ impl CommandError {
             LcsNeedsStrings => "ERR The specified keys must contain string values",
             LcsLenAndIdx => "ERR If you want both the length and indexes, please just use IDX.",
             LcsTooLarge => "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+            IndexOutOfRange => "ERR index out of range",
+            RankZero => {
+                "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... \
+                 or use negative to start from the end of the list"
+            }
             NoSuchKey => "ERR no such key",
             SameObject => "ERR source and destination objects are the same",
             ExpireNxConflict => "ERR NX and XX, GT or LT options at the same time are not compatible",
@@ -219,6 +236,7 @@ impl CommandError {
             InvalidClientId => "ERR Invalid client ID",
             GetKeysUnknown => "ERR Invalid command specified",
             GetKeysNone => "ERR The command has no key arguments",
+            GetKeysInvalid => "ERR Invalid arguments specified for command",
             GetKeysArity => "ERR Invalid number of arguments specified for command",
             NoConfigFile => "ERR The server is running without a config file",
             Contention(_)
@@ -226,6 +244,8 @@ impl CommandError {
             | UnknownSubcommand { .. }
             | WrongArity
             | InvalidExpireTime
+            | Negative(_)
+            | NotAboveZero(_)
             | UnsupportedOption(_)
             | HelloOption(_)
             | UnrecognizedOption(_)

@@ -4,6 +4,7 @@
 use super::args::Args;
 use super::context::Context;
 use super::error::CommandResult;
+use crate::number::parse_integer;
 use crate::resp::Request;
 
 /// Runs a command: parse all, operate once, reply last.
@@ -81,21 +82,19 @@ impl CommandSpec {
     }
 
     /// The positions of the first and last key and the step between keys, as COMMAND INFO gives them; zeros
-    /// without keys.
+    /// without keys. Keys whose number is an argument do not count.
     pub fn key_range(&self) -> (i64, i64, i64) {
-        match (self.keys.first(), self.keys.last()) {
-            (Some(first), Some(last)) => (first.first as i64, last.last, first.step as i64),
-            _ => (0, 0, 0),
-        }
+        let mut ranges = self.keys.iter().filter(|keys| !keys.numbered);
+        let Some(first) = ranges.next() else { return (0, 0, 0) };
+        (first.first as i64, ranges.next_back().unwrap_or(first).last, first.step as i64)
     }
 
     /// The positions of the request's keys, in order, each with its spec.
-    pub fn key_positions(
+    pub fn key_positions<'r>(
         &self,
-        request: Request<'_>,
-    ) -> impl Iterator<Item = (usize, &'static KeySpec)> + use<> {
-        let len = request.len();
-        self.keys.iter().flat_map(move |spec| spec.positions(len).map(move |position| (position, spec)))
+        request: Request<'r>,
+    ) -> impl Iterator<Item = (usize, &'static KeySpec)> + use<'r> {
+        self.keys.iter().flat_map(move |spec| spec.positions(request).map(move |position| (position, spec)))
     }
 }
 
@@ -193,6 +192,8 @@ impl Flags {
     pub const NO_AUTH: Flags = Flags(1 << 9);
     /// Allowed while a script runs long.
     pub const ALLOW_BUSY: Flags = Flags(1 << 10);
+    /// Where its keys are depends on other arguments.
+    pub const MOVABLE_KEYS: Flags = Flags(1 << 11);
     /// Runs at once inside MULTI instead of being queued. Not shown.
     pub const IMMEDIATE: Flags = Flags(1 << 24);
     /// In the keyspace category, though not of the generic group. Not shown.
@@ -203,7 +204,7 @@ impl Flags {
     pub const DANGEROUS: Flags = Flags(1 << 27);
 
     /// The names of the shown flags, in COMMAND INFO's order.
-    const NAMES: [(Flags, &'static str); 11] = [
+    const NAMES: [(Flags, &'static str); 12] = [
         (Flags::WRITE, "write"),
         (Flags::READONLY, "readonly"),
         (Flags::DENYOOM, "denyoom"),
@@ -215,6 +216,7 @@ impl Flags {
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
         (Flags::ALLOW_BUSY, "allow_busy"),
+        (Flags::MOVABLE_KEYS, "movablekeys"),
     ];
 
     /// Both sets together.
@@ -243,6 +245,8 @@ pub struct KeySpec {
     pub last: i64,
     /// From one key to the next.
     pub step: usize,
+    /// True if the argument before the first key says how many keys there are; `last` says nothing then.
+    pub numbered: bool,
     /// What is done to the keys, in COMMAND INFO's words.
     pub access: &'static [&'static str],
     /// Where `access` says the most that may happen: what this request does.
@@ -254,7 +258,12 @@ pub struct KeySpec {
 impl KeySpec {
     /// Keys from `first` to `last`, `step` apart.
     pub const fn range(first: usize, last: i64, step: usize, access: &'static [&'static str]) -> KeySpec {
-        KeySpec { first, last, step, access, access_of: None, notes: "" }
+        KeySpec { first, last, step, numbered: false, access, access_of: None, notes: "" }
+    }
+
+    /// Keys behind the argument at `position`, which says how many.
+    pub const fn numbered(position: usize, access: &'static [&'static str]) -> KeySpec {
+        KeySpec { numbered: true, ..KeySpec::range(position + 1, -1, 1, access) }
     }
 
     /// One key at `position`.
@@ -262,9 +271,20 @@ impl KeySpec {
         KeySpec::range(position, position as i64, 1, access)
     }
 
-    /// The positions of its keys in a request of `len` arguments.
-    pub fn positions(&self, len: usize) -> impl Iterator<Item = usize> + use<> {
-        let end = if self.last < 0 { len as i64 + self.last } else { self.last }.min(len as i64 - 1);
-        (self.first..(end + 1).max(0) as usize).step_by(self.step)
+    /// The positions of its keys in a request; none if it announces more keys than it has arguments.
+    pub fn positions(&self, request: Request<'_>) -> impl Iterator<Item = usize> + use<> {
+        let (first, len) = (self.first as i64, request.len() as i64);
+        let last = match self.last {
+            _ if self.numbered => first - 1 + self.announced(request).unwrap_or(0),
+            last if last < 0 => len + last,
+            last => last.min(len - 1),
+        };
+        (self.first..(last + 1).max(0) as usize).step_by(self.step)
+    }
+
+    /// How many keys the argument before the first one announces, if that many can follow.
+    fn announced(&self, request: Request<'_>) -> Option<i64> {
+        let number = parse_integer(request.get(self.first - 1)?)?;
+        (1..=request.len() as i64 - self.first as i64).contains(&number).then_some(number)
     }
 }

@@ -128,18 +128,13 @@ fn srem(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
 /// Does the same to every member given, and answers by how many the set grew or shrank.
 fn edit_members(cx: &mut Context<'_, '_>, mut args: Args<'_>, op: Op<'_>) -> CommandResult {
     let key = args.key()?;
-    let edits: SmallVec<[Edit<'_>; 4]> = rest(args).map(|key| Edit { key, op }).collect();
+    let edits: SmallVec<[Edit<'_>; 4]> = args.rest_bytes().map(|key| Edit { key, op }).collect();
     let changed = cx.view.edit::<Set, _, CommandError>(key, |base, delta| {
         delta.apply(&edits);
         Ok(delta.tree().len().abs_diff(base.len()))
     })?;
     cx.reply.integer(changed as i64);
     Ok(())
-}
-
-/// The arguments not yet read.
-fn rest<'r>(mut args: Args<'r>) -> impl Iterator<Item = &'r [u8]> {
-    std::iter::from_fn(move || args.bytes().ok())
 }
 
 /// `SMEMBERS key`: every member.
@@ -171,6 +166,6 @@ fn sismember(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 fn smismember(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let members: Tree<'_, Set> = cx.view.tree(args.key()?)?;
     cx.reply.array(args.len());
-    rest(args).for_each(|member| cx.reply.integer(i64::from(members.contains(member))));
+    args.rest_bytes().for_each(|member| cx.reply.integer(i64::from(members.contains(member))));
     Ok(())
 }
