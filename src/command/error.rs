@@ -37,6 +37,8 @@ pub enum CommandError {
     IndexOutOfRange,
     /// LPOS of match number 0.
     RankZero,
+    /// A number of keys beyond the number of arguments.
+    TooManyKeys,
     /// A count of more than a reply can hold.
     OutOfRange,
     /// A count whose opposite is no integer.
@@ -192,6 +194,7 @@ impl CommandError {
             NotAnInteger => "ERR value is not an integer or out of range",
             NotAnInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             NotPositive => "ERR value is out of range, must be positive",
+            TooManyKeys => "ERR Number of keys can't be greater than number of args",
             OutOfRange => "ERR value is out of range",
             CountOutOfRange => {
                 "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"

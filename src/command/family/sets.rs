@@ -1,5 +1,6 @@
-//! Sets: members and how many. Random members and moves have files of their own.
+//! Sets: members and how many. Random members and operations on several sets have files of their own.
 
+mod operations;
 mod random;
 
 use crate::command::args::Args;
@@ -18,6 +19,10 @@ const READ_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO", "access"])];
 const MEASURE_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO"])];
 const TAKE_FROM_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "delete"])];
 
+const READ_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 1, &["RO", "access"])];
+const STORE_KEYS: &[KeySpec] =
+    &[KeySpec::at(1, &["OW", "update"]), KeySpec::range(2, -1, 1, &["RO", "access"])];
+
 const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
 const VARIES: &[&str] = &["nondeterministic_output"];
 
@@ -34,6 +39,23 @@ const SET: CommandSpec = CommandSpec {
     handler: super::needs_subcommand,
     subcommands: &[],
 };
+
+/// A row of the SUNION kind.
+const SEVERAL: CommandSpec =
+    CommandSpec { arity: AtLeast(2), keys: READ_KEYS, tips: ANY_ORDER, complexity: LINEAR, ..SET };
+
+/// A row of the SUNIONSTORE kind.
+const STORE: CommandSpec = CommandSpec {
+    arity: AtLeast(3),
+    flags: Flags::WRITE.or(Flags::DENYOOM),
+    keys: STORE_KEYS,
+    complexity: LINEAR,
+    ..SET
+};
+
+const LINEAR: &str = "O(N log K) with N members of K sets";
+const SHORTER: &str =
+    "O(K M log N) with M members of the smallest and N of the largest of K sets; at most O(K N)";
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
@@ -111,6 +133,66 @@ pub const ROWS: &[CommandSpec] = &[
         arity: AtLeast(2),
         tips: VARIES,
         handler: random::srandmember,
+        ..SET
+    },
+    CommandSpec {
+        name: "sunion",
+        summary: "Answers the members that are in one of several sets at least.",
+        handler: operations::sunion,
+        ..SEVERAL
+    },
+    CommandSpec {
+        name: "sinter",
+        summary: "Answers the members that are in every one of several sets.",
+        complexity: SHORTER,
+        handler: operations::sinter,
+        ..SEVERAL
+    },
+    CommandSpec {
+        name: "sdiff",
+        summary: "Answers the members of a set that are in none of the others.",
+        handler: operations::sdiff,
+        ..SEVERAL
+    },
+    CommandSpec {
+        name: "sunionstore",
+        summary: "Stores the members that are in one of several sets at least.",
+        handler: operations::sunionstore,
+        ..STORE
+    },
+    CommandSpec {
+        name: "sinterstore",
+        summary: "Stores the members that are in every one of several sets.",
+        complexity: SHORTER,
+        keys: &[KeySpec::at(1, &["RW", "update"]), KeySpec::range(2, -1, 1, &["RO", "access"])],
+        handler: operations::sinterstore,
+        ..STORE
+    },
+    CommandSpec {
+        name: "sdiffstore",
+        summary: "Stores the members of a set that are in none of the others.",
+        handler: operations::sdiffstore,
+        ..STORE
+    },
+    CommandSpec {
+        name: "sintercard",
+        since: "7.0.0",
+        summary: "Answers how many members are in every one of several sets, up to a limit.",
+        complexity: SHORTER,
+        arity: AtLeast(3),
+        flags: READ.or(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec::numbered(1, &["RO", "access"])],
+        handler: operations::sintercard,
+        ..SET
+    },
+    CommandSpec {
+        name: "smove",
+        summary: "Moves a member from one set to another.",
+        complexity: "O(log N) with N members of the larger set",
+        arity: Exactly(4),
+        flags: WRITE_FAST,
+        keys: &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["RW", "insert"])],
+        handler: operations::smove,
         ..SET
     },
 ];

@@ -4,7 +4,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::number::parse_integer;
-use crate::value::tree::{Edit, Op, Set, Tree};
+use crate::value::tree::{Delta, Edit, Op, Set, Tree};
 use rand::Rng;
 use rand::rngs::ThreadRng;
 use std::collections::HashSet;
@@ -36,20 +36,27 @@ pub fn spop(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let count = parse_integer(count).and_then(|count| u64::try_from(count).ok());
     let count = count.ok_or(CommandError::NotPositive)?;
     let engine = cx.engine;
-    let popped = cx.view.edit::<Set, _, CommandError>(key, |base, delta| {
-        let popped = Choice::of(base, count);
-        engine.run_sized(popped.len(), || match &popped {
-            Choice::All(_) => delta.clear(),
-            Choice::Some(members) => {
-                let edits: Vec<Edit<'_>> = members.iter().map(|key| Edit { key, op: Op::Remove }).collect();
-                delta.apply(&edits);
-            }
-        });
-        Ok(popped)
+    // A transaction, for one that keeps losing to short edits gets through in the end.
+    let popped = cx.view.transact(|view| {
+        view.edit::<Set, _, CommandError>(key, |base, delta| {
+            Ok(engine.run_sized(count.min(base.len()), || pop(base, delta, count)))
+        })
     })?;
     cx.reply.set(popped.len() as usize);
     engine.run_sized(popped.len(), || popped.for_each(|member| cx.reply.bulk(member)));
     Ok(())
+}
+
+fn pop<'g>(base: Tree<'g, Set>, delta: &mut Delta<'g, Set>, count: u64) -> Choice<'g> {
+    let popped = Choice::of(base, count);
+    match &popped {
+        Choice::All(_) => delta.clear(),
+        Choice::Some(members) => {
+            let edits: Vec<Edit<'_>> = members.iter().map(|key| Edit { key, op: Op::Remove }).collect();
+            delta.apply(&edits);
+        }
+    }
+    popped
 }
 
 /// `SRANDMEMBER key [count]`: a member, or null; with a count an array of as many different ones, if there are
