@@ -52,6 +52,12 @@ impl<'r> Args<'r> {
         parse_integer(text).map(|cursor| cursor as u64).or_else(unsigned).ok_or(CommandError::InvalidCursor)
     }
 
+    /// The next argument as a number of 1 or more; the error calls it `name`.
+    pub fn above_zero(&mut self, name: &'static str) -> Result<u64, CommandError> {
+        let number = parse_integer(self.bytes()?).and_then(|number| u64::try_from(number).ok());
+        number.filter(|number| *number > 0).ok_or(CommandError::NotAboveZero(name))
+    }
+
     /// The next argument as the index of a database. There is only database 0.
     pub fn database(&mut self) -> Result<(), CommandError> {
         match i32::try_from(self.integer()?) {

@@ -37,12 +37,14 @@ pub enum CommandError {
     IndexOutOfRange,
     /// LPOS of match number 0.
     RankZero,
-    /// An argument or value that should be a float is none.
-    NotAFloat,
-    /// A count whose opposite is no integer.
-    CountOutOfRange,
+    /// A number of keys beyond the number of arguments.
+    TooManyKeys,
     /// A count of more than a reply can hold.
     OutOfRange,
+    /// A count whose opposite is no integer.
+    CountOutOfRange,
+    /// An argument or value that should be a float is none.
+    NotAFloat,
     /// SORT by numbers of what is no number.
     ScoreNotANumber,
     /// HINCRBY of a field whose value is no integer.
@@ -200,11 +202,12 @@ impl CommandError {
             NotAnInteger => "ERR value is not an integer or out of range",
             NotAnInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             NotPositive => "ERR value is out of range, must be positive",
-            NotAFloat => "ERR value is not a valid float",
+            TooManyKeys => "ERR Number of keys can't be greater than number of args",
+            OutOfRange => "ERR value is out of range",
             CountOutOfRange => {
                 "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
             }
-            OutOfRange => "ERR value is out of range",
+            NotAFloat => "ERR value is not a valid float",
             ScoreNotANumber => "ERR One or more scores can't be converted into double",
             HashValueNotAnInteger => "ERR hash value is not an integer",
             HashValueNotAFloat => "ERR hash value is not a float",

@@ -71,7 +71,7 @@ impl CommandSpec {
             (of(Group::String), "string"),
             (of(Group::List) || is_of_any, "list"),
             (of(Group::Hash), "hash"),
-            (is_of_any, "set"),
+            (of(Group::Set) || is_of_any, "set"),
             (is_of_any, "sortedset"),
             (flags.has(Flags::ADMIN), "admin"),
             (flags.has(Flags::FAST), "fast"),
@@ -112,6 +112,8 @@ pub enum Group {
     List,
     /// Hashes.
     Hash,
+    /// Sets.
+    Set,
     /// The connection itself.
     Connection,
     /// The server.
@@ -128,6 +130,7 @@ impl Group {
             Group::String => "string",
             Group::List => "list",
             Group::Hash => "hash",
+            Group::Set => "set",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",

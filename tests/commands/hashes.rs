@@ -265,7 +265,10 @@ fn random_fields_do_not_fill_the_memory() {
     c.check("HSET h a 1", ":1");
     c.check("HRANDFIELD h -4611686018427387903 WITHVALUES", "-ERR value is out of range");
     c.check("HRANDFIELD h -9223372036854775807", "-ERR value is out of range");
-    assert!(c.run("HRANDFIELD h -1000000").starts_with("*1000000\n$1\na\n"));
+    assert!(c.run("HRANDFIELD h -100000").starts_with("*100000\n$1\na\n"));
+    assert_eq!(c.send(&[b"HSET", b"h", b"a", &vec![b'v'; 1 << 20]]), b":0\r\n");
+    c.check("HRANDFIELD h -257 WITHVALUES", "-ERR value is out of range");
+    assert_eq!(c.send(&[b"HRANDFIELD", b"h", b"-3", b"WITHVALUES"]).len(), 4 + 3 * (7 + 10 + (1 << 20) + 2));
 }
 
 #[test]

@@ -10,5 +10,7 @@ mod keys;
 mod lists;
 mod namespaces;
 mod server;
+mod sets;
+mod sort;
 mod strings;
 mod transactions;

@@ -1,11 +1,13 @@
 //! The families: handlers and their rows, a file each.
 
+mod choice;
 mod connection;
 mod cursors;
 mod hashes;
 mod keys;
 mod lists;
 mod server;
+mod sets;
 mod sort;
 mod strings;
 mod transactions;
@@ -21,6 +23,7 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     strings::ROWS,
     lists::ROWS,
     hashes::ROWS,
+    sets::ROWS,
     keys::ROWS,
     sort::ROWS,
     transactions::ROWS,

@@ -5,7 +5,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::AtLeast;
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
-use crate::keyspace::{Entry, Key, Kind, KeyspaceError, View};
+use crate::keyspace::{Entry, Key, KeyspaceError, Kind, View};
 use crate::number::parse_double;
 use crate::resp::Request;
 use crate::value::string::Str;
@@ -35,7 +35,11 @@ const SORT: CommandSpec = CommandSpec {
     complexity: "O(N+M*log(M)) with N elements in the list or set and M of them answered",
     group: Group::Generic,
     arity: AtLeast(2),
-    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS).or(Flags::COLLECTIONS).or(Flags::DANGEROUS),
+    flags: Flags::WRITE
+        .or(Flags::DENYOOM)
+        .or(Flags::MOVABLE_KEYS)
+        .or(Flags::COLLECTIONS)
+        .or(Flags::DANGEROUS),
     keys: &[SORTED_KEY, REFERRED_KEYS, STORE_KEY],
     tips: &[],
     handler: sort,
@@ -162,7 +166,10 @@ impl<'r> Options<'r> {
             } else if may_store && args.take_with("STORE", 1) {
                 options.store = Some(args.key()?);
             } else if args.take_with("BY", 1) {
-                options.by = Source::new(args.bytes()?);
+                let by = Source::new(args.bytes()?);
+                // Once asked not to sort, it does not, whatever follows.
+                let is_final = matches!(options.by, Source::Nothing);
+                options.by = if is_final { Source::Nothing } else { by };
             } else if args.take_with("GET", 1) {
                 let pattern = args.bytes()?;
                 options.get.push(if pattern == b"#" { Source::Element } else { Source::new(pattern) });
@@ -191,11 +198,7 @@ impl<'r> Options<'r> {
     }
 
     /// The elements that are answered, in their order.
-    fn sorted<'g>(
-        &self,
-        view: &mut View<'g>,
-        elements: Elements<'g>,
-    ) -> Result<Vec<&'g [u8]>, CommandError> {
+    fn sorted<'g>(&self, view: &mut View<'g>, elements: Elements<'g>) -> Result<Vec<&'g [u8]>, CommandError> {
         let range = self.range(elements.len() as usize);
         match self.by {
             // A set has no order of its own that would be worth storing.
@@ -262,12 +265,7 @@ impl<'r> Options<'r> {
     }
 
     /// Puts those into `range` that belong there. O(n + m log m) for a range of m.
-    fn arrange<T>(
-        &self,
-        elements: &mut [T],
-        range: &Range<usize>,
-        compare: impl Fn(&T, &T) -> Ordering,
-    ) {
+    fn arrange<T>(&self, elements: &mut [T], range: &Range<usize>, compare: impl Fn(&T, &T) -> Ordering) {
         let compare = |left: &T, right: &T| {
             let ordering = compare(left, right);
             if self.is_descending { ordering.reverse() } else { ordering }
@@ -411,8 +409,13 @@ fn answer<'g>(cx: &mut Context<'_, 'g>, key: Key<'_>, options: &Options<'_>) -> 
 }
 
 /// Puts a list of the outputs in place of what is there, a missing one as an empty element.
-fn store(view: &mut View<'_>, destination: Key<'_>, outputs: &[Option<Str<'_>>]) -> Result<(), KeyspaceError> {
-    let texts: Vec<Cow<'_, [u8]>> = outputs.iter().map(|output| output.map(text).unwrap_or_default()).collect();
+fn store(
+    view: &mut View<'_>,
+    destination: Key<'_>,
+    outputs: &[Option<Str<'_>>],
+) -> Result<(), KeyspaceError> {
+    let texts: Vec<Cow<'_, [u8]>> =
+        outputs.iter().map(|output| output.map(text).unwrap_or_default()).collect();
     let items: Vec<&[u8]> = texts.iter().map(|text| &**text).collect();
     let mut delta = Delta::<List>::new(Tree::EMPTY, view.birth());
     delta.push_back(&items);

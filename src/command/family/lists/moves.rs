@@ -5,7 +5,6 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::keyspace::{Key, View};
-use crate::number::parse_integer;
 use crate::value::tree::{Item, List, Tree};
 
 /// `LMOVE source destination LEFT|RIGHT LEFT|RIGHT`: the element that was moved, or null for a missing source.
@@ -83,7 +82,7 @@ fn list_at<'g>(view: &mut View<'g>, key: Key<'_>) -> Result<Tree<'g, List>, Comm
 /// `LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]`: the first of the keys that holds a list and an array of
 /// its `count` elements at that end, one without COUNT; or null.
 pub fn lmpop(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let numkeys = above_zero(&mut args, "numkeys")?;
+    let numkeys = args.above_zero("numkeys")?;
     let keys = args.rest_keys().take(usize::try_from(numkeys).unwrap_or(usize::MAX));
     for _ in 0..numkeys {
         args.bytes()?;
@@ -91,7 +90,7 @@ pub fn lmpop(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let end = End::of(&mut args)?;
     let mut count = 1;
     if args.take_with("COUNT", 1) {
-        count = above_zero(&mut args, "count")?;
+        count = args.above_zero("count")?;
     }
     args.finish()?;
     let popped = cx.view.transact(|view| {
@@ -116,10 +115,4 @@ pub fn lmpop(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let popped = count.min(list.len());
     cx.engine.run_sized(popped, || reply_end(cx.reply, list, end, popped));
     Ok(())
-}
-
-/// The next argument as a number of 1 or more.
-fn above_zero(args: &mut Args<'_>, name: &'static str) -> Result<u64, CommandError> {
-    let number = parse_integer(args.bytes()?).and_then(|number| u64::try_from(number).ok());
-    number.filter(|number| *number > 0).ok_or(CommandError::NotAboveZero(name))
 }
