@@ -39,13 +39,19 @@ pub enum CommandError {
     RankZero,
     /// A number of keys beyond the number of arguments.
     TooManyKeys,
-    /// A count of more than a reply can hold.
-    OutOfRange,
-    /// A count whose opposite is no integer.
-    CountOutOfRange,
     /// An argument or value that should be a float is none.
     NotAFloat,
-    /// INCRBYFLOAT's result is no finite number.
+    /// A count whose opposite is no integer.
+    CountOutOfRange,
+    /// A count of more than a reply can hold.
+    OutOfRange,
+    /// HINCRBY of a field whose value is no integer.
+    HashValueNotAnInteger,
+    /// HINCRBYFLOAT of a field whose value is no float.
+    HashValueNotAFloat,
+    /// HINCRBYFLOAT by an infinity.
+    InfiniteIncrement,
+    /// The result of INCRBYFLOAT or HINCRBYFLOAT is no finite number.
     NotFinite,
     /// The arguments do not follow the command's grammar.
     Syntax,
@@ -195,11 +201,14 @@ impl CommandError {
             NotAnInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             NotPositive => "ERR value is out of range, must be positive",
             TooManyKeys => "ERR Number of keys can't be greater than number of args",
-            OutOfRange => "ERR value is out of range",
+            NotAFloat => "ERR value is not a valid float",
             CountOutOfRange => {
                 "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
             }
-            NotAFloat => "ERR value is not a valid float",
+            OutOfRange => "ERR value is out of range",
+            HashValueNotAnInteger => "ERR hash value is not an integer",
+            HashValueNotAFloat => "ERR hash value is not a float",
+            InfiniteIncrement => "ERR value is NaN or Infinity",
             NotFinite => "ERR increment would produce NaN or Infinity",
             Syntax => "ERR syntax error",
             IncrementOverflow => "ERR increment or decrement would overflow",

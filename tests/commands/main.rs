@@ -5,7 +5,9 @@
 mod connection;
 mod departures;
 mod harness;
+mod hashes;
 mod keys;
+mod lists;
 mod namespaces;
 mod server;
 mod sets;

@@ -1,6 +1,7 @@
 //! The families: handlers and their rows, a file each.
 
 mod connection;
+mod cursors;
 mod hashes;
 mod keys;
 mod lists;
