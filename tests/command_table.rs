@@ -11,8 +11,8 @@ mod harness;
 use harness::Server;
 
 /// One call of every command that may run. The keys `a` and `n` hold strings, `n` an integer, and `t` expires; `h`
-/// is a hash of `f`, 1, and `g`, x; `l` holds a list; `set` is a set of `x` and `y`; `w` is missing. A row without
-/// an example fails the test below.
+/// is a hash of `f`, 1, and `g`, x; `l` holds a list and `s` a set of `x` and `y`; `w` is missing. A row without an
+/// example fails the test below.
 const EXAMPLES: &[&str] = &[
     "append a x",
     "auth default x",
@@ -25,6 +25,7 @@ const EXAMPLES: &[&str] = &[
     "client reply on",
     "client setinfo lib-name x",
     "client setname x",
+    "command",
     "command count",
     "command docs get",
     "command getkeys get a",
@@ -32,7 +33,6 @@ const EXAMPLES: &[&str] = &[
     "command help",
     "command info get",
     "command list",
-    "command",
     "config get *",
     "config help",
     "config rewrite",
@@ -121,24 +121,33 @@ const EXAMPLES: &[&str] = &[
     "rpoplpush l w",
     "rpush w x",
     "rpushx l x",
-    "sadd set z",
+    "sadd s z",
     "scan 0",
-    "scard set",
+    "scard s",
+    "sdiff s w",
+    "sdiffstore w s",
     "select 0",
     "set a x",
     "setex a 10 x",
     "setnx w x",
     "setrange a 1 x",
-    "sismember set x",
-    "smembers set",
-    "smismember set x z",
-    "spop set",
-    "srandmember set",
-    "srem set x",
+    "sinter s w",
+    "sintercard 1 s",
+    "sinterstore w s",
+    "sismember s x",
+    "smembers s",
+    "smismember s x z",
+    "smove s w x",
     "sort l alpha store w",
     "sort_ro l alpha",
+    "spop s",
+    "srandmember s",
+    "srem s x",
+    "sscan s 0",
     "strlen a",
     "substr a 0 1",
+    "sunion s w",
+    "sunionstore w s",
     "time",
     "touch a",
     "ttl t",
@@ -218,9 +227,9 @@ fn only_commands_that_write_change_what_is_watched() {
     for line in EXAMPLES {
         let server = Server::new();
         let (mut watcher, mut c) = (server.client(), server.client());
-        c.check_all(&[("MSET a abc n 1", "+OK"), ("SET t x EX 100", "+OK"), ("HSET h f 1 g x", ":2")]);
-        c.check_all(&[("RPUSH l x y", ":2"), ("SADD set x y", ":2")]);
-        watcher.check("WATCH a n t h l set w", "+OK");
+        c.check_all(&[("MSET a abc n 1", "+OK"), ("SET t x EX 100", "+OK")]);
+        c.check_all(&[("HSET h f 1 g x", ":2"), ("RPUSH l x y", ":2"), ("SADD s x y", ":2")]);
+        watcher.check("WATCH a n t h l s w", "+OK");
         let reply = c.run(line);
         watcher.check_all(&[("MULTI", "+OK"), ("PING", "+QUEUED")]);
         let is_unchanged = watcher.run("EXEC") == "*1\n+PONG";
@@ -236,7 +245,7 @@ fn keys_are_found_and_have_a_purpose() {
         let request = OwnedRequest::from_args(line.split(' ').map(str::as_bytes));
         let request = request.as_request();
         let keys: Vec<&[u8]> = spec.key_positions(request).filter_map(|(at, _)| request.get(at)).collect();
-        let is_known = |key: &&[u8]| matches!(*key, b"a" | b"n" | b"t" | b"h" | b"l" | b"set" | b"w");
+        let is_known = |key: &&[u8]| matches!(*key, b"a" | b"n" | b"t" | b"h" | b"l" | b"s" | b"w");
         assert!(keys.iter().all(is_known), "{line}: {keys:?}");
         assert_eq!(keys.is_empty(), spec.keys.is_empty(), "{line}");
         assert!(spec.keys.iter().all(|keys| !keys.access.is_empty()), "{line}");

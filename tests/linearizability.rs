@@ -2,7 +2,7 @@
 //!
 //! Every round lets four clients run six operations each on a few keys at the same time, step by step or
 //! pipelined. Keys are fresh in every round, so creation and deletion race too.
-//! `KVNS_LINEARIZABILITY_ROUNDS` sets the rounds of each of the six groups.
+//! `KVNS_LINEARIZABILITY_ROUNDS` sets the rounds of each group.
 
 mod support;
 
@@ -80,7 +80,8 @@ impl Operation {
             b"FLUSHALL" => Vec::new(),
             b"MSET" | b"MSETNX" => command[1..].iter().step_by(2).cloned().collect(),
             b"MGET" | b"DEL" | b"EXISTS" => command[1..].to_vec(),
-            b"RENAME" | b"RENAMENX" | b"COPY" => command[1..3].to_vec(),
+            b"RENAME" | b"RENAMENX" | b"COPY" | b"LMOVE" | b"RPOPLPUSH" => command[1..3].to_vec(),
+            b"LMPOP" => command[2..4].to_vec(),
             _ => vec![command[1].clone()],
         };
         match self {
@@ -94,9 +95,9 @@ impl Operation {
     fn is_idle(&self, outcome: &Value) -> bool {
         let Operation::Plain(command) = self else { return false };
         match command[0].as_slice() {
-            b"GET" | b"MGET" | b"EXISTS" => true,
+            b"GET" | b"MGET" | b"EXISTS" | b"LRANGE" | b"LLEN" => true,
             b"SETNX" | b"MSETNX" | b"DEL" | b"COPY" | b"RENAMENX" => *outcome == Value::Integer(0),
-            b"GETDEL" => outcome.is_null(),
+            b"GETDEL" | b"LPOP" | b"RPOP" | b"LMOVE" | b"RPOPLPUSH" | b"LMPOP" => outcome.is_null(),
             _ => outcome.is_error(),
         }
     }
@@ -112,7 +113,22 @@ enum Group {
     Flush,
     /// Every step is a race for names that nobody used before.
     Creation,
+    /// One list: both ends, its middle and all of it.
+    List,
+    /// Elements that move between lists.
+    ListMoves,
 }
+
+const GROUPS: [Group; 8] = [
+    Group::SingleKey,
+    Group::MultiKey,
+    Group::Exec,
+    Group::Watch,
+    Group::Flush,
+    Group::Creation,
+    Group::List,
+    Group::ListMoves,
+];
 
 /// Plans the operations of one client in one round. Every value written is an integer of its own.
 struct Planner<'r> {
@@ -184,6 +200,40 @@ impl Planner<'_> {
         })
     }
 
+    fn list(&mut self) -> Command {
+        let (key, value) = (self.key(), self.value());
+        match self.rng.random_range(0..14) {
+            0..2 => cmd!["LPUSH", key, value],
+            2 => cmd!["RPUSH", key, value, format!("{value}.")],
+            3 => cmd!["RPUSHX", key, value],
+            4 => cmd!["LPOP", key],
+            5 => cmd!["RPOP", key],
+            6 => cmd!["LPOP", key, "2"],
+            7..9 => cmd!["LRANGE", key, "0", "-1"],
+            9 => cmd!["LLEN", key],
+            10 => cmd!["LSET", key, "-1", value],
+            11 => cmd!["LTRIM", key, "0", "2"],
+            12 => cmd!["LMOVE", key, key, "LEFT", "RIGHT"],
+            _ => cmd!["DEL", key],
+        }
+    }
+
+    fn list_move(&mut self) -> Operation {
+        let (a, b) = (self.key(), self.key());
+        Operation::Plain(match self.rng.random_range(0..12) {
+            0..3 => cmd!["LMOVE", a, b, "LEFT", "RIGHT"],
+            3 => cmd!["LMOVE", a, b, "RIGHT", "RIGHT"],
+            4 => cmd!["RPOPLPUSH", a, b],
+            5 => cmd!["LMPOP", "2", a, b, "LEFT", "COUNT", "2"],
+            6 => cmd!["RENAME", a, b],
+            7 => {
+                let read = |key: &Vec<u8>| cmd!["LRANGE", key, "0", "-1"];
+                return Operation::Exec(self.keys.iter().map(read).collect());
+            }
+            _ => self.list(),
+        })
+    }
+
     fn plan(&mut self, group: Group) -> Vec<Operation> {
         let mut plan = Vec::new();
         let names = self.keys.clone();
@@ -207,6 +257,8 @@ impl Planner<'_> {
                 Group::Flush if self.rng.random_bool(0.15) => plan.push(Operation::Plain(cmd!["FLUSHALL"])),
                 Group::Flush => plan.push(Operation::Plain(self.any())),
                 Group::Creation => plan.push(self.creation()),
+                Group::List => plan.push(Operation::Plain(self.list())),
+                Group::ListMoves => plan.push(self.list_move()),
             }
         }
         plan
@@ -225,7 +277,8 @@ fn plan_round(group: Group, rng: &mut StdRng, number: u64) -> Round {
         Group::Flush => cmd!["a", "n/a"],
         _ => cmd![format!("{number}"), format!("n{number}/a"), format!("n{number}/b")],
     };
-    let count = if group == Group::SingleKey { rng.random_range(1..3) } else { names.len() };
+    let count =
+        if matches!(group, Group::SingleKey | Group::List) { rng.random_range(1..3) } else { names.len() };
     let plans = (0..CLIENTS)
         .map(|client| {
             let keys = names[..count].to_vec();
@@ -369,6 +422,16 @@ fn flush_histories_are_linearizable() {
     check_group(Group::Flush);
 }
 
+#[test]
+fn list_histories_are_linearizable() {
+    check_group(Group::List);
+}
+
+#[test]
+fn histories_of_moves_between_lists_are_linearizable() {
+    check_group(Group::ListMoves);
+}
+
 /// A hand-made event: client, line, from, to, outcome.
 fn event(client: usize, line: &str, invoked: u64, returned: u64, outcome: Value) -> Event<Operation, Value> {
     let words = resp::split_line(line);
@@ -480,15 +543,31 @@ fn the_checker_refuses_a_key_that_survives_a_flush() {
 }
 
 #[test]
+fn the_checker_refuses_an_element_that_is_in_two_lists() {
+    let list = |elements: &[&str]| Value::Array(elements.iter().map(Value::bulk).collect());
+    let history = vec![
+        event(0, "RPUSH a 1", 0, 5, Value::Integer(1)),
+        event(0, "LMOVE a b LEFT LEFT", 10, 100, Value::bulk("1")),
+        event(
+            1,
+            "EXEC LRANGE a 0 -1 ; LRANGE b 0 -1",
+            20,
+            30,
+            Value::Array(vec![list(&["1"]), list(&["1"])]),
+        ),
+    ];
+    assert!(!accepted(&history));
+}
+
+#[test]
 fn every_command_of_a_plan_is_known_to_the_model() {
     let mut rng = seed::generator(1, 1);
     let mut names = BTreeSet::new();
-    for group in [Group::SingleKey, Group::MultiKey, Group::Exec, Group::Watch, Group::Flush, Group::Creation]
-    {
+    for group in GROUPS {
         for operation in (0..200).flat_map(|number| plan_round(group, &mut rng, number).plans.concat()) {
             names.extend(operation.commands().into_iter().map(|command| command[0].clone()));
             Sequential::apply(&mut Model::default(), 0, &operation);
         }
     }
-    assert!(names.len() >= 18, "only {} commands are used", names.len());
+    assert!(names.len() >= 30, "only {} commands are used", names.len());
 }

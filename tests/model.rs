@@ -36,6 +36,74 @@ impl Planner {
         }
     }
 
+    /// A key that mostly holds a list.
+    fn list_key(&mut self) -> Vec<u8> {
+        let names: [&[u8]; 4] = [b"l", b"ns/l", b"other/ns/l", b"l\xff"];
+        if self.rng.random_bool(0.05) {
+            self.key()
+        } else {
+            names.choose(&mut self.rng).expect("a name").to_vec()
+        }
+    }
+
+    /// An element: mostly one of a few, so that lists hold it more than once.
+    fn element(&mut self) -> Vec<u8> {
+        if self.rng.random_bool(0.1) { self.value() } else { vec![b'e', self.rng.random_range(b'0'..b'6')] }
+    }
+
+    fn end(&mut self) -> &'static str {
+        if self.rng.random_bool(0.5) { "LEFT" } else { "RIGHT" }
+    }
+
+    fn push(&mut self) -> Command {
+        let name =
+            ["LPUSH", "RPUSH", "LPUSH", "RPUSH", "LPUSHX", "RPUSHX"].choose(&mut self.rng).expect("a name");
+        let mut command = cmd![*name, self.list_key()];
+        let count = if self.rng.random_bool(0.1) { 300 } else { 3 };
+        for _ in 0..self.rng.random_range(1..=count) {
+            command.push(self.element());
+        }
+        command
+    }
+
+    fn lpos(&mut self) -> Command {
+        let mut command = cmd!["LPOS", self.list_key(), self.element()];
+        if self.rng.random_bool(0.5) {
+            let rank = [1, 2, 5, -1, -2, -7].choose(&mut self.rng).expect("a rank").to_string();
+            command.extend(cmd!["RANK", rank]);
+        }
+        for option in ["COUNT", "MAXLEN"] {
+            if self.rng.random_bool(0.5) {
+                command.extend(cmd![option, self.rng.random_range(0..20).to_string()]);
+            }
+        }
+        command
+    }
+
+    fn of_lists(&mut self) -> Command {
+        let (key, other) = (self.list_key(), self.list_key());
+        match self.rng.random_range(0..22) {
+            0..6 => self.push(),
+            6 => cmd!["LPOP", key],
+            7 => cmd!["RPOP", key],
+            8 => cmd!["LPOP", key, self.rng.random_range(0..40).to_string()],
+            9 => cmd!["RPOP", key, self.rng.random_range(0..40).to_string()],
+            10 => cmd!["LLEN", key],
+            11 => cmd!["LRANGE", key, self.integer(), self.integer()],
+            12 => cmd!["LINDEX", key, self.integer()],
+            13 => cmd!["LSET", key, self.integer(), self.element()],
+            14 => cmd!["LREM", key, self.rng.random_range(-20..20).to_string(), self.element()],
+            15 if self.rng.random_bool(0.3) => cmd!["LTRIM", key, self.integer(), self.integer()],
+            15 => cmd!["LTRIM", key, "2", "-3"],
+            16 => cmd!["LINSERT", key, "BEFORE", self.element(), self.element()],
+            17 => cmd!["LINSERT", key, "AFTER", self.element(), self.element()],
+            18 => self.lpos(),
+            19 => cmd!["LMOVE", key, other, self.end(), self.end()],
+            20 => cmd!["RPOPLPUSH", key, other],
+            _ => cmd!["LMPOP", "2", key, other, self.end(), "COUNT", self.rng.random_range(1..9).to_string()],
+        }
+    }
+
     fn value(&mut self) -> Vec<u8> {
         match self.rng.random_range(0..6) {
             0 => Vec::new(),
@@ -105,7 +173,11 @@ impl Planner {
     }
 
     fn of_keys(&mut self) -> Command {
-        let (a, b) = (self.key(), self.key());
+        let (a, b) = if self.rng.random_bool(0.2) {
+            (self.list_key(), self.list_key())
+        } else {
+            (self.key(), self.key())
+        };
         match self.rng.random_range(0..18) {
             0 => cmd!["MGET", a, b],
             1 => cmd!["MSET", a, self.value(), b, self.value()],
@@ -129,9 +201,10 @@ impl Planner {
     }
 
     fn command(&mut self) -> Command {
-        match self.rng.random_range(0..10) {
+        match self.rng.random_range(0..15) {
             0..2 => self.set(),
             2..6 => self.of_strings(),
+            6..11 => self.of_lists(),
             _ => self.of_keys(),
         }
     }

@@ -39,10 +39,6 @@ pub enum CommandError {
     RankZero,
     /// A number of keys beyond the number of arguments.
     TooManyKeys,
-    /// A count of more than a reply can hold.
-    OutOfRange,
-    /// A count whose opposite is no integer.
-    CountOutOfRange,
     /// An argument or value that should be a float is none.
     NotAFloat,
     /// SORT by numbers of what is no number.
@@ -203,10 +199,6 @@ impl CommandError {
             NotAnInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             NotPositive => "ERR value is out of range, must be positive",
             TooManyKeys => "ERR Number of keys can't be greater than number of args",
-            OutOfRange => "ERR value is out of range",
-            CountOutOfRange => {
-                "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
-            }
             NotAFloat => "ERR value is not a valid float",
             ScoreNotANumber => "ERR One or more scores can't be converted into double",
             HashValueNotAnInteger => "ERR hash value is not an integer",

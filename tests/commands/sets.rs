@@ -197,3 +197,260 @@ fn a_negative_count_beyond_what_a_reply_may_be_is_refused() {
     c.check("SRANDMEMBER long -17", refusal);
     assert!(c.run("SRANDMEMBER s -100000").starts_with("*100000\n$1\na\n$1\na\n"));
 }
+
+#[test]
+fn operations_on_small_sets() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("SADD a 1 2 3", ":3"),
+        ("SADD ns/b 3 4", ":2"),
+        ("SADD c 3", ":1"),
+        ("SINTER a ns/b", "*1\n$1\n3"),
+        ("SINTER a", "*3\n$1\n1\n$1\n2\n$1\n3"),
+        ("SINTER a missing", "*0"),
+        ("SDIFF a ns/b", "*2\n$1\n1\n$1\n2"),
+        ("SDIFF a a", "*0"),
+        ("SDIFF missing a", "*0"),
+        ("SDIFF a missing ns/b missing", "*2\n$1\n1\n$1\n2"),
+        ("SUNION c missing c", "*1\n$1\n3"),
+        ("SUNION missing", "*0"),
+        ("SUNIONSTORE other/d a ns/b c", ":4"),
+        ("SMISMEMBER other/d 1 2 3 4 5", "*5\n:1\n:1\n:1\n:1\n:0"),
+        ("SINTERSTORE d a ns/b", ":1"),
+        ("SMEMBERS d", "*1\n$1\n3"),
+        ("SDIFFSTORE d a ns/b", ":2"),
+        ("SMEMBERS d", "*2\n$1\n1\n$1\n2"),
+    ]);
+    assert_eq!(sorted(&c.run("SUNION a ns/b c")), ["1", "2", "3", "4"]);
+    server.client3().check_all(&[
+        ("SINTER a ns/b", "~1\n$1\n3"),
+        ("SDIFF a c", "~2\n$1\n1\n$1\n2"),
+        ("SUNION c", "~1\n$1\n3"),
+        ("SUNION missing", "~0"),
+        ("SINTERCARD 1 a", ":3"),
+    ]);
+}
+
+fn sorted(reply: &str) -> Vec<String> {
+    let mut members = bulks(reply);
+    members.sort();
+    members
+}
+
+#[test]
+fn a_stored_set_replaces_what_was_there() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("SADD a 1 2", ":2"),
+        ("SADD b 2 3", ":2"),
+        ("SET d x EX 100", "+OK"),
+        ("SUNIONSTORE d a", ":2"),
+        ("TTL d", ":-1"),
+        ("TYPE d", "+set"),
+        ("EXPIRE a 100", ":1"),
+        ("SUNIONSTORE a a b", ":3"),
+        ("TTL a", ":-1"),
+        ("SINTERSTORE a default/a b", ":2"),
+        ("SDIFFSTORE a a a", ":0"),
+        ("EXISTS a", ":0"),
+        ("SINTERSTORE d d missing", ":0"),
+        ("EXISTS d", ":0"),
+        ("SUNIONSTORE d missing", ":0"),
+        ("EXISTS d", ":0"),
+    ]);
+}
+
+#[test]
+fn operations_on_what_is_no_set() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[("SET x 1", "+OK"), ("SADD a 1", ":1"), ("SADD d 5", ":1")]);
+    for name in ["SUNION", "SINTER", "SDIFF", "SUNIONSTORE d", "SINTERSTORE d", "SDIFFSTORE d"] {
+        c.check(&format!("{name} a missing x"), WRONG_TYPE);
+        c.check(&format!("{name} missing x"), WRONG_TYPE);
+        c.check(&format!("{name} x"), WRONG_TYPE);
+    }
+    c.check("SMEMBERS d", "*1\n$1\n5");
+    c.check_all(&[
+        ("MULTI", "+OK"),
+        ("SADD d 6", "+QUEUED"),
+        ("SUNIONSTORE d a x", "+QUEUED"),
+        ("SMOVE d x 5", "+QUEUED"),
+        ("SUNIONSTORE d d a", "+QUEUED"),
+        ("EXEC", &format!("*4\n:1\n{WRONG_TYPE}\n{WRONG_TYPE}\n:3")),
+    ]);
+}
+
+#[test]
+fn intersections_are_counted() {
+    let server = Server::new();
+    let mut c = server.client();
+    let numkeys = "-ERR numkeys should be greater than 0";
+    let limit = "-ERR LIMIT can't be negative";
+    c.check_all(&[
+        ("SADD a 1 2 3", ":3"),
+        ("SADD b 2 3 4", ":3"),
+        ("SET x 1", "+OK"),
+        ("SINTERCARD 1 a", ":3"),
+        ("SINTERCARD 2 a b", ":2"),
+        ("SINTERCARD 2 a missing", ":0"),
+        ("SINTERCARD 2 a b LIMIT 0", ":2"),
+        ("SINTERCARD 2 a b limit 1", ":1"),
+        ("SINTERCARD 2 a b LIMIT 1 LIMIT 9223372036854775807", ":2"),
+        ("SINTERCARD 0 a", numkeys),
+        ("SINTERCARD -1 a", numkeys),
+        ("SINTERCARD x a", numkeys),
+        ("SINTERCARD 2 a", "-ERR Number of keys can't be greater than number of args"),
+        ("SINTERCARD 9223372036854775807 a", "-ERR Number of keys can't be greater than number of args"),
+        ("SINTERCARD 1 a b", SYNTAX),
+        ("SINTERCARD 1 a LIMIT", SYNTAX),
+        ("SINTERCARD 1 a FOO 1", SYNTAX),
+        ("SINTERCARD 1 a LIMIT -1", limit),
+        ("SINTERCARD 1 x LIMIT y", limit),
+        ("SINTERCARD 2 missing x", WRONG_TYPE),
+        ("COMMAND GETKEYS SINTERCARD 2 a b LIMIT 1", "*2\n$1\na\n$1\nb"),
+    ]);
+}
+
+#[test]
+fn members_move() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("SADD a 1 2", ":2"),
+        ("SET x 1", "+OK"),
+        ("SMOVE a ns/b 3", ":0"),
+        ("EXISTS ns/b", ":0"),
+        ("SMOVE a ns/b 1", ":1"),
+        ("SMEMBERS a", "*1\n$1\n2"),
+        ("SMEMBERS ns/b", "*1\n$1\n1"),
+        ("SADD ns/b 2", ":1"),
+        ("SMOVE a ns/b 2", ":1"),
+        ("EXISTS a", ":0"),
+        ("SMEMBERS ns/b", "*2\n$1\n1\n$1\n2"),
+        ("SADD a 1", ":1"),
+        ("SMOVE a default/a 1", ":1"),
+        ("SMOVE a a 2", ":0"),
+        ("SMEMBERS a", "*1\n$1\n1"),
+        ("SMOVE missing x 1", ":0"),
+        ("SMOVE a x 1", WRONG_TYPE),
+        ("SMOVE a x 9", WRONG_TYPE),
+        ("SMOVE x a 1", WRONG_TYPE),
+    ]);
+}
+
+#[test]
+fn what_changes_nothing_is_no_change() {
+    let server = Server::new();
+    let (mut watcher, mut c) = (server.client(), server.client());
+    c.check_all(&[("SADD a 1 2", ":2"), ("SADD b 1", ":1"), ("EXPIRE a 100", ":1")]);
+    watcher.check("WATCH a b", "+OK");
+    c.check_all(&[
+        ("SADD a 1 2", ":0"),
+        ("SREM a 3", ":0"),
+        ("SPOP a 0", "*0"),
+        ("SMOVE a b 3", ":0"),
+        ("SMOVE a a 1", ":1"),
+    ]);
+    watcher.check_all(&[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", "*1\n+PONG"), ("WATCH b", "+OK")]);
+    c.check_all(&[("SMOVE a b 1", ":1"), ("TTL a", ":100"), ("SADD a 5", ":1"), ("TTL a", ":100")]);
+    watcher.check_all(&[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", "*1\n+PONG")]);
+}
+
+/// Sets of every size: in one leaf, in a few, in many, and of the sizes at which they are searched.
+#[test]
+fn operations_on_large_sets() {
+    let server = Server::new();
+    let mut c = server.client();
+    for (key, step) in [("s1", 1), ("s2", 2), ("s3", 3), ("s50", 50), ("s700", 700)] {
+        let members: Vec<String> = (0..10_000).step_by(step).map(|n: u32| n.to_string()).collect();
+        for chunk in members.chunks(500) {
+            c.check(&format!("SADD {key} {}", chunk.join(" ")), &format!(":{}", chunk.len()));
+        }
+    }
+    let numbers = |test: &dyn Fn(u32) -> bool| -> BTreeSet<String> {
+        (0..10_000).filter(|n| test(*n)).map(|n| n.to_string()).collect()
+    };
+    let cases: [(&str, BTreeSet<String>); 9] = [
+        ("SINTER s1 s2 s3", numbers(&|n| n % 6 == 0)),
+        ("SINTER s50 s3", numbers(&|n| n % 150 == 0)),
+        ("SINTER s1 s700 s2", numbers(&|n| n % 700 == 0)),
+        ("SUNION s2 s3", numbers(&|n| n % 2 == 0 || n % 3 == 0)),
+        ("SUNION s700 s50 s50", numbers(&|n| n % 50 == 0)),
+        ("SDIFF s1 s2 s3 s50", numbers(&|n| n % 2 != 0 && n % 3 != 0)),
+        ("SDIFF s50 s3", numbers(&|n| n % 50 == 0 && n % 3 != 0)),
+        ("SDIFF s700 s1", numbers(&|_| false)),
+        ("SDIFF s2 s700", numbers(&|n| n % 2 == 0 && n % 700 != 0)),
+    ];
+    for (line, expected) in cases {
+        let found = bulks(&c.run(line));
+        assert_eq!(found.len(), expected.len(), "{line}");
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{line}");
+        let (name, keys) = line.split_once(' ').expect("a name and keys");
+        c.check(&format!("{name}STORE d {keys}"), &format!(":{}", expected.len()));
+        assert_eq!(bulks(&c.run("SMEMBERS d")).into_iter().collect::<BTreeSet<_>>(), expected);
+    }
+    c.check("SINTERCARD 3 s1 s2 s3 LIMIT 100", ":100");
+    c.check("SINTERCARD 3 s1 s2 s3", ":1667");
+}
+
+/// Every member a full SSCAN returns; `options` follow the cursor. `between` runs after each step.
+fn scan_all(c: &mut Client, options: &str, mut between: impl FnMut(&mut Client)) -> BTreeSet<String> {
+    let (mut cursor, mut found) = ("0".to_owned(), BTreeSet::new());
+    loop {
+        let reply = c.run(&format!("SSCAN s {cursor} {options}"));
+        let lines: Vec<&str> = reply.split('\n').collect();
+        found.extend(lines[4..].iter().skip(1).step_by(2).map(|member| (*member).to_owned()));
+        cursor = lines[2].to_owned();
+        if cursor == "0" {
+            return found;
+        }
+        between(c);
+    }
+}
+
+#[test]
+fn scans_return_every_member() {
+    let server = Server::new();
+    let mut c = server.client();
+    for len in [1, 20, 1000] {
+        fill(&mut c, "s", len);
+        for options in ["", "COUNT 1", "COUNT 7", "COUNT 100000", "MATCH *"] {
+            assert_eq!(scan_all(&mut c, options, |_| {}).len(), len as usize, "{options}");
+        }
+        c.check("DEL s", ":1");
+    }
+    fill(&mut c, "s", 1000);
+    assert_eq!(scan_all(&mut c, "MATCH 1?2", |_| {}).len(), 10);
+    // What is there from the first step to the last is returned, whatever comes and goes in between.
+    let mut step = 0;
+    let found = scan_all(&mut c, "COUNT 20", |c| {
+        step += 1;
+        c.run(&format!("SADD s new:{step} more:{step}"));
+        c.run(&format!("SREM s {} new:{}", 900 + step, step - 1));
+    });
+    assert!((0..900).all(|n: u32| found.contains(&n.to_string())));
+}
+
+#[test]
+fn scan_errors() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("SSCAN s 0", "*2\n$1\n0\n*0"),
+        ("SSCAN s 0 FOO bar", "*2\n$1\n0\n*0"),
+        ("SSCAN s x", "-ERR invalid cursor"),
+        ("SADD s a", ":1"),
+        ("SSCAN s 0", "*2\n$1\n0\n*1\n$1\na"),
+        ("SSCAN s 0 MATCH b*", "*2\n$1\n0\n*0"),
+        ("SSCAN s 0 FOO bar", SYNTAX),
+        ("SSCAN s 0 TYPE set", SYNTAX),
+        ("SSCAN s 0 COUNT 0", SYNTAX),
+        ("SSCAN s 0 COUNT x", NOT_AN_INTEGER),
+        ("SSCAN s 0 MATCH", SYNTAX),
+        ("SET x 1", "+OK"),
+        ("SSCAN x 0", WRONG_TYPE),
+    ]);
+}

@@ -37,6 +37,23 @@ const TEMPLATES: &[(u32, &str)] = &[
     (3, "SETEX $key $seconds $value"),
     (3, "PSETEX $key $milliseconds $value"),
     (4, "LCS $key $key ?$lcsoption ?$lcsoption ?$lcsoption"),
+    (14, "LPUSH $key $element ?$element ?$element"),
+    (14, "RPUSH $key $element ?$element ?$element"),
+    (2, "LPUSHX $key $element ?$element"),
+    (2, "RPUSHX $key $element ?$element"),
+    (4, "LPOP $key ?$count"),
+    (4, "RPOP $key ?$count"),
+    (2, "LLEN $key"),
+    (6, "LRANGE $key $integer $integer"),
+    (3, "LINDEX $key $integer"),
+    (4, "LSET $key $integer $element"),
+    (5, "LREM $key $integer $element"),
+    (4, "LTRIM $key $count $integer"),
+    (5, "LINSERT $key $beside $element $element"),
+    (6, "LPOS $key $element ?$lposoption ?$lposoption ?$lposoption"),
+    (6, "LMOVE $key $key $end $end"),
+    (3, "RPOPLPUSH $key $key"),
+    (4, "LMPOP $numkeys $key ?$key $end ?COUNT ?$count"),
     (5, "DEL $key ?$key ?$key"),
     (2, "UNLINK $key ?$key"),
     (3, "EXISTS $key ?$key ?$key"),
@@ -224,6 +241,11 @@ fn draw(rng: &mut StdRng, word: &[u8], command: &mut Command) {
             _ => pick(rng, VALUES),
         },
         b"$integer" => pick(rng, INTEGERS),
+        b"$element" => pick(rng, &[b"a", b"b", b"a", b"b", b"1", b"", b"\r\n", VALUES[VALUES.len() - 1]]),
+        b"$count" => pick(rng, &[b"0", b"1", b"1", b"2", b"2", b"9", b"-1", b"x", b"9223372036854775807"]),
+        b"$numkeys" => pick(rng, &[b"1", b"2", b"1", b"2", b"3", b"0", b"-1", b"x", b"9223372036854775807"]),
+        b"$end" => pick(rng, &[b"LEFT", b"RIGHT", b"LEFT", b"RIGHT", b"left", b"UP"]),
+        b"$beside" => pick(rng, &[b"BEFORE", b"AFTER", b"BEFORE", b"AFTER", b"after", b"BESIDE"]),
         b"$offset" => pick(rng, &[INTEGERS, &[b"16777216", b"536870912", b"20", b"44", b"45"]].concat()),
         b"$float" => pick(rng, FLOATS),
         b"$seconds" | b"$milliseconds" => pick(rng, TIMES),
@@ -235,7 +257,9 @@ fn draw(rng: &mut StdRng, word: &[u8], command: &mut Command) {
         }
         b"$lcsoption" => pick(rng, &[b"LEN", b"IDX", b"WITHMATCHLEN", b"MINMATCHLEN", b"2", b"-1", b"x"]),
         b"$protocol" => pick(rng, &[b"2", b"3", b"1", b"4", b"abc", b""]),
-        b"$setoptions" | b"$getexoptions" | b"$scanoption" => return draw_options(rng, word, command),
+        b"$setoptions" | b"$getexoptions" | b"$scanoption" | b"$lposoption" => {
+            return draw_options(rng, word, command);
+        }
         b"$nested" => {
             let line =
                 ["GET a", "MSET a 1 b 2", "DEL a b c", "PING", "NOSUCH", "SET a", "COPY a b", "WATCH a b"];
@@ -277,6 +301,22 @@ fn draw_options(rng: &mut StdRng, word: &[u8], command: &mut Command) {
                 "persist",
                 "EX",
                 "KEEPTTL",
+            ],
+        ),
+        b"$lposoption" => (
+            1,
+            &[
+                "RANK 1",
+                "RANK 2",
+                "RANK -1",
+                "RANK -2",
+                "RANK 0",
+                "rank x",
+                "COUNT $count",
+                "count 0",
+                "MAXLEN $count",
+                "MAXLEN 3",
+                "COUNT",
             ],
         ),
         _ => (

@@ -63,6 +63,11 @@ fn string_commands_answer_alike() {
 }
 
 #[test]
+fn list_commands_answer_alike() {
+    run_scripts(include_str!("lists.txt"));
+}
+
+#[test]
 fn key_commands_answer_alike() {
     run_scripts(include_str!("keys.txt"));
 }

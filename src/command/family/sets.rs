@@ -136,6 +136,16 @@ pub const ROWS: &[CommandSpec] = &[
         ..SET
     },
     CommandSpec {
+        name: "sscan",
+        since: "2.8.0",
+        summary: "Walks over the members of a set, some at a time.",
+        complexity: "O(log N + COUNT) for every call with N members; a small set is answered at once",
+        arity: AtLeast(3),
+        tips: VARIES,
+        handler: sscan,
+        ..SET
+    },
+    CommandSpec {
         name: "sunion",
         summary: "Answers the members that are in one of several sets at least.",
         handler: operations::sunion,
@@ -250,4 +260,9 @@ fn smismember(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     cx.reply.array(args.len());
     args.rest_bytes().for_each(|member| cx.reply.integer(i64::from(members.contains(member))));
     Ok(())
+}
+
+/// `SSCAN key cursor [MATCH pattern] [COUNT count]`: the next cursor, 0 at the end, and members.
+fn sscan(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    super::cursors::reply_scan::<Set, 1>(cx, args, |item| [item.key])
 }
