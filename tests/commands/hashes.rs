@@ -423,3 +423,20 @@ fn hashes_move_and_change_inside_transactions() {
         ("HGETALL ns/h", "*4\n$1\na\n$2\n11\n$1\nc\n$1\n3"),
     ]);
 }
+
+#[test]
+fn the_encoding_follows_from_the_size() {
+    let server = Server::new();
+    let mut c = server.client();
+    fill(&mut c, "h", 128);
+    let value = vec![b'v'; 3000];
+    assert_eq!(c.send(&[b"HSET", b"long", b"f", &value]), b":1\r\n");
+    c.check_all(&[
+        ("OBJECT ENCODING h", "$8\nlistpack"),
+        ("OBJECT ENCODING long", "$8\nlistpack"),
+        ("HSET h another x", ":1"),
+        ("OBJECT ENCODING h", "$9\nhashtable"),
+    ]);
+    assert_eq!(c.send(&[b"HSET", b"long", b"g", &value]), b":1\r\n");
+    c.check("OBJECT ENCODING long", "$9\nhashtable");
+}

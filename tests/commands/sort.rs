@@ -254,3 +254,13 @@ fn large_collections_sort_like_small_ones() {
         c.check("LRANGE d 0 -1", &in_order(0..ELEMENTS));
     }
 }
+
+/// Departure: Redis compares texts that are answered up to their first zero byte, and in the order of its locale.
+#[test]
+fn texts_are_compared_byte_by_byte() {
+    let server = Server::new();
+    let mut c = server.client();
+    assert_eq!(c.send(&[b"RPUSH", b"l", b"a\0b", b"a\0a", b"B", b"\xff"]), b":4\r\n");
+    let expected = b"*4\r\n$1\r\nB\r\n$3\r\na\0a\r\n$3\r\na\0b\r\n$1\r\n\xff\r\n";
+    assert_eq!(c.send(&[b"SORT", b"l", b"ALPHA"]), expected);
+}
