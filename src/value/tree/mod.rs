@@ -35,20 +35,24 @@
 pub mod algebra;
 mod check;
 mod edit;
+mod ends;
 mod item;
 mod iter;
 mod keyed;
 mod list;
 mod node;
+mod patch;
 #[cfg(test)]
 mod tests;
 
 pub use edit::Delta;
+pub use ends::Ends;
 pub use item::Item;
 pub use iter::{Backward, Forward};
 pub use keyed::{Edit, Op};
 pub use list::Splice;
 pub use node::{Garbage, Root, Sealed};
+pub use patch::Patch;
 
 use item::Items;
 use node::{HEADER, Node};
