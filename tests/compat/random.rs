@@ -54,6 +54,24 @@ const TEMPLATES: &[(u32, &str)] = &[
     (6, "LMOVE $key $key $end $end"),
     (3, "RPOPLPUSH $key $key"),
     (4, "LMPOP $numkeys $key ?$key $end ?COUNT ?$count"),
+    (24, "SADD $key $element ?$element ?$element ?$element"),
+    (6, "SREM $key $element ?$element"),
+    (5, "SMEMBERS $key"),
+    (2, "SCARD $key"),
+    (3, "SISMEMBER $key $element"),
+    (3, "SMISMEMBER $key $element ?$element"),
+    (2, "SPOP $key $all"),
+    (3, "SRANDMEMBER $key ?$draws"),
+    (5, "SUNION $key ?$key ?$key"),
+    (5, "SINTER $key ?$key ?$key"),
+    (5, "SDIFF $key ?$key ?$key"),
+    (4, "SUNIONSTORE $key $key ?$key"),
+    (4, "SINTERSTORE $key $key ?$key"),
+    (4, "SDIFFSTORE $key $key ?$key"),
+    (4, "SINTERCARD $numkeys $key ?$key ?LIMIT ?$count"),
+    (7, "SMOVE $key $key $element"),
+    (2, "SSCAN $key 0 ?$scanoption"),
+    (1, "SSCAN $key $integer ?$scanoption"),
     (5, "DEL $key ?$key ?$key"),
     (2, "UNLINK $key ?$key"),
     (3, "EXISTS $key ?$key ?$key"),
@@ -242,6 +260,11 @@ fn draw(rng: &mut StdRng, word: &[u8], command: &mut Command) {
         },
         b"$integer" => pick(rng, INTEGERS),
         b"$element" => pick(rng, &[b"a", b"b", b"a", b"b", b"1", b"", b"\r\n", VALUES[VALUES.len() - 1]]),
+        b"$draws" => pick(
+            rng,
+            &[b"0", b"1", b"3", b"9", b"-1", b"-5", b"x", b"9223372036854775807", b"-9223372036854775808"],
+        ),
+        b"$all" => pick(rng, &[b"0", b"100", b"100", b"-1", b"x", b"9223372036854775807"]),
         b"$count" => pick(rng, &[b"0", b"1", b"1", b"2", b"2", b"9", b"-1", b"x", b"9223372036854775807"]),
         b"$numkeys" => pick(rng, &[b"1", b"2", b"1", b"2", b"3", b"0", b"-1", b"x", b"9223372036854775807"]),
         b"$end" => pick(rng, &[b"LEFT", b"RIGHT", b"LEFT", b"RIGHT", b"left", b"UP"]),
@@ -325,6 +348,7 @@ fn draw_options(rng: &mut StdRng, word: &[u8], command: &mut Command) {
                 "MATCH $pattern",
                 "TYPE string",
                 "TYPE list",
+                "TYPE set",
                 "TYPE nosuch",
                 "COUNT 0",
                 "COUNT $integer",
@@ -359,7 +383,8 @@ fn random_command(rng: &mut StdRng, flushes: bool) -> Command {
     if !flushes && command[0] == b"SET" && command.iter().any(is_stillborn) {
         command.truncate(3);
     }
-    if rng.random_bool(0.06) {
+    // SPOP of some members, but not all, would leave other sets behind on the two sides.
+    if rng.random_bool(0.06) && command[0] != b"SPOP" {
         damage(rng, &mut command);
     }
     command

@@ -68,6 +68,11 @@ fn list_commands_answer_alike() {
 }
 
 #[test]
+fn set_commands_answer_alike() {
+    run_scripts(include_str!("sets.txt"));
+}
+
+#[test]
 fn key_commands_answer_alike() {
     run_scripts(include_str!("keys.txt"));
 }
