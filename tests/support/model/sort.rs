@@ -4,11 +4,11 @@ use super::{Content, Model, WRONG_TYPE};
 use crate::support::resp::Value;
 
 impl Model {
-    pub(super) fn apply_to_sort(&mut self, name: &str, args: &[Vec<u8>]) -> Option<Value> {
-        (name == "SORT").then(|| self.sort(args).unwrap_or_else(|error| error))
+    pub(super) fn apply_to_sort(&mut self, name: &str, args: &[Vec<u8>], now_ms: u64) -> Option<Value> {
+        (name == "SORT").then(|| self.sort(args, now_ms).unwrap_or_else(|error| error))
     }
 
-    fn sort(&mut self, args: &[Vec<u8>]) -> Result<Value, Value> {
+    fn sort(&mut self, args: &[Vec<u8>], now_ms: u64) -> Result<Value, Value> {
         let is_set = self.kind(&args[0]) == Some("set");
         let mut elements = match self.content(&args[0]) {
             None => Vec::new(),
@@ -40,7 +40,7 @@ impl Model {
         }
         let sources = elements.iter().flat_map(|element| get.iter().map(move |source| (source, element)));
         let outputs: Vec<Option<Vec<u8>>> =
-            sources.map(|(source, element)| self.referred(source, element)).collect();
+            sources.map(|(source, element)| self.referred(source, element, now_ms)).collect();
         let Some(destination) = store else {
             let value = |output: Option<Vec<u8>>| output.map_or(Value::NullBulk, Value::Bulk);
             return Ok(Value::Array(outputs.into_iter().map(value).collect()));
@@ -56,7 +56,7 @@ impl Model {
     }
 
     /// What a GET pattern makes of an element.
-    fn referred(&self, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
+    fn referred(&self, pattern: &[u8], element: &[u8], now_ms: u64) -> Option<Vec<u8>> {
         if pattern == b"#" {
             return Some(element.to_vec());
         }
@@ -64,7 +64,11 @@ impl Model {
         let (before, after) = (&pattern[..star], &pattern[star + 1..]);
         let arrow = after.windows(2).position(|pair| pair == b"->");
         let (after, field) = arrow.map_or((after, None), |at| (&after[..at], Some(&after[at + 2..])));
-        match (self.content(&[before, element, after].concat())?, field) {
+        let entry = self.entries.get(&[before, element, after].concat())?;
+        if entry.deadline.is_some_and(|deadline| deadline <= now_ms) {
+            return None;
+        }
+        match (&entry.content, field) {
             (Content::String(value), None) => Some(value.clone()),
             (Content::Hash(hash), Some(field)) => hash.get(field).cloned(),
             _ => None,
