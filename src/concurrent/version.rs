@@ -16,7 +16,7 @@
 
 use super::reclaim::Guard;
 use crate::size_class::size_class;
-use crate::sync::plain;
+use crate::sync::{give_back, plain};
 use crate::value::string::Str;
 use crate::value::tree::{Hash, Layout, List, Root, Set, Tree};
 use bytes::Bytes;
@@ -222,7 +222,7 @@ impl Version {
             return;
         }
         #[cfg(kvns_loom)]
-        super::reclaim::sim::retire(version.as_ptr());
+        crate::sync::memory::retire(version.as_ptr());
         // SAFETY: I2 and I3: no later guard finds it, and only this call frees it.
         unsafe { guard.retire(move || Version::free(version)) };
     }
@@ -230,17 +230,17 @@ impl Version {
     /// # Safety
     /// Nobody else has the version, and it is freed only here.
     unsafe fn free(version: NonNull<Version>) {
-        #[cfg(kvns_loom)]
-        super::reclaim::sim::free(version.as_ptr());
+        let start = version.as_ptr().cast::<u8>();
         // SAFETY: the caller's promise; the header is intact until the dealloc below.
-        unsafe {
+        let layout = unsafe {
             let header = version.as_ref();
-            let layout = header.layout();
             if header.content == Content::Shared {
                 header.payload().cast_mut().cast::<Bytes>().drop_in_place();
             }
-            dealloc(version.as_ptr().cast(), layout);
-        }
+            header.layout()
+        };
+        // SAFETY: the caller's promise; `allocate` made it with this layout.
+        give_back(start, move || unsafe { dealloc(start, layout) });
     }
 }
 
@@ -286,7 +286,7 @@ impl VersionBox {
         let Some(version) = NonNull::new(start.cast::<Version>()) else { handle_alloc_error(layout) };
         let _ = start.expose_provenance();
         #[cfg(kvns_loom)]
-        super::reclaim::sim::allocate(version.as_ptr());
+        crate::sync::memory::allocate(version.as_ptr());
         // SAFETY: the allocation is ours and large enough for header, deadline and payload.
         unsafe {
             version.write(Version { stamp: plain::AtomicU32::new(0), seq: 0, content, flags, len });
