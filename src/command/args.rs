@@ -71,10 +71,15 @@ impl<'r> Args<'r> {
         self.len() > values && self.take(option)
     }
 
+    /// The rest, whatever they are. Reads nothing.
+    pub fn rest_bytes(&self) -> impl ExactSizeIterator<Item = &'r [u8]> + Clone + use<'r> {
+        let request = self.request;
+        (self.next..request.len()).map(move |index| request.get(index).unwrap_or_default())
+    }
+
     /// The rest as keys, for commands that end in them. Reads nothing.
     pub fn rest_keys(&self) -> impl ExactSizeIterator<Item = Key<'r>> + Clone + use<'r> {
-        let request = self.request;
-        (self.next..request.len()).map(move |index| Key::new(request.get(index).unwrap_or_default()))
+        self.rest_bytes().map(Key::new)
     }
 
     /// The rest as pairs of a key and bytes; an odd one out is left unread. Reads nothing.

@@ -27,6 +27,8 @@ pub enum CommandError {
     NotAnInteger,
     /// An integer of more than 32 bits where Redis takes an `int`.
     NotAnInt32,
+    /// A count that should be 0 or more.
+    NotPositive,
     /// An argument or value that should be a float is none.
     NotAFloat,
     /// INCRBYFLOAT's result is no finite number.
@@ -173,6 +175,7 @@ impl CommandError {
             WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             NotAnInteger => "ERR value is not an integer or out of range",
             NotAnInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
+            NotPositive => "ERR value is out of range, must be positive",
             NotAFloat => "ERR value is not a valid float",
             NotFinite => "ERR increment would produce NaN or Infinity",
             Syntax => "ERR syntax error",

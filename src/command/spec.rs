@@ -66,6 +66,8 @@ impl CommandSpec {
             (flags.has(Flags::READONLY), "read"),
             (flags.has(Flags::WRITE), "write"),
             (of(Group::String), "string"),
+            (of(Group::List), "list"),
+            (of(Group::Hash), "hash"),
             (flags.has(Flags::ADMIN), "admin"),
             (flags.has(Flags::FAST), "fast"),
             (!flags.has(Flags::FAST), "slow"),
@@ -103,6 +105,10 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Lists.
+    List,
+    /// Hashes.
+    Hash,
     /// The connection itself.
     Connection,
     /// The server.
@@ -117,6 +123,8 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::List => "list",
+            Group::Hash => "hash",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",

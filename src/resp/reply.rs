@@ -1,7 +1,7 @@
 //! Replies to bytes, in RESP2 or RESP3. The one writer of replies.
 //!
-//! Small replies are collected in one buffer, so that a whole pipelined batch leaves in one write. Large
-//! shared values are not copied: they stand beside the buffer as segments, each at its place, and leave by a
+//! Small replies are collected in one buffer, so that a whole pipelined batch leaves in one write. A reply that
+//! grows large leaves the buffer in segments, so that it is never moved as a whole. Large shared values are not copied: they stand beside the buffer as segments, each at its place, and leave by a
 //! vectored write. A [`ReplyWriter`] is a [`bytes::Buf`] of what waits to be sent: a connection sends its
 //! chunks and advances over what the socket took.
 
@@ -12,6 +12,9 @@ use std::io::IoSlice;
 /// Shared values of this length and more leave by reference. Below it one copy costs less than the extra
 /// pieces of a vectored write and holding the value until it is sent.
 pub const MIN_SHARED_LEN: usize = 16 << 10;
+
+/// What a reply writes into the buffer before it becomes a segment.
+const SEGMENT_LEN: usize = 256 << 10;
 
 /// What the buffer may keep once everything is sent; larger ones are given back.
 const MAX_KEPT_CAPACITY: usize = 256 << 10;
@@ -26,7 +29,7 @@ pub enum Protocol {
     Resp3,
 }
 
-/// A shared value that leaves without being copied.
+/// A shared value that leaves without being copied, or a part of a large reply.
 #[derive(Clone, Debug)]
 struct Segment {
     /// Offset in the buffer of the byte it stands before.
@@ -41,6 +44,8 @@ pub struct ReplyWriter {
     protocol: Protocol,
     buffer: Vec<u8>,
     segments: Vec<Segment>,
+    /// Where the last mark stands in the buffer: what is before it stays there.
+    marked: usize,
     /// Bytes in all segments.
     shared: usize,
     /// Bytes of the buffer that were sent.
@@ -100,6 +105,9 @@ impl ReplyWriter {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        if self.buffer.len() - self.marked >= SEGMENT_LEN {
+            self.cut();
+        }
         self.header(b'$', bytes.len());
         self.buffer.extend_from_slice(bytes);
         self.buffer.extend_from_slice(b"\r\n");
@@ -198,7 +206,8 @@ impl ReplyWriter {
     }
 
     /// A mark to come back to, good until bytes are sent. O(1).
-    pub fn mark(&self) -> ReplyMark {
+    pub fn mark(&mut self) -> ReplyMark {
+        self.marked = self.buffer.len();
         ReplyMark { buffer: self.buffer.len(), segments: self.segments.len(), shared: self.shared }
     }
 
@@ -209,14 +218,15 @@ impl ReplyWriter {
         self.buffer.truncate(mark.buffer);
         self.segments.truncate(mark.segments);
         self.shared = mark.shared;
+        self.marked = mark.buffer;
     }
 
     /// Forgets everything that waits to be sent, and gives large memory back. The protocol stays.
     pub fn clear(&mut self) {
         self.buffer.clear();
         self.segments.clear();
-        (self.shared, self.sent, self.sent_segments, self.sent_of_segment, self.sent_shared) =
-            (0, 0, 0, 0, 0);
+        (self.marked, self.shared, self.sent, self.sent_segments) = (0, 0, 0, 0);
+        (self.sent_of_segment, self.sent_shared) = (0, 0);
         self.shrink(MAX_KEPT_CAPACITY);
     }
 
@@ -226,6 +236,18 @@ impl ReplyWriter {
         if self.is_empty() {
             self.buffer.shrink_to(capacity);
             self.segments.shrink_to(capacity / size_of::<Segment>());
+        }
+    }
+
+    /// Makes a segment of what was written since the last mark, or the last segment, if that is much.
+    #[cold]
+    fn cut(&mut self) {
+        let behind = self.segments.last().map_or(0, |segment| segment.before);
+        let start = behind.max(self.marked).max(self.sent);
+        if self.buffer.len() - start >= SEGMENT_LEN {
+            let bytes = Bytes::from(self.buffer.split_off(start));
+            self.shared += bytes.len();
+            self.segments.push(Segment { before: start, bytes });
         }
     }
 
@@ -451,6 +473,29 @@ mod tests {
         writer.rollback(mark);
         assert_eq!(writer.pending(), expected.len());
         assert_eq!(sent(writer, 999), expected);
+    }
+
+    #[test]
+    fn large_replies_leave_the_buffer_and_can_be_taken_back() {
+        let (mut writer, mut expected) = (ReplyWriter::new(), Vec::new());
+        let item = vec![b'x'; 1000];
+        for round in 0..3 {
+            let mark = writer.mark();
+            let before = expected.len();
+            writer.array(1000);
+            expected.extend_from_slice(b"*1000\r\n");
+            for _ in 0..1000 {
+                writer.bulk(&item);
+                expected.extend_from_slice(&[b"$1000\r\n", &item[..], b"\r\n"].concat());
+            }
+            assert!(writer.buffer.len() < 2 * SEGMENT_LEN * (round + 1) && !writer.segments.is_empty());
+            if round == 1 {
+                writer.rollback(mark);
+                expected.truncate(before);
+            }
+            assert_eq!(writer.pending(), expected.len());
+        }
+        assert_eq!(sent(writer, 4000), expected);
     }
 
     #[test]

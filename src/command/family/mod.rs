@@ -1,7 +1,9 @@
 //! The families: handlers and their rows, a file each.
 
 mod connection;
+mod hashes;
 mod keys;
+mod lists;
 mod server;
 mod strings;
 mod transactions;
@@ -12,8 +14,15 @@ use super::spec::CommandSpec;
 use crate::command::args::Args;
 
 /// Every family's rows.
-pub const FAMILIES: &[&[CommandSpec]] =
-    &[connection::ROWS, strings::ROWS, keys::ROWS, transactions::ROWS, server::ROWS];
+pub const FAMILIES: &[&[CommandSpec]] = &[
+    connection::ROWS,
+    strings::ROWS,
+    lists::ROWS,
+    hashes::ROWS,
+    keys::ROWS,
+    transactions::ROWS,
+    server::ROWS,
+];
 
 /// Handler of containers: the gate gets here only without a subcommand, which arity forbids.
 fn needs_subcommand(_: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
