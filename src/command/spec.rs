@@ -88,6 +88,13 @@ impl CommandSpec {
         }
     }
 
+    /// True for quick commands with one key, their first argument: pipelined ones of one key may run as one.
+    pub const fn joins(&self) -> bool {
+        self.flags.has(Flags::FAST)
+            && matches!(self.keys, [KeySpec { first: 1, last: 1, .. }])
+            && self.subcommands.is_empty()
+    }
+
     /// The positions of the request's keys, in order, each with its spec.
     pub fn key_positions(
         &self,

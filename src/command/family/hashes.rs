@@ -151,10 +151,7 @@ fn put_fields(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> Result<u64, Comma
     while !args.is_empty() {
         edits.push(Edit { key: args.bytes()?, op: Op::Put(args.bytes()?) });
     }
-    cx.view.edit::<Hash, _, _>(key, |base, delta| {
-        delta.apply(&edits);
-        Ok(delta.tree().len() - base.len())
-    })
+    cx.view.gather::<Hash, _, _>(key, |hash| Ok(hash.apply(&edits) as u64))
 }
 
 /// `HSETNX key field value`: 1, or 0 if the field exists.
@@ -192,11 +189,8 @@ fn hdel(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     while !args.is_empty() {
         edits.push(Edit { key: args.bytes()?, op: Op::Remove });
     }
-    let removed = cx.view.edit::<Hash, _, CommandError>(key, |base, delta| {
-        delta.apply(&edits);
-        Ok(base.len() - delta.tree().len())
-    })?;
-    cx.reply.integer(removed as i64);
+    let removed = cx.view.gather::<Hash, _, CommandError>(key, |hash| Ok(-hash.apply(&edits)))?;
+    cx.reply.integer(removed);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
 use crate::keyspace::Key;
 use crate::number::parse_integer;
 use crate::resp::ReplyWriter;
-use crate::value::tree::{Delta, List, Tree};
+use crate::value::tree::{Ends, List, Tree};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -145,10 +145,17 @@ impl End {
     }
 
     /// Adds elements at this end, in their order within the list.
-    fn push(self, delta: &mut Delta<'_, List>, elements: &[&[u8]]) {
+    fn push(self, list: &mut Ends<'_>, element: &[u8]) {
         match self {
-            End::Left => delta.push_front(elements),
-            End::Right => delta.push_back(elements),
+            End::Left => list.push_front(element),
+            End::Right => list.push_back(element),
+        }
+    }
+
+    fn pop<'l>(self, list: &'l mut Ends<'_>) -> Option<&'l [u8]> {
+        match self {
+            End::Left => list.pop_front(),
+            End::Right => list.pop_back(),
         }
     }
 }
@@ -204,16 +211,11 @@ fn rpushx(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
 
 fn push(cx: &mut Context<'_, '_>, mut args: Args<'_>, end: End, creates: bool) -> CommandResult {
     let key = args.key()?;
-    let mut elements: SmallVec<[&[u8]; 8]> = args.rest_bytes().collect();
-    if end == End::Left {
-        elements.reverse();
-    }
-    let len = cx.view.edit::<List, _, CommandError>(key, |list, delta| {
-        if list.is_empty() && !creates {
-            return Ok(0);
+    let len = cx.view.gather::<List, _, CommandError>(key, |list| {
+        if creates || !list.is_empty() {
+            args.rest_bytes().for_each(|element| end.push(list, element));
         }
-        end.push(delta, &elements);
-        Ok(list.len() + elements.len() as u64)
+        Ok(list.len())
     })?;
     cx.reply.integer(len as i64);
     Ok(())
@@ -235,13 +237,11 @@ fn pop(cx: &mut Context<'_, '_>, mut args: Args<'_>, end: End) -> CommandResult 
     if !args.is_empty() {
         return pop_several(cx, key, args, end);
     }
-    let popped = cx.view.edit::<List, _, CommandError>(key, |list, delta| {
-        let Some(position) = end.position(list.len()) else { return Ok(None) };
-        delta.remove(position..position + 1);
-        Ok(list.nth(position))
+    let popped = cx.view.gather::<List, _, CommandError>(key, |list| {
+        Ok(end.pop(list).map(SmallVec::<[u8; 64]>::from_slice))
     })?;
     match popped {
-        Some(item) => cx.reply.bulk(item.key),
+        Some(element) => cx.reply.bulk(&element),
         None => cx.reply.null(),
     }
     Ok(())
