@@ -4,6 +4,9 @@ use super::{Content, Model, NOT_AN_INTEGER, OVERFLOW, WRONG_TYPE, integer};
 use crate::support::resp::Value;
 use std::collections::BTreeMap;
 
+/// What a group of commands does to the model.
+type Run = fn(&mut Model, &str, &[Vec<u8>]) -> Result<Value, Value>;
+
 type Hash = BTreeMap<Vec<u8>, Vec<u8>>;
 
 const HASH_VALUE_NOT_AN_INTEGER: &str = "ERR hash value is not an integer";
@@ -11,7 +14,7 @@ const HASH_VALUE_NOT_AN_INTEGER: &str = "ERR hash value is not an integer";
 impl Model {
     /// Random fields are known only where all are asked for.
     pub(super) fn apply_to_hashes(&mut self, name: &str, args: &[Vec<u8>]) -> Option<Value> {
-        let run: fn(&mut Model, &str, &[Vec<u8>]) -> Result<Value, Value> = match name {
+        let run: Run = match name {
             "HSET" | "HMSET" | "HSETNX" | "HDEL" => Model::edit_hash,
             "HINCRBY" => Model::increment_field,
             "HGET" | "HMGET" | "HEXISTS" | "HSTRLEN" => Model::read_fields,
