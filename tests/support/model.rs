@@ -1,9 +1,12 @@
-//! The sequential model: what strings, lists, keys, deadlines and watches mean, one command after the other.
+//! The sequential model: what strings, collections, keys, deadlines and watches mean, one command after the other.
 //!
-//! Plain and slow on purpose. It covers valid commands of the families strings, lists, keys and transactions; what
-//! Redis says about wrong ones is the business of `tests/compat.rs`.
+//! Plain and slow on purpose. It covers valid commands of the families strings, lists, hashes, sets, keys and
+//! transactions, and SORT; what Redis says about wrong ones is the business of `tests/compat.rs`.
 
+mod hashes;
 mod lists;
+mod sets;
+mod sort;
 
 use super::resp::{Command, Value, printable_command};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +28,8 @@ const OF_STRINGS: &[&str] = &[
 enum Content {
     String(Vec<u8>),
     List(Vec<Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>),
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
 }
 
 impl Content {
@@ -32,6 +37,8 @@ impl Content {
         match self {
             Content::String(_) => "string",
             Content::List(_) => "list",
+            Content::Set(_) => "set",
+            Content::Hash(_) => "hash",
         }
     }
 }
@@ -55,6 +62,36 @@ struct Watching {
 pub struct Model {
     entries: BTreeMap<Vec<u8>, Entry>,
     watching: BTreeMap<usize, Watching>,
+}
+
+/// A reply as the model gives it: what comes in no order is sorted.
+pub fn in_order(command: &[Vec<u8>], reply: Value) -> Value {
+    match (command[0].as_slice(), reply) {
+        (
+            b"SMEMBERS" | b"SUNION" | b"SINTER" | b"SDIFF" | b"SPOP" | b"SRANDMEMBER" | b"HKEYS" | b"HVALS",
+            Value::Array(mut members),
+        ) => {
+            members.sort();
+            Value::Array(members)
+        }
+        (b"HGETALL" | b"HRANDFIELD", Value::Array(flat)) => {
+            let mut pairs: Vec<&[Value]> = flat.chunks(2).collect();
+            pairs.sort();
+            Value::Array(pairs.concat())
+        }
+        (_, reply) => reply,
+    }
+}
+
+/// The same for the replies of EXEC.
+pub fn all_in_order(commands: &[Command], reply: Value) -> Value {
+    match reply {
+        Value::Array(replies) => {
+            let in_order = |(command, reply): (&Command, Value)| in_order(command, reply);
+            Value::Array(commands.iter().zip(replies).map(in_order).collect())
+        }
+        other => other,
+    }
 }
 
 /// The options of SET and GETEX that concern the deadline.
@@ -113,6 +150,9 @@ impl Model {
         }
         self.apply_to_strings(&name, args, now_ms)
             .or_else(|| self.apply_to_lists(&name, args))
+            .or_else(|| self.apply_to_sets(&name, args))
+            .or_else(|| self.apply_to_hashes(&name, args))
+            .or_else(|| self.apply_to_sort(&name, args, now_ms))
             .or_else(|| self.apply_to_several(&name, args))
             .or_else(|| self.apply_to_keys(&name, args, now_ms))
             .unwrap_or_else(|| panic!("the model does not know {}", printable_command(command)))
