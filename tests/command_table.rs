@@ -11,8 +11,8 @@ mod harness;
 use harness::Server;
 
 /// One call of every command that may run. The keys `a` and `n` hold strings, `n` an integer, and `t` expires; `h`
-/// is a hash of `f`, 1, and `g`, x; `l` holds a list and
-/// `s` a set of `x` and `y`; `w` is missing. A row without an example fails the test below.
+/// is a hash of `f`, 1, and `g`, x; `l` holds a list and `s` a set of `x` and `y`; `w` is missing. A row without an
+/// example fails the test below.
 const EXAMPLES: &[&str] = &[
     "append a x",
     "auth default x",
@@ -138,6 +138,8 @@ const EXAMPLES: &[&str] = &[
     "smembers s",
     "smismember s x z",
     "smove s w x",
+    "sort l alpha store w",
+    "sort_ro l alpha",
     "spop s",
     "srandmember s",
     "srem s x",

@@ -83,12 +83,17 @@ impl Operation {
             b"SUNIONSTORE" | b"SINTERSTORE" | b"SDIFFSTORE" => command[1..].to_vec(),
             b"RENAME" | b"RENAMENX" | b"COPY" | b"LMOVE" | b"RPOPLPUSH" | b"SMOVE" => command[1..3].to_vec(),
             b"LMPOP" => command[2..4].to_vec(),
+            // Which keys it reads depends on what it finds.
+            b"SORT" => Vec::new(),
             _ => vec![command[1].clone()],
         };
         match self {
             Operation::Plain(command) => of(command),
             Operation::Watch(keys) => keys.clone(),
-            Operation::Exec(commands) => commands.iter().flat_map(of).collect(),
+            Operation::Exec(commands) if commands.iter().all(|command| !of(command).is_empty()) => {
+                commands.iter().flat_map(of).collect()
+            }
+            Operation::Exec(_) => Vec::new(),
         }
     }
 
@@ -107,9 +112,10 @@ impl Operation {
         match command[0].as_slice() {
             b"GET" | b"MGET" | b"EXISTS" | b"LRANGE" | b"LLEN" => true,
             b"SMEMBERS" | b"SCARD" | b"SMISMEMBER" | b"SUNION" | b"SINTER" | b"SDIFF" => true,
-            b"SETNX" | b"MSETNX" | b"DEL" | b"COPY" | b"RENAMENX" | b"SADD" | b"SREM" | b"SMOVE" => {
-                *outcome == Value::Integer(0)
-            }
+            b"HGET" | b"HMGET" | b"HGETALL" | b"HLEN" => true,
+            b"SORT" => matches!(outcome, Value::Array(_)),
+            b"SETNX" | b"MSETNX" | b"DEL" | b"COPY" | b"RENAMENX" | b"SADD" | b"SREM" | b"SMOVE"
+            | b"HDEL" | b"HSETNX" => *outcome == Value::Integer(0),
             b"GETDEL" | b"LPOP" | b"RPOP" | b"LMOVE" | b"RPOPLPUSH" | b"LMPOP" => outcome.is_null(),
             _ => outcome.is_error(),
         }
@@ -134,9 +140,13 @@ enum Group {
     Set,
     /// Members that move between sets, and what is made of several.
     SetMoves,
+    /// One hash: single fields, several at once and all.
+    Hash,
+    /// Lists of names, and what SORT finds in the keys of these names.
+    Sort,
 }
 
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 12] = [
     Group::SingleKey,
     Group::MultiKey,
     Group::Exec,
@@ -147,6 +157,8 @@ const GROUPS: [Group; 10] = [
     Group::ListMoves,
     Group::Set,
     Group::SetMoves,
+    Group::Hash,
+    Group::Sort,
 ];
 
 /// Plans the operations of one client in one round. Every value written is an integer of its own.
@@ -293,6 +305,50 @@ impl Planner<'_> {
         })
     }
 
+    fn hash(&mut self) -> Operation {
+        let (key, a, b) = (self.key(), self.member(), self.member());
+        let (first, second) = (self.value(), self.value());
+        Operation::Plain(match self.rng.random_range(0..16) {
+            0 => cmd!["HSET", key, a, first],
+            1..4 => cmd!["HSET", key, a, first, b, second],
+            4 => cmd!["HSETNX", key, a, first],
+            5 => cmd!["HDEL", key, a],
+            6 => cmd!["HDEL", key, a, b],
+            7 => cmd!["HINCRBY", key, a, first],
+            8 => cmd!["HGET", key, a],
+            9 => cmd!["HMGET", key, "0", "1", "2", "3"],
+            10 | 11 => cmd!["HGETALL", key],
+            12 => cmd!["HLEN", key],
+            13 => cmd!["HKEYS", key],
+            14 => {
+                return Operation::Exec(vec![cmd!["HINCRBY", key, a, "1"], cmd!["HGETALL", key]]);
+            }
+            _ => cmd!["DEL", key],
+        })
+    }
+
+    fn sort(&mut self) -> Operation {
+        let [list, a, b] = [0, 1, 2].map(|index| self.keys[index].clone());
+        let (first, second) = (self.value(), self.value());
+        Operation::Plain(match self.rng.random_range(0..14) {
+            0 | 1 => cmd!["RPUSH", list, a, b],
+            2..5 => cmd!["MSET", a, first, b, first],
+            5..8 => cmd!["SORT", list, "BY", "nosort", "GET", "*", "GET", "*->f"],
+            8 => cmd!["SORT", list, "ALPHA", "DESC", "GET", "#", "GET", "*", "STORE", list],
+            9 => cmd!["SORT", list, "BY", "nosort", "GET", "*", "STORE", a],
+            10 => cmd!["HSET", a, "f", first, "g", second],
+            11 => cmd!["RENAME", a, b],
+            12 => {
+                return Operation::Exec(vec![
+                    cmd!["DEL", a],
+                    cmd!["HSET", a, "f", first],
+                    cmd!["SORT", list, "ALPHA", "GET", "*->f"],
+                ]);
+            }
+            _ => cmd!["DEL", a, list],
+        })
+    }
+
     fn plan(&mut self, group: Group) -> Vec<Operation> {
         let mut plan = Vec::new();
         let names = self.keys.clone();
@@ -320,6 +376,8 @@ impl Planner<'_> {
                 Group::ListMoves => plan.push(self.list_move()),
                 Group::Set => plan.push(Operation::Plain(self.set())),
                 Group::SetMoves => plan.push(self.set_move()),
+                Group::Hash => plan.push(self.hash()),
+                Group::Sort => plan.push(self.sort()),
             }
         }
         plan
@@ -338,7 +396,7 @@ fn plan_round(group: Group, rng: &mut StdRng, number: u64) -> Round {
         Group::Flush => cmd!["a", "n/a"],
         _ => cmd![format!("{number}"), format!("n{number}/a"), format!("n{number}/b")],
     };
-    let count = if matches!(group, Group::SingleKey | Group::List | Group::Set) {
+    let count = if matches!(group, Group::SingleKey | Group::List | Group::Set | Group::Hash) {
         rng.random_range(1..3)
     } else {
         names.len()
@@ -507,6 +565,16 @@ fn histories_of_moves_between_sets_are_linearizable() {
     check_group(Group::SetMoves);
 }
 
+#[test]
+fn hash_histories_are_linearizable() {
+    check_group(Group::Hash);
+}
+
+#[test]
+fn histories_of_sorts_over_several_keys_are_linearizable() {
+    check_group(Group::Sort);
+}
+
 /// A hand-made event: client, line, from, to, outcome.
 fn event(client: usize, line: &str, invoked: u64, returned: u64, outcome: Value) -> Event<Operation, Value> {
     let words = resp::split_line(line);
@@ -649,6 +717,17 @@ fn the_checker_refuses_a_member_that_is_nowhere_for_a_moment() {
 }
 
 #[test]
+fn the_checker_refuses_a_hash_that_was_read_half_written() {
+    let hash = |words: &[&str]| Value::Array(words.iter().map(Value::bulk).collect());
+    let seen = |fields| {
+        vec![event(0, "HSET h f 1 g 1", 0, 100, Value::Integer(2)), event(1, "HGETALL h", 20, 30, fields)]
+    };
+    assert!(accepted(&seen(hash(&[]))));
+    assert!(accepted(&seen(hash(&["f", "1", "g", "1"]))));
+    assert!(!accepted(&seen(hash(&["f", "1"]))));
+}
+
+#[test]
 fn every_command_of_a_plan_is_known_to_the_model() {
     let mut rng = seed::generator(1, 1);
     let mut names = BTreeSet::new();
@@ -658,5 +737,5 @@ fn every_command_of_a_plan_is_known_to_the_model() {
             Sequential::apply(&mut Model::default(), 0, &operation);
         }
     }
-    assert!(names.len() >= 42, "only {} commands are used", names.len());
+    assert!(names.len() >= 52, "only {} commands are used", names.len());
 }

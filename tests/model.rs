@@ -157,6 +157,67 @@ impl Planner {
         }
     }
 
+    /// A key that mostly holds a hash.
+    fn hash_key(&mut self) -> Vec<u8> {
+        let names: [&[u8]; 4] = [b"h", b"ns/h", b"other/ns/h", b"h\xff"];
+        if self.rng.random_bool(0.05) {
+            self.key()
+        } else {
+            names.choose(&mut self.rng).expect("a name").to_vec()
+        }
+    }
+
+    /// HSET, HMSET or HDEL, of many fields at times.
+    fn edit_hash(&mut self, name: &str) -> Command {
+        let mut command = cmd![name, self.hash_key()];
+        let count = if self.rng.random_bool(0.1) { 300 } else { 3 };
+        for _ in 0..self.rng.random_range(1..=count) {
+            command.push(self.member());
+            if name != "HDEL" {
+                command.push(if self.rng.random_bool(0.02) { self.value() } else { self.member() });
+            }
+        }
+        command
+    }
+
+    fn of_hashes(&mut self) -> Command {
+        let (key, field) = (self.hash_key(), self.member());
+        match self.rng.random_range(0..24) {
+            0..6 => self.edit_hash("HSET"),
+            6 => self.edit_hash("HMSET"),
+            7..10 => self.edit_hash("HDEL"),
+            10 => cmd!["HSETNX", key, field, self.member()],
+            11 => cmd!["HGET", key, field],
+            12 | 13 => cmd!["HMGET", key, field, self.member(), self.member()],
+            14 => cmd!["HEXISTS", key, field],
+            15 => cmd!["HSTRLEN", key, field],
+            16 => cmd!["HLEN", key],
+            17 => cmd!["HGETALL", key],
+            18 => cmd!["HKEYS", key],
+            19 => cmd!["HVALS", key],
+            20 => cmd!["HRANDFIELD", key, "100000", "WITHVALUES"],
+            _ => cmd!["HINCRBY", key, field, self.integer()],
+        }
+    }
+
+    fn of_sort(&mut self) -> Command {
+        let key = |planner: &mut Planner| {
+            if planner.rng.random_bool(0.5) { planner.list_key() } else { planner.set_key() }
+        };
+        let mut command = cmd!["SORT", key(self), "ALPHA"];
+        for (chance, words) in
+            [(0.5, cmd!["DESC"]), (0.3, cmd!["GET", "#", "GET", "*"]), (0.2, cmd!["GET", "h*->1"])]
+        {
+            if self.rng.random_bool(chance) {
+                command.extend(words);
+            }
+        }
+        if self.rng.random_bool(0.2) {
+            command.extend(cmd!["STORE", self.list_key()]);
+        }
+        command
+    }
+
     fn value(&mut self) -> Vec<u8> {
         match self.rng.random_range(0..6) {
             0 => Vec::new(),
@@ -229,6 +290,7 @@ impl Planner {
         let (a, b) = match self.rng.random_range(0..10) {
             0 | 1 => (self.list_key(), self.list_key()),
             2 | 3 => (self.set_key(), self.set_key()),
+            4 | 5 => (self.hash_key(), self.hash_key()),
             _ => (self.key(), self.key()),
         };
         match self.rng.random_range(0..18) {
@@ -254,11 +316,13 @@ impl Planner {
     }
 
     fn command(&mut self) -> Command {
-        match self.rng.random_range(0..20) {
+        match self.rng.random_range(0..26) {
             0..2 => self.set(),
             2..6 => self.of_strings(),
             6..11 => self.of_lists(),
             11..16 => self.of_sets(),
+            16..21 => self.of_hashes(),
+            21 => self.of_sort(),
             _ => self.of_keys(),
         }
     }

@@ -39,12 +39,14 @@ pub enum CommandError {
     RankZero,
     /// A number of keys beyond the number of arguments.
     TooManyKeys,
-    /// An argument or value that should be a float is none.
-    NotAFloat,
-    /// A count whose opposite is no integer.
-    CountOutOfRange,
     /// A count of more than a reply can hold.
     OutOfRange,
+    /// A count whose opposite is no integer.
+    CountOutOfRange,
+    /// An argument or value that should be a float is none.
+    NotAFloat,
+    /// SORT by numbers of what is no number.
+    ScoreNotANumber,
     /// HINCRBY of a field whose value is no integer.
     HashValueNotAnInteger,
     /// HINCRBYFLOAT of a field whose value is no float.
@@ -192,7 +194,7 @@ impl CommandError {
         }
     }
 
-    /// The text of the errors that name nothing.
+    /// The text of the errors that name nothing: those of arguments and values first.
     fn fixed_text(&self) -> &'static str {
         use CommandError::*;
         match self {
@@ -201,11 +203,12 @@ impl CommandError {
             NotAnInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
             NotPositive => "ERR value is out of range, must be positive",
             TooManyKeys => "ERR Number of keys can't be greater than number of args",
-            NotAFloat => "ERR value is not a valid float",
+            OutOfRange => "ERR value is out of range",
             CountOutOfRange => {
                 "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
             }
-            OutOfRange => "ERR value is out of range",
+            NotAFloat => "ERR value is not a valid float",
+            ScoreNotANumber => "ERR One or more scores can't be converted into double",
             HashValueNotAnInteger => "ERR hash value is not an integer",
             HashValueNotAFloat => "ERR hash value is not a float",
             InfiniteIncrement => "ERR value is NaN or Infinity",
@@ -229,6 +232,14 @@ impl CommandError {
             ExpireGtLtConflict => "ERR GT and LT options at the same time are not compatible",
             InvalidCursor => "ERR invalid cursor",
             DbIndexOutOfRange => "ERR DB index is out of range",
+            other => other.session_text(),
+        }
+    }
+
+    /// The text of those that concern sessions and the server.
+    fn session_text(&self) -> &'static str {
+        use CommandError::*;
+        match self {
             NestedMulti => "ERR MULTI calls can not be nested",
             WatchInsideMulti => "ERR WATCH inside MULTI is not allowed",
             ExecWithoutMulti => "ERR EXEC without MULTI",
@@ -251,20 +262,7 @@ impl CommandError {
             GetKeysInvalid => "ERR Invalid arguments specified for command",
             GetKeysArity => "ERR Invalid number of arguments specified for command",
             NoConfigFile => "ERR The server is running without a config file",
-            Contention(_)
-            | UnknownCommand(_)
-            | UnknownSubcommand { .. }
-            | WrongArity
-            | InvalidExpireTime
-            | Negative(_)
-            | NotAboveZero(_)
-            | UnsupportedOption(_)
-            | HelloOption(_)
-            | UnrecognizedOption(_)
-            | UnknownClientType(_)
-            | InvalidClientInfo(_)
-            | UnknownSetting(_)
-            | SettingRefused { .. } => "ERR",
+            _ => "ERR",
         }
     }
 }

@@ -62,14 +62,17 @@ impl CommandSpec {
         let is_command = self.subcommands.is_empty();
         let group = self.group;
         let of = move |wanted: Group| is_command && group == wanted;
+        let is_of_any = flags.has(Flags::COLLECTIONS);
+        let is_of_keyspace = (of(Group::Generic) && !is_of_any) || flags.has(Flags::KEYSPACE);
         [
-            (of(Group::Generic) || flags.has(Flags::KEYSPACE), "keyspace"),
+            (is_of_keyspace, "keyspace"),
             (flags.has(Flags::READONLY), "read"),
             (flags.has(Flags::WRITE), "write"),
-            (of(Group::String), "string"),
-            (of(Group::List), "list"),
+            (of(Group::Set) || is_of_any, "set"),
+            (is_of_any, "sortedset"),
+            (of(Group::List) || is_of_any, "list"),
             (of(Group::Hash), "hash"),
-            (of(Group::Set), "set"),
+            (of(Group::String), "string"),
             (flags.has(Flags::ADMIN), "admin"),
             (flags.has(Flags::FAST), "fast"),
             (!flags.has(Flags::FAST), "slow"),
@@ -82,9 +85,9 @@ impl CommandSpec {
     }
 
     /// The positions of the first and last key and the step between keys, as COMMAND INFO gives them; zeros
-    /// without keys. Keys whose number is an argument do not count.
+    /// without keys. Keys whose number or position depends on other arguments do not count.
     pub fn key_range(&self) -> (i64, i64, i64) {
-        let mut ranges = self.keys.iter().filter(|keys| !keys.numbered);
+        let mut ranges = self.keys.iter().filter(|keys| !keys.numbered && keys.found_by.is_none());
         let Some(first) = ranges.next() else { return (0, 0, 0) };
         (first.first as i64, ranges.next_back().unwrap_or(first).last, first.step as i64)
     }
@@ -201,6 +204,8 @@ impl Flags {
     pub const ALLOW_BUSY: Flags = Flags(1 << 10);
     /// Where its keys are depends on other arguments.
     pub const MOVABLE_KEYS: Flags = Flags(1 << 11);
+    /// In the categories of lists, sets and sorted sets instead of the keyspace's. Not shown.
+    pub const COLLECTIONS: Flags = Flags(1 << 23);
     /// Runs at once inside MULTI instead of being queued. Not shown.
     pub const IMMEDIATE: Flags = Flags(1 << 24);
     /// In the keyspace category, though not of the generic group. Not shown.
@@ -254,6 +259,8 @@ pub struct KeySpec {
     pub step: usize,
     /// True if the argument before the first key says how many keys there are; `last` says nothing then.
     pub numbered: bool,
+    /// Finds the one key where only other arguments tell its position; `first` and `last` say nothing then.
+    pub found_by: Option<fn(Request<'_>) -> Option<usize>>,
     /// What is done to the keys, in COMMAND INFO's words.
     pub access: &'static [&'static str],
     /// Where `access` says the most that may happen: what this request does.
@@ -265,12 +272,20 @@ pub struct KeySpec {
 impl KeySpec {
     /// Keys from `first` to `last`, `step` apart.
     pub const fn range(first: usize, last: i64, step: usize, access: &'static [&'static str]) -> KeySpec {
-        KeySpec { first, last, step, numbered: false, access, access_of: None, notes: "" }
+        KeySpec { first, last, step, numbered: false, found_by: None, access, access_of: None, notes: "" }
     }
 
     /// Keys behind the argument at `position`, which says how many.
     pub const fn numbered(position: usize, access: &'static [&'static str]) -> KeySpec {
         KeySpec { numbered: true, ..KeySpec::range(position + 1, -1, 1, access) }
+    }
+
+    /// A key that `find` finds in a request; COMMAND INFO calls its position unknown.
+    pub const fn found_by(
+        find: fn(Request<'_>) -> Option<usize>,
+        access: &'static [&'static str],
+    ) -> KeySpec {
+        KeySpec { found_by: Some(find), ..KeySpec::at(0, access) }
     }
 
     /// One key at `position`.
@@ -281,6 +296,9 @@ impl KeySpec {
     /// The positions of its keys in a request; none if it announces more keys than it has arguments.
     pub fn positions(&self, request: Request<'_>) -> impl Iterator<Item = usize> + use<> {
         let (first, len) = (self.first as i64, request.len() as i64);
+        if let Some(find) = self.found_by {
+            return find(request).map_or(0..0, |position| position..position + 1).step_by(1);
+        }
         let last = match self.last {
             _ if self.numbered => first - 1 + self.announced(request).unwrap_or(0),
             last if last < 0 => len + last,

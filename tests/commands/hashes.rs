@@ -265,7 +265,10 @@ fn random_fields_do_not_fill_the_memory() {
     c.check("HSET h a 1", ":1");
     c.check("HRANDFIELD h -4611686018427387903 WITHVALUES", "-ERR value is out of range");
     c.check("HRANDFIELD h -9223372036854775807", "-ERR value is out of range");
-    assert!(c.run("HRANDFIELD h -1000000").starts_with("*1000000\n$1\na\n"));
+    assert!(c.run("HRANDFIELD h -100000").starts_with("*100000\n$1\na\n"));
+    assert_eq!(c.send(&[b"HSET", b"h", b"a", &vec![b'v'; 1 << 20]]), b":0\r\n");
+    c.check("HRANDFIELD h -257 WITHVALUES", "-ERR value is out of range");
+    assert_eq!(c.send(&[b"HRANDFIELD", b"h", b"-3", b"WITHVALUES"]).len(), 4 + 3 * (7 + 10 + (1 << 20) + 2));
 }
 
 #[test]
@@ -419,4 +422,21 @@ fn hashes_move_and_change_inside_transactions() {
         ("EXEC", "*10\n:2\n:11\n:1\n+OK\n:1\n*4\n$1\na\n$2\n11\n$1\nc\n$1\n3\n*0\n:1\n:2\n:0"),
         ("HGETALL ns/h", "*4\n$1\na\n$2\n11\n$1\nc\n$1\n3"),
     ]);
+}
+
+#[test]
+fn the_encoding_follows_from_the_size() {
+    let server = Server::new();
+    let mut c = server.client();
+    fill(&mut c, "h", 128);
+    let value = vec![b'v'; 3000];
+    assert_eq!(c.send(&[b"HSET", b"long", b"f", &value]), b":1\r\n");
+    c.check_all(&[
+        ("OBJECT ENCODING h", "$8\nlistpack"),
+        ("OBJECT ENCODING long", "$8\nlistpack"),
+        ("HSET h another x", ":1"),
+        ("OBJECT ENCODING h", "$9\nhashtable"),
+    ]);
+    assert_eq!(c.send(&[b"HSET", b"long", b"g", &value]), b":1\r\n");
+    c.check("OBJECT ENCODING long", "$9\nhashtable");
 }

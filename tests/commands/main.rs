@@ -11,5 +11,6 @@ mod lists;
 mod namespaces;
 mod server;
 mod sets;
+mod sort;
 mod strings;
 mod transactions;

@@ -54,6 +54,27 @@ const TEMPLATES: &[(u32, &str)] = &[
     (6, "LMOVE $key $key $end $end"),
     (3, "RPOPLPUSH $key $key"),
     (4, "LMPOP $numkeys $key ?$key $end ?COUNT ?$count"),
+    (16, "HSET $key $field $value ?$field ?$value"),
+    (2, "HMSET $key $field $value ?$field ?$value"),
+    (8, "HSETNX $key $field $value"),
+    (4, "HGET $key $field"),
+    (4, "HMGET $key $field ?$field ?$field"),
+    (6, "HDEL $key $field ?$field"),
+    (3, "HEXISTS $key $field"),
+    (2, "HSTRLEN $key $field"),
+    (2, "HLEN $key"),
+    (4, "HGETALL $key"),
+    (2, "HKEYS $key"),
+    (2, "HVALS $key"),
+    (6, "HINCRBY $key $field $integer"),
+    (6, "HINCRBYFLOAT $key $field $float"),
+    (3, "HRANDFIELD $key ?$draws ?WITHVALUES"),
+    (2, "HSCAN $key 0 COUNT 1000000 ?$scanoption"),
+    (1, "HSCAN $key $integer ?$scanoption ?$scanoption"),
+    (4, "SORT $key ?DESC ?ALPHA ?$sortoption ?GET ?#"),
+    (3, "SORT $key ALPHA ?DESC ?$sortoption STORE $key"),
+    (3, "SORT $key BY $pattern ?DESC GET # GET $reference"),
+    (2, "SORT_RO $key ?ALPHA ?DESC ?$sortoption GET $reference"),
     (24, "SADD $key $element ?$element ?$element ?$element"),
     (6, "SREM $key $element ?$element"),
     (5, "SMEMBERS $key"),
@@ -260,6 +281,10 @@ fn draw(rng: &mut StdRng, word: &[u8], command: &mut Command) {
         },
         b"$integer" => pick(rng, INTEGERS),
         b"$element" => pick(rng, &[b"a", b"b", b"a", b"b", b"1", b"", b"\r\n", VALUES[VALUES.len() - 1]]),
+        b"$field" => pick(rng, &[b"f", b"g", b"h", b"f", b"g", b"1", b"", b"\r\n", VALUES[VALUES.len() - 1]]),
+        b"$reference" => {
+            pick(rng, &[b"*", b"*", b"#", b"a*", b"*->f", b"*->g", b"*->", b"nosuch_*", b"x", b"a->*"])
+        }
         b"$draws" => pick(
             rng,
             &[b"0", b"1", b"3", b"9", b"-1", b"-5", b"x", b"9223372036854775807", b"-9223372036854775808"],
@@ -280,7 +305,7 @@ fn draw(rng: &mut StdRng, word: &[u8], command: &mut Command) {
         }
         b"$lcsoption" => pick(rng, &[b"LEN", b"IDX", b"WITHMATCHLEN", b"MINMATCHLEN", b"2", b"-1", b"x"]),
         b"$protocol" => pick(rng, &[b"2", b"3", b"1", b"4", b"abc", b""]),
-        b"$setoptions" | b"$getexoptions" | b"$scanoption" | b"$lposoption" => {
+        b"$setoptions" | b"$getexoptions" | b"$scanoption" | b"$lposoption" | b"$sortoption" => {
             return draw_options(rng, word, command);
         }
         b"$nested" => {
@@ -326,6 +351,9 @@ fn draw_options(rng: &mut StdRng, word: &[u8], command: &mut Command) {
                 "KEEPTTL",
             ],
         ),
+        b"$sortoption" => {
+            (1, &["LIMIT 0 2", "LIMIT 1 -1", "limit $integer $integer", "ASC", "GET $reference", "LIMIT 1"])
+        }
         b"$lposoption" => (
             1,
             &[
@@ -349,6 +377,7 @@ fn draw_options(rng: &mut StdRng, word: &[u8], command: &mut Command) {
                 "TYPE string",
                 "TYPE list",
                 "TYPE set",
+                "TYPE hash",
                 "TYPE nosuch",
                 "COUNT 0",
                 "COUNT $integer",
@@ -365,10 +394,12 @@ fn draw_options(rng: &mut StdRng, word: &[u8], command: &mut Command) {
 }
 
 /// A round has either flushes or watches, and watches no SETs with a deadline in the past: see the departures
-/// "Flush and watch" and "Stillborn keys".
+/// "Flush and watch" and "Stillborn keys". Neither does a round that watches set fields, perhaps to what they are:
+/// there HSETNX makes the hashes.
 fn random_command(rng: &mut StdRng, flushes: bool) -> Command {
-    let left_out = if flushes { "WATCH" } else { "FLUSH" };
-    let weigh = |(weight, template): &(u32, &str)| if template.starts_with(left_out) { 0 } else { *weight };
+    let left_out: &[&str] = if flushes { &["WATCH"] } else { &["FLUSH", "HSET ", "HMSET", "HINCRBY"] };
+    let is_left_out = |template: &str| left_out.iter().any(|prefix| template.starts_with(prefix));
+    let weigh = |(weight, template): &(u32, &str)| if is_left_out(template) { 0 } else { *weight };
     let (_, template) = TEMPLATES.choose_weighted(rng, weigh).expect("templates");
     let mut command = Vec::new();
     for word in split_line(template) {

@@ -68,6 +68,16 @@ fn list_commands_answer_alike() {
 }
 
 #[test]
+fn hash_commands_answer_alike() {
+    run_scripts(include_str!("hashes.txt"));
+}
+
+#[test]
+fn sort_answers_alike() {
+    run_scripts(include_str!("sort.txt"));
+}
+
+#[test]
 fn set_commands_answer_alike() {
     run_scripts(include_str!("sets.txt"));
 }

@@ -1,10 +1,12 @@
-//! The sequential model: what strings, lists, sets, keys, deadlines and watches mean, one command after the other.
+//! The sequential model: what strings, collections, keys, deadlines and watches mean, one command after the other.
 //!
-//! Plain and slow on purpose. It covers valid commands of the families strings, lists, sets, keys and transactions; what
-//! Redis says about wrong ones is the business of `tests/compat.rs`.
+//! Plain and slow on purpose. It covers valid commands of the families strings, lists, hashes, sets, keys and
+//! transactions, and SORT; what Redis says about wrong ones is the business of `tests/compat.rs`.
 
+mod hashes;
 mod lists;
 mod sets;
+mod sort;
 
 use super::resp::{Command, Value, printable_command};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +29,7 @@ enum Content {
     String(Vec<u8>),
     List(Vec<Vec<u8>>),
     Set(BTreeSet<Vec<u8>>),
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
 }
 
 impl Content {
@@ -35,6 +38,7 @@ impl Content {
             Content::String(_) => "string",
             Content::List(_) => "list",
             Content::Set(_) => "set",
+            Content::Hash(_) => "hash",
         }
     }
 }
@@ -64,11 +68,16 @@ pub struct Model {
 pub fn in_order(command: &[Vec<u8>], reply: Value) -> Value {
     match (command[0].as_slice(), reply) {
         (
-            b"SMEMBERS" | b"SUNION" | b"SINTER" | b"SDIFF" | b"SPOP" | b"SRANDMEMBER",
+            b"SMEMBERS" | b"SUNION" | b"SINTER" | b"SDIFF" | b"SPOP" | b"SRANDMEMBER" | b"HKEYS" | b"HVALS",
             Value::Array(mut members),
         ) => {
             members.sort();
             Value::Array(members)
+        }
+        (b"HGETALL" | b"HRANDFIELD", Value::Array(flat)) => {
+            let mut pairs: Vec<&[Value]> = flat.chunks(2).collect();
+            pairs.sort();
+            Value::Array(pairs.concat())
         }
         (_, reply) => reply,
     }
@@ -142,6 +151,8 @@ impl Model {
         self.apply_to_strings(&name, args, now_ms)
             .or_else(|| self.apply_to_lists(&name, args))
             .or_else(|| self.apply_to_sets(&name, args))
+            .or_else(|| self.apply_to_hashes(&name, args))
+            .or_else(|| self.apply_to_sort(&name, args, now_ms))
             .or_else(|| self.apply_to_several(&name, args))
             .or_else(|| self.apply_to_keys(&name, args, now_ms))
             .unwrap_or_else(|| panic!("the model does not know {}", printable_command(command)))

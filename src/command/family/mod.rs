@@ -1,5 +1,6 @@
 //! The families: handlers and their rows, a file each.
 
+mod choice;
 mod connection;
 mod cursors;
 mod hashes;
@@ -7,6 +8,7 @@ mod keys;
 mod lists;
 mod server;
 mod sets;
+mod sort;
 mod strings;
 mod transactions;
 
@@ -23,6 +25,7 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     hashes::ROWS,
     sets::ROWS,
     keys::ROWS,
+    sort::ROWS,
     transactions::ROWS,
     server::ROWS,
 ];

@@ -264,7 +264,7 @@ fn reply_string(reply: &mut ReplyWriter, string: Str<'_>) {
 }
 
 /// Writes a string, or null for a missing one.
-fn reply_optional(reply: &mut ReplyWriter, string: Option<Str<'_>>) {
+pub(super) fn reply_optional(reply: &mut ReplyWriter, string: Option<Str<'_>>) {
     match string {
         Some(string) => reply_string(reply, string),
         None => reply.null(),

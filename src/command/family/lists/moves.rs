@@ -5,7 +5,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::keyspace::{Key, View};
-use crate::value::tree::{Item, List, Tree};
+use crate::value::tree::{Delta, Item, List, Tree};
 
 /// `LMOVE source destination LEFT|RIGHT LEFT|RIGHT`: the element that was moved, or null for a missing source.
 pub fn lmove(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
@@ -45,7 +45,7 @@ fn rotate<'g>(
         let Some(position) = from.position(list.len()) else { return Ok(None) };
         let item = list.nth(position);
         delta.remove(position..position + 1);
-        item.iter().for_each(|item| to.push(delta, &[item.key]));
+        item.iter().for_each(|item| add(delta, to, item.key));
         Ok(item)
     })
 }
@@ -68,10 +68,18 @@ fn pass_on<'g>(
         Ok(())
     })?;
     view.edit::<List, _, CommandError>(destination, |_, delta| {
-        to.push(delta, &[item.key]);
+        add(delta, to, item.key);
         Ok(())
     })?;
     Ok(Some(item))
+}
+
+/// Adds an element at one end.
+fn add(delta: &mut Delta<'_, List>, end: End, element: &[u8]) {
+    match end {
+        End::Left => delta.push_front(&[element]),
+        End::Right => delta.push_back(&[element]),
+    }
 }
 
 /// The list at a key that is about to be changed; empty if missing.

@@ -181,6 +181,11 @@ fn reply_key_spec(reply: &mut ReplyWriter, keys: &KeySpec) {
     reply.bulk(b"flags");
     reply_words(reply, keys.access);
     reply.bulk(b"begin_search");
+    if keys.found_by.is_some() {
+        reply_typed(reply, b"unknown", &[]);
+        reply.bulk(b"find_keys");
+        return reply_typed(reply, b"unknown", &[]);
+    }
     reply_typed(reply, b"index", &[(b"index", keys.first as i64 - i64::from(keys.numbered))]);
     reply.bulk(b"find_keys");
     if keys.numbered {
