@@ -216,14 +216,14 @@ impl<'n> Node<'n> {
         }
     }
 
-    /// Asks the processor to fetch the node: a hint, which reads nothing.
+    /// Asks the processor to fetch the first `len` bytes of the node: a hint, which reads nothing.
     #[inline]
-    pub(super) fn prefetch(self) {
+    pub(super) fn prefetch(self, len: usize) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a prefetch touches no memory that the program can observe, whatever the address.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            for line in 0..16 {
+            for line in 0..len.div_ceil(64) {
                 _mm_prefetch::<_MM_HINT_T0>(self.raw.as_ptr().cast::<i8>().wrapping_add(64 * line));
             }
         }
