@@ -6,10 +6,10 @@
 use super::args::Args;
 use super::context::{Context, Next};
 use super::error::{CommandError, CommandResult};
-use super::spec::{CommandSpec, Flags};
+use super::spec::{CommandSpec, Flags, Group};
 use super::table::{self, Row};
 use crate::engine::Engine;
-use crate::keyspace::{Batch, Contention, View};
+use crate::keyspace::{Batch, Contention, Key, View};
 use crate::resp::{ReplyWriter, Request};
 use crate::session::{Queue, ReplyMode, Session};
 use smallvec::SmallVec;
@@ -102,6 +102,10 @@ pub fn dispatch_run<'r>(
     let rows = requests.clone().filter_map(|request| Some((table::resolve(request).ok()?, request)));
     let commands: SmallVec<[(Row, Request<'r>); 32]> = rows.collect();
     let mut view = batch.view();
+    if let Some((_, request)) = commands.first() {
+        let key = Key::new(request.get(1).unwrap_or_default());
+        view.prefetch_items(key, commands.iter().filter_map(|(row, request)| item(row.spec(), *request)));
+    }
     let (mark, mut failures) = (reply.mark(), Vec::new());
     let result = view.transact(|view| {
         reply.rollback(mark);
@@ -131,6 +135,11 @@ pub fn dispatch_run<'r>(
     }
     session.show();
     true
+}
+
+/// The argument that is looked for in the collection, if the command has one.
+fn item<'r>(spec: &CommandSpec, request: Request<'r>) -> Option<&'r [u8]> {
+    request.get(if spec.group == Group::Hash { 2 } else { request.len() - 1 })
 }
 
 fn admit(

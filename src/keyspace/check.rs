@@ -7,6 +7,7 @@ use crate::concurrent::namespace::Namespace;
 use crate::concurrent::reclaim::{Guard, pin};
 use crate::concurrent::slot::Slot;
 use crate::concurrent::version::{Content, Version};
+use crate::value::string::Str;
 use crate::value::tree::{Hash, List, Set, Tree};
 use std::collections::HashMap;
 
@@ -118,13 +119,16 @@ fn count_slot(
     Ok(())
 }
 
-/// Verifies the tree of a collection. O(n).
+/// Verifies the tree of a collection or of a long string. O(n).
 fn check_value(version: &Version) -> Result<(), String> {
     match version.content() {
         Content::List => version.tree::<List>().map_or(Ok(()), Tree::<List>::check),
         Content::Hash => version.tree::<Hash>().map_or(Ok(()), Tree::<Hash>::check),
         Content::Set => version.tree::<Set>().map_or(Ok(()), Tree::<Set>::check),
-        _ => Ok(()),
+        _ => match version.string() {
+            Some(Str::Chunks(chunks)) => chunks.check(),
+            _ => Ok(()),
+        },
     }
 }
 

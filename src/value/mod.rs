@@ -1,4 +1,5 @@
 //! Immutable value types with pure operations old -> new. Values know no key, clock or reply.
 
+pub mod chunks;
 pub mod string;
 pub mod tree;

@@ -221,10 +221,7 @@ fn srem(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
 fn edit_members(cx: &mut Context<'_, '_>, mut args: Args<'_>, op: Op<'_>) -> CommandResult {
     let key = args.key()?;
     let edits: SmallVec<[Edit<'_>; 4]> = args.rest_bytes().map(|key| Edit { key, op }).collect();
-    let changed = cx.view.edit::<Set, _, CommandError>(key, |base, delta| {
-        delta.apply(&edits);
-        Ok(delta.tree().len().abs_diff(base.len()))
-    })?;
+    let changed = cx.view.gather::<Set, _, CommandError>(key, |set| Ok(set.apply(&edits).unsigned_abs()))?;
     cx.reply.integer(changed as i64);
     Ok(())
 }

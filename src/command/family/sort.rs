@@ -248,8 +248,7 @@ impl<'r> Options<'r> {
             let number = match self.by.value(view, element)? {
                 None => Some(0.0),
                 Some(Str::Int(value)) => Some(value as f64),
-                Some(Str::Inline(text)) => number(text),
-                Some(Str::Shared(text)) => number(text),
+                Some(string) => number(&text(string)),
             };
             all_numbers &= number.is_some();
             Ok((number.unwrap_or_default(), element))
@@ -305,6 +304,7 @@ fn text(string: Str<'_>) -> Cow<'_, [u8]> {
         Str::Int(value) => Cow::Owned(itoa::Buffer::new().format(value).as_bytes().to_vec()),
         Str::Inline(bytes) => Cow::Borrowed(bytes),
         Str::Shared(bytes) => Cow::Borrowed(bytes),
+        Str::Chunks(chunks) => Cow::Owned(chunks.slices(0..chunks.len()).collect::<Vec<_>>().concat()),
     }
 }
 
@@ -403,7 +403,7 @@ fn answer<'g>(cx: &mut Context<'_, 'g>, key: Key<'_>, options: &Options<'_>) -> 
     let reply = &mut *cx.reply;
     reply.array(outputs.len());
     cx.engine.run_sized(outputs.len() as u64, || {
-        outputs.iter().for_each(|output| super::strings::reply_optional(reply, *output));
+        outputs.iter().for_each(|output| super::strings::write_optional(reply, *output));
     });
     Ok(())
 }

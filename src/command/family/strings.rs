@@ -14,6 +14,7 @@ use crate::keyspace::{Change, Draft, Entry, Key};
 use crate::resp::ReplyWriter;
 use crate::value::string::Str;
 use smallvec::SmallVec;
+use std::ops::Range;
 
 const READ: Flags = Flags::READONLY;
 const READ_FAST: Flags = READ.or(Flags::FAST);
@@ -152,7 +153,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "append",
         since: "2.0.0",
         summary: "Appends bytes to a string, creating it if needed.",
-        complexity: "O(N) with N bytes in the resulting string",
+        complexity: "O(N) with N bytes appended, or in the resulting string if it is short",
         arity: Exactly(3),
         flags: WRITE_FAST,
         keys: &[KeySpec::at(1, &["RW", "insert"])],
@@ -171,7 +172,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "setrange",
         since: "2.2.0",
         summary: "Overwrites a part of a string, padding it with zero bytes if needed.",
-        complexity: "O(N) with N bytes in the resulting string",
+        complexity: "O(N) with N bytes written, or in the resulting string if it is short",
         arity: Exactly(4),
         flags: WRITE,
         keys: &[KeySpec::at(1, &["RW", "update"])],
@@ -254,20 +255,45 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// Writes a string as a bulk string; large ones leave by reference.
-fn reply_string(reply: &mut ReplyWriter, string: Str<'_>) {
+/// Bytes that count as one element, where it is asked how long work on a string takes.
+const ELEMENT: usize = 1024;
+
+/// Writes a string as a bulk string.
+#[inline]
+fn reply_string(cx: &mut Context<'_, '_>, string: Str<'_>) {
     match string {
-        Str::Int(value) => reply.bulk_integer(value),
-        Str::Inline(bytes) => reply.bulk(bytes),
-        Str::Shared(bytes) => reply.shared_bulk(bytes),
+        Str::Inline(bytes) => cx.reply.bulk(bytes),
+        other => reply_range(cx, other, 0..other.len()),
+    }
+}
+
+/// Writes a part of a string as a bulk string; large ones leave by reference where they are in one piece.
+fn reply_range(cx: &mut Context<'_, '_>, string: Str<'_>, range: Range<usize>) {
+    let reply = &mut *cx.reply;
+    let elements = if let Str::Shared(_) = string { 1 } else { range.len() / ELEMENT };
+    cx.engine.run_sized(elements as u64, || write_range(reply, string, range.clone()));
+}
+
+fn write_range(reply: &mut ReplyWriter, string: Str<'_>, range: Range<usize>) {
+    match string {
+        Str::Shared(bytes) => reply.shared_bulk(&bytes.slice(range)),
+        other => reply.bulk_parts(range.len(), other.slices(range, &mut itoa::Buffer::new())),
+    }
+}
+
+/// Writes a string, or null for a missing one, where the caller sees to long work.
+pub(super) fn write_optional(reply: &mut ReplyWriter, string: Option<Str<'_>>) {
+    match string {
+        Some(string) => write_range(reply, string, 0..string.len()),
+        None => reply.null(),
     }
 }
 
 /// Writes a string, or null for a missing one.
-pub(super) fn reply_optional(reply: &mut ReplyWriter, string: Option<Str<'_>>) {
+fn reply_optional(cx: &mut Context<'_, '_>, string: Option<Str<'_>>) {
     match string {
-        Some(string) => reply_string(reply, string),
-        None => reply.null(),
+        Some(string) => reply_string(cx, string),
+        None => cx.reply.null(),
     }
 }
 
@@ -280,7 +306,7 @@ fn string_of<'g>(entry: Option<Entry<'g>>) -> Result<Option<Str<'g>>, CommandErr
 fn get(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
     match cx.view.read(key)? {
-        Some(entry) => reply_string(cx.reply, entry.string()?),
+        Some(entry) => reply_string(cx, entry.string()?),
         None => cx.reply.null(),
     }
     Ok(())
@@ -295,7 +321,7 @@ fn mget(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     })?;
     cx.reply.array(strings.len());
     for string in strings {
-        reply_optional(cx.reply, string);
+        reply_optional(cx, string);
     }
     Ok(())
 }
@@ -338,7 +364,7 @@ fn require_pairs(args: &Args<'_>) -> CommandResult {
 fn getset(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, value) = (args.key()?, args.bytes()?);
     let before = exchange(cx, key, || Change::Put(Draft::string(value, None)))?;
-    reply_optional(cx.reply, before);
+    reply_optional(cx, before);
     Ok(())
 }
 
@@ -346,7 +372,7 @@ fn getset(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 fn getdel(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
     let before = exchange(cx, key, || Change::Remove)?;
-    reply_optional(cx.reply, before);
+    reply_optional(cx, before);
     Ok(())
 }
 

@@ -27,7 +27,7 @@
 //!   reach and waited for the readers.
 //! - T5. Every node of a base that a delta's root does not reach is in the delta's garbage once, and no other is.
 //! - T6. Counts and footprints of inner nodes are the sums of what is below.
-//! - T7. All leaves are at the same depth. A leaf that is not the root holds at most [`LEAF_SIZE`] bytes, or one
+//! - T7. All leaves are at the same depth. A leaf that is not the root holds at most [`Layout::LEAF_SIZE`] bytes, or one
 //!   item; an inner node has 1 to [`FAN`] children, the root at least 2.
 //! - T8. A node is not born before its children.
 //! - T9. Every node hangs in one place of a version's tree.
@@ -59,8 +59,11 @@ use node::{HEADER, Node};
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 
-/// Bytes of items in a leaf, at most: with the header a size class of the allocator.
+/// Bytes of items in a leaf, at most, where they are read in order: with the header a size class of the allocator.
 pub const LEAF_SIZE: usize = 1024 - HEADER;
+
+/// The same where they are found by key: less to search and to copy, for a few bytes more per item.
+pub const KEYED_LEAF_SIZE: usize = 512 - HEADER;
 
 /// Bytes of items in a leaf that is the root, at most.
 pub const ROOT_LEAF_SIZE: usize = 4096 - HEADER;
@@ -78,6 +81,9 @@ pub trait Layout: Copy + std::fmt::Debug + 'static {
 
     /// True if items are found by key, false if by position only.
     const KEYED: bool;
+
+    /// Bytes of items in a leaf that is not the root, at most.
+    const LEAF_SIZE: usize = if Self::KEYED { KEYED_LEAF_SIZE } else { LEAF_SIZE };
 
     /// A fence between the neighbours `left` and `right`: above the first, not above the second (T3).
     fn fence<'n>(left: &'n [u8], right: &'n [u8]) -> (u64, &'n [u8]);
@@ -200,7 +206,7 @@ impl<'g, L: Layout> Tree<'g, L> {
             let (child, before) = child_at(node, index);
             index -= before;
             node = node.child(child);
-            node.prefetch();
+            node.prefetch(LEAF_SIZE);
         }
         let mut items = Items::<L>::new(node.bytes());
         items.pass(index as usize);

@@ -8,6 +8,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::keyspace::{Key, View};
+use crate::value::string::Str;
 
 /// What LCS is asked to answer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,18 +55,17 @@ pub fn lcs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     if cells.saturating_mul(size_of::<u32>()) > cx.string_limit() {
         return Err(CommandError::LcsTooLarge);
     }
+    let (mut digits, mut other_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let (one, other) = (one.bytes(&mut digits), other.bytes(&mut other_digits));
     let runs = cx.engine.run_long(|| longest_common_runs(&one, &other));
     reply_runs(cx, options, &one, &runs);
     Ok(())
 }
 
-/// The string at a key as bytes of their own; empty for a missing key.
-fn text(view: &mut View<'_>, key: Key<'_>) -> Result<Vec<u8>, CommandError> {
+/// The string at a key; empty for a missing key.
+fn text<'g>(view: &mut View<'g>, key: Key<'_>) -> Result<Str<'g>, CommandError> {
     match string_of(view.read(key)?) {
-        Ok(string) => {
-            let mut digits = itoa::Buffer::new();
-            Ok(string.map_or(Vec::new(), |string| string.bytes(&mut digits).to_vec()))
-        }
+        Ok(string) => Ok(string.unwrap_or(Str::Inline(b""))),
         Err(CommandError::WrongType) => Err(CommandError::LcsNeedsStrings),
         Err(error) => Err(error),
     }
