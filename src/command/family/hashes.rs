@@ -1,5 +1,8 @@
 //! Hashes: fields and their values. Counters, random fields and HSCAN have files of their own.
 
+mod counters;
+mod random;
+
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
@@ -16,6 +19,7 @@ const WRITE_FAST: Flags = Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST);
 
 const READ_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO", "access"])];
 const LOOK_AT_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO"])];
+const CHANGE_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "update"])];
 const UPDATE_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "update"])];
 
 const HASH: CommandSpec = CommandSpec {
@@ -112,6 +116,47 @@ pub const ROWS: &[CommandSpec] = &[
         arity: Exactly(2),
         keys: LOOK_AT_KEY,
         handler: hlen,
+        ..HASH
+    },
+    CommandSpec {
+        name: "hincrby",
+        summary: "Adds to the integer of a field; a missing field counts as 0.",
+        arity: Exactly(4),
+        flags: WRITE_FAST,
+        keys: CHANGE_KEY,
+        handler: counters::hincrby,
+        ..HASH
+    },
+    CommandSpec {
+        name: "hincrbyfloat",
+        since: "2.6.0",
+        summary: "Adds to the number of a field; a missing field counts as 0.",
+        arity: Exactly(4),
+        flags: WRITE_FAST,
+        keys: CHANGE_KEY,
+        handler: counters::hincrbyfloat,
+        ..HASH
+    },
+    CommandSpec {
+        name: "hrandfield",
+        since: "6.2.0",
+        summary: "Answers some fields.",
+        complexity: "O(M log N) with M fields answered and N fields in the hash",
+        arity: AtLeast(2),
+        flags: READ,
+        tips: &["nondeterministic_output"],
+        handler: random::hrandfield,
+        ..HASH
+    },
+    CommandSpec {
+        name: "hscan",
+        since: "2.8.0",
+        summary: "Walks over the fields and values, some at a time.",
+        complexity: "O(COUNT + log N) for every call, with N fields in the hash",
+        arity: AtLeast(3),
+        flags: READ,
+        tips: &["nondeterministic_output"],
+        handler: hscan,
         ..HASH
     },
     CommandSpec { name: "hgetall", summary: "Answers every field and its value.", handler: hgetall, ..WHOLE },
@@ -247,4 +292,9 @@ fn reply_whole(
     announce(reply, hash.len() as usize);
     cx.engine.run_sized(hash.len(), || hash.iter().for_each(|item| write(reply, item)));
     Ok(())
+}
+
+/// `HSCAN key cursor [MATCH pattern] [COUNT count]`: the next cursor, and fields and values in turn.
+fn hscan(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    super::cursors::reply_scan::<Hash, 2>(cx, args, |item| [item.key, item.value])
 }

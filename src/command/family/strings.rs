@@ -281,7 +281,7 @@ fn reply_range(cx: &mut Context<'_, '_>, string: Str<'_>, range: Range<usize>) {
 }
 
 /// Writes a string, or null for a missing one.
-fn reply_optional(cx: &mut Context<'_, '_>, string: Option<Str<'_>>) {
+pub(super) fn reply_optional(cx: &mut Context<'_, '_>, string: Option<Str<'_>>) {
     match string {
         Some(string) => reply_string(cx, string),
         None => cx.reply.null(),

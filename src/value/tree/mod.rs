@@ -32,6 +32,7 @@
 //! - T8. A node is not born before its children.
 //! - T9. Every node hangs in one place of a version's tree.
 
+pub mod algebra;
 mod check;
 mod edit;
 mod ends;

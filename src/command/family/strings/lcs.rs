@@ -31,6 +31,9 @@ struct Run {
 /// are, the last ones first.
 pub fn lcs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let keys = [args.key()?, args.key()?];
+    // Redis looks at the strings before it looks at the options.
+    let [one, other] =
+        cx.view.transact(|view| Ok::<_, CommandError>([text(view, keys[0])?, text(view, keys[1])?]))?;
     let mut options = Options::default();
     while !args.is_empty() {
         if args.take("IDX") {
@@ -45,8 +48,6 @@ pub fn lcs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
             return Err(CommandError::Syntax);
         }
     }
-    let [one, other] =
-        cx.view.transact(|view| Ok::<_, CommandError>([text(view, keys[0])?, text(view, keys[1])?]))?;
     if options.wants_len && options.wants_runs {
         return Err(CommandError::LcsLenAndIdx);
     }

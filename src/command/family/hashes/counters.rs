@@ -1,0 +1,43 @@
+//! HINCRBY and HINCRBYFLOAT.
+
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::{CommandError, CommandResult};
+use crate::number::{LongDouble, parse_integer};
+use crate::value::tree::Hash;
+
+/// `HINCRBY key field increment`: the value after it; a missing field counts as 0.
+pub fn hincrby(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let (key, field, increment) = (args.key()?, args.bytes()?, args.integer()?);
+    let sum = cx.view.edit::<Hash, _, CommandError>(key, |base, delta| {
+        let before = match base.get(field) {
+            Some(item) => parse_integer(item.value).ok_or(CommandError::HashValueNotAnInteger)?,
+            None => 0,
+        };
+        let sum = before.checked_add(increment).ok_or(CommandError::IncrementOverflow)?;
+        delta.insert(field, itoa::Buffer::new().format(sum).as_bytes());
+        Ok(sum)
+    })?;
+    cx.reply.integer(sum);
+    Ok(())
+}
+
+/// `HINCRBYFLOAT key field increment`: the value after it, as a bulk string; a missing field counts as 0.
+pub fn hincrbyfloat(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let (key, field) = (args.key()?, args.bytes()?);
+    let increment = LongDouble::parse(args.bytes()?).ok_or(CommandError::NotAFloat)?;
+    if !increment.is_finite() {
+        return Err(CommandError::InfiniteIncrement);
+    }
+    let sum = cx.view.edit::<Hash, _, CommandError>(key, |base, delta| {
+        let before = match base.get(field) {
+            Some(item) => LongDouble::parse(item.value).ok_or(CommandError::HashValueNotAFloat)?,
+            None => LongDouble::from(0),
+        };
+        let sum = before.checked_add(increment).ok_or(CommandError::NotFinite)?.format();
+        delta.insert(field, &sum);
+        Ok(sum)
+    })?;
+    cx.reply.bulk(&sum);
+    Ok(())
+}
