@@ -5,7 +5,6 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::keyspace::{Key, View};
-use crate::number::parse_integer;
 use crate::value::tree::{Delta, Item, List, Tree};
 
 /// `LMOVE source destination LEFT|RIGHT LEFT|RIGHT`: the element that was moved, or null for a missing source.
