@@ -44,6 +44,14 @@ fn push(view: &mut View<'_>, key: &[u8], number: u8) -> Outcome<u64> {
     })
 }
 
+/// RPUSH as commands do it, which gathers what one transaction pushes.
+fn gather(view: &mut View<'_>, key: &[u8], number: u8) -> Outcome<()> {
+    view.gather::<List, _, KeyspaceError>(Key::new(key), |ends| {
+        ends.push_back(&item(number));
+        Ok(())
+    })
+}
+
 /// LPOP.
 fn pop(view: &mut View<'_>, key: &[u8]) -> Outcome<Option<u8>> {
     view.edit::<List, _, KeyspaceError>(Key::new(key), |base, delta| {
@@ -178,7 +186,7 @@ model!(
 );
 
 model!(
-    /// RPUSH, RPUSH, DEL in one transaction against RPUSH: the base goes whole, what its dead edits replaced is
+    /// RPUSH, RPUSH, LRANGE, RPUSH, DEL in one transaction against RPUSH: the base goes whole, what its dead edits replaced is
     /// forgotten, and what they built stays for the thread that planned it, even when the transaction has lost.
     a_list_that_is_edited_and_deleted, 3, Newest, 800,
     &[
@@ -195,10 +203,11 @@ model!(
         let planned = run(&keyspace, |view| {
             let mut planned = None;
             view.transact(|view| {
-                push(view, A, 4)?;
-                push(view, A, 5)?;
+                gather(view, A, 4)?;
+                gather(view, A, 5)?;
                 let before = planned.replace(view.tree::<List>(Key::new(A))?);
                 assert!(before.is_none_or(|before| numbers(before) == [1, 2, 4, 5]));
+                gather(view, A, 6)?;
                 delete(view, A).map(drop)
             })?;
             Ok(planned.map(numbers))

@@ -11,8 +11,8 @@ use crate::value::string::Str;
 use crate::value::tree::{Hash, List, Set, Tree};
 use std::collections::HashMap;
 
-/// Rounds of housekeeping that a check waits for quiescence.
-const ROUNDS: usize = 100_000;
+/// Rounds of housekeeping that a check waits for quiescence: on a busy machine a pinned thread may not run for long.
+const ROUNDS: usize = 10_000_000;
 
 #[derive(Default)]
 struct Counted {

@@ -77,8 +77,7 @@ impl Draft {
             delta.write(offset, patch);
             return Draft::chunks(delta, deadline_ms);
         }
-        let mut digits = itoa::Buffer::new();
-        let before = string.bytes(&mut digits);
+        let before = string.bytes();
         if before.len().max(offset + patch.len()) > FLAT_MAX {
             let mut delta = ChunksDelta::of(&before, birth);
             delta.write(offset, patch);
@@ -95,6 +94,14 @@ impl Draft {
         match string {
             Str::Chunks(chunks) => end - offset.min(chunks.len()),
             flat => flat.len().max(end),
+        }
+    }
+
+    /// Bytes that [`Draft::copy_of`] writes, about. O(1).
+    pub fn copy_cost(entry: &Entry<'_>) -> usize {
+        match entry.version.string() {
+            Some(Str::Int(_) | Str::Inline(_) | Str::Shared(_)) => 0,
+            Some(Str::Chunks(_)) | None => entry.version.footprint(),
         }
     }
 

@@ -58,14 +58,13 @@ impl<'g> Str<'g> {
         Slices::One(Some(&whole[range]))
     }
 
-    /// The string's bytes in one piece, copied if they are in several; `digits` is where an integer is formatted.
-    pub fn bytes<'b>(self, digits: &'b mut itoa::Buffer) -> Cow<'b, [u8]>
-    where
-        'g: 'b,
-    {
-        match self.slices(0..self.len(), digits) {
-            Slices::One(bytes) => Cow::Borrowed(bytes.unwrap_or_default()),
-            Slices::Chunks(slices) => Cow::Owned(slices.collect::<Vec<_>>().concat()),
+    /// The string's bytes in one piece; made for this if it is an integer or in chunks.
+    pub fn bytes(self) -> Cow<'g, [u8]> {
+        match self {
+            Str::Int(value) => Cow::Owned(itoa::Buffer::new().format(value).as_bytes().to_vec()),
+            Str::Inline(bytes) => Cow::Borrowed(bytes),
+            Str::Shared(bytes) => Cow::Borrowed(bytes),
+            Str::Chunks(chunks) => Cow::Owned(chunks.slices(0..chunks.len()).collect::<Vec<_>>().concat()),
         }
     }
 
@@ -134,9 +133,8 @@ mod tests {
     #[test]
     fn integers_know_their_length_and_text() {
         for value in [0, 1, 9, 10, -1, -10, 99, 100, i64::MAX, i64::MIN] {
-            let mut buffer = itoa::Buffer::new();
             assert_eq!(Str::Int(value).len(), value.to_string().len());
-            assert_eq!(*Str::Int(value).bytes(&mut buffer), *value.to_string().as_bytes());
+            assert_eq!(*Str::Int(value).bytes(), *value.to_string().as_bytes());
         }
     }
 

@@ -227,7 +227,7 @@ impl<'r> Options<'r> {
         range: Range<usize>,
     ) -> Result<Vec<&'g [u8]>, CommandError> {
         let weigh = |(turn, element): (usize, &'g [u8])| {
-            let text = self.by.value(view, element)?.map(text);
+            let text = self.by.value(view, element)?.map(Str::bytes);
             Ok((text, if self.is_descending { usize::MAX - turn } else { turn }, element))
         };
         let weighed = elements.all().into_iter().enumerate().map(weigh);
@@ -248,7 +248,7 @@ impl<'r> Options<'r> {
             let number = match self.by.value(view, element)? {
                 None => Some(0.0),
                 Some(Str::Int(value)) => Some(value as f64),
-                Some(string) => number(&text(string)),
+                Some(text) => number(&text.bytes()),
             };
             all_numbers &= number.is_some();
             Ok((number.unwrap_or_default(), element))
@@ -295,16 +295,6 @@ impl<'r> Options<'r> {
             }
         }
         Ok(outputs)
-    }
-}
-
-/// The bytes of a string, formatted if it is an integer.
-fn text(string: Str<'_>) -> Cow<'_, [u8]> {
-    match string {
-        Str::Int(value) => Cow::Owned(itoa::Buffer::new().format(value).as_bytes().to_vec()),
-        Str::Inline(bytes) => Cow::Borrowed(bytes),
-        Str::Shared(bytes) => Cow::Borrowed(bytes),
-        Str::Chunks(chunks) => Cow::Owned(chunks.slices(0..chunks.len()).collect::<Vec<_>>().concat()),
     }
 }
 
@@ -403,7 +393,7 @@ fn answer<'g>(cx: &mut Context<'_, 'g>, key: Key<'_>, options: &Options<'_>) -> 
     let reply = &mut *cx.reply;
     reply.array(outputs.len());
     cx.engine.run_sized(outputs.len() as u64, || {
-        outputs.iter().for_each(|output| super::strings::write_optional(reply, *output));
+        outputs.iter().for_each(|output| super::strings::reply_optional(reply, *output));
     });
     Ok(())
 }
@@ -415,7 +405,7 @@ fn store(
     outputs: &[Option<Str<'_>>],
 ) -> Result<(), KeyspaceError> {
     let texts: Vec<Cow<'_, [u8]>> =
-        outputs.iter().map(|output| output.map(text).unwrap_or_default()).collect();
+        outputs.iter().map(|output| output.map(Str::bytes).unwrap_or_default()).collect();
     let items: Vec<&[u8]> = texts.iter().map(|text| &**text).collect();
     let mut delta = Delta::<List>::new(Tree::EMPTY, view.birth());
     delta.push_back(&items);

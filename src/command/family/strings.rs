@@ -255,46 +255,36 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// Bytes that count as one element, where it is asked how long work on a string takes.
-const ELEMENT: usize = 1024;
-
 /// Writes a string as a bulk string.
 #[inline]
-fn reply_string(cx: &mut Context<'_, '_>, string: Str<'_>) {
+fn reply_string(reply: &mut ReplyWriter, string: Str<'_>) {
     match string {
-        Str::Inline(bytes) => cx.reply.bulk(bytes),
-        other => reply_range(cx, other, 0..other.len()),
+        Str::Inline(bytes) => reply.bulk(bytes),
+        other => reply_range(reply, other, 0..other.len()),
     }
 }
 
 /// Writes a part of a string as a bulk string; large ones leave by reference where they are in one piece.
-fn reply_range(cx: &mut Context<'_, '_>, string: Str<'_>, range: Range<usize>) {
-    let reply = &mut *cx.reply;
-    let elements = if let Str::Shared(_) = string { 1 } else { range.len() / ELEMENT };
-    cx.engine.run_sized(elements as u64, || write_range(reply, string, range.clone()));
-}
-
-fn write_range(reply: &mut ReplyWriter, string: Str<'_>, range: Range<usize>) {
+fn reply_range(reply: &mut ReplyWriter, string: Str<'_>, range: Range<usize>) {
     match string {
         Str::Shared(bytes) => reply.shared_bulk(&bytes.slice(range)),
         other => reply.bulk_parts(range.len(), other.slices(range, &mut itoa::Buffer::new())),
     }
 }
 
-/// Writes a string, or null for a missing one, where the caller sees to long work.
-pub(super) fn write_optional(reply: &mut ReplyWriter, string: Option<Str<'_>>) {
+/// Writes a string, or null for a missing one.
+pub(super) fn reply_optional(reply: &mut ReplyWriter, string: Option<Str<'_>>) {
     match string {
-        Some(string) => write_range(reply, string, 0..string.len()),
+        Some(string) => reply_string(reply, string),
         None => reply.null(),
     }
 }
 
-/// Writes a string, or null for a missing one.
-fn reply_optional(cx: &mut Context<'_, '_>, string: Option<Str<'_>>) {
-    match string {
-        Some(string) => reply_string(cx, string),
-        None => cx.reply.null(),
-    }
+/// Answers a string, or null for a missing one, where it holds nobody up.
+#[inline]
+fn answer(cx: &mut Context<'_, '_>, string: Option<Str<'_>>) {
+    let copied = if let Some(Str::Chunks(chunks)) = string { chunks.len() } else { 0 };
+    cx.engine.run_copying(copied, || reply_optional(cx.reply, string));
 }
 
 /// The entry's string, `None` without an entry.
@@ -305,10 +295,8 @@ fn string_of<'g>(entry: Option<Entry<'g>>) -> Result<Option<Str<'g>>, CommandErr
 /// `GET key`: the string, or null.
 fn get(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
-    match cx.view.read(key)? {
-        Some(entry) => reply_string(cx, entry.string()?),
-        None => cx.reply.null(),
-    }
+    let string = string_of(cx.view.read(key)?)?;
+    answer(cx, string);
     Ok(())
 }
 
@@ -321,7 +309,7 @@ fn mget(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     })?;
     cx.reply.array(strings.len());
     for string in strings {
-        reply_optional(cx, string);
+        answer(cx, string);
     }
     Ok(())
 }
@@ -364,7 +352,7 @@ fn require_pairs(args: &Args<'_>) -> CommandResult {
 fn getset(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, value) = (args.key()?, args.bytes()?);
     let before = exchange(cx, key, || Change::Put(Draft::string(value, None)))?;
-    reply_optional(cx, before);
+    answer(cx, before);
     Ok(())
 }
 
@@ -372,7 +360,7 @@ fn getset(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 fn getdel(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
     let before = exchange(cx, key, || Change::Remove)?;
-    reply_optional(cx, before);
+    answer(cx, before);
     Ok(())
 }
 

@@ -55,7 +55,7 @@ pub fn incrbyfloat(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResul
             Some(Str::Int(value)) => LongDouble::from(value),
             // Longer than any number's text.
             Some(Str::Chunks(_)) => return Err(CommandError::NotAFloat),
-            Some(other) => parse_float(&other.bytes(&mut itoa::Buffer::new()))?,
+            Some(other) => parse_float(&other.bytes())?,
         };
         let sum = before.checked_add(parse_float(increment)?).ok_or(CommandError::NotFinite)?.format();
         let deadline_ms = entry.and_then(|entry| entry.deadline_ms());

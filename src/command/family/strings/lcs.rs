@@ -55,8 +55,7 @@ pub fn lcs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     if cells.saturating_mul(size_of::<u32>()) > cx.string_limit() {
         return Err(CommandError::LcsTooLarge);
     }
-    let (mut digits, mut other_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
-    let (one, other) = (one.bytes(&mut digits), other.bytes(&mut other_digits));
+    let (one, other) = (one.bytes(), other.bytes());
     let runs = cx.engine.run_long(|| longest_common_runs(&one, &other));
     reply_runs(cx, options, &one, &runs);
     Ok(())

@@ -1,6 +1,6 @@
 //! Lengths and parts of strings: APPEND, STRLEN, SETRANGE, GETRANGE.
 
-use super::{ELEMENT, reply_range, string_of};
+use super::{reply_range, string_of};
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
@@ -61,8 +61,8 @@ fn patch(
     deadline_ms: Option<u64>,
     birth: u32,
 ) -> Change {
-    let elements = (Draft::patch_cost(before, offset, bytes) / ELEMENT) as u64;
-    Change::Put(engine.run_sized(elements, || Draft::patched(before, offset, bytes, deadline_ms, birth)))
+    let cost = Draft::patch_cost(before, offset, bytes);
+    Change::Put(engine.run_copying(cost, || Draft::patched(before, offset, bytes, deadline_ms, birth)))
 }
 
 /// The sum of two lengths, if a string may be that long.
@@ -77,6 +77,7 @@ pub fn getrange(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         cx.reply.bulk(b"");
         return Ok(());
     };
-    reply_range(cx, string, inclusive_range(string.len(), start, end));
+    let range = inclusive_range(string.len(), start, end);
+    cx.engine.run_copying(range.len(), || reply_range(cx.reply, string, range.clone()));
     Ok(())
 }
