@@ -141,6 +141,16 @@ pub enum Bug {
     WriteKeepsSeq,
     /// A write is stamped with an epoch read before its last read.
     StampReadEarly,
+    /// A dropped member's node is unlinked without a grace period.
+    UnlinkWithoutGrace,
+    /// A reader takes the index as it is, not as of its version.
+    IndexReadAsItIs,
+    /// A writer leaves the pending operation of the version that it replaces unapplied.
+    PendingLeftUnapplied,
+    /// A transaction applies the operation of a version that it only planned.
+    PlannedApplied,
+    /// A published operation that was moved to another key is taken into the next one, as a planned one is.
+    MovedPendingMerged,
 }
 
 /// True in a loom model that seeded `bug`; false, at compile time, in every other build.

@@ -17,6 +17,7 @@ pub mod index;
 pub mod namespace;
 pub mod nodes;
 pub mod occupancy;
+pub mod order_index;
 pub mod reclaim;
 pub mod reservation;
 pub mod slot;

@@ -35,23 +35,56 @@ use std::sync::LazyLock;
 /// Nodes that are freed in one go where a grace period ends.
 const AT_ONCE: usize = 1000;
 
+/// A large structure that nobody reads any more.
+enum Large {
+    /// Nodes of trees.
+    Nodes(Garbage),
+    /// Anything else: frees up to so many objects, true when none are left.
+    Steps(Box<dyn FnMut(usize) -> bool + Send>, u64),
+}
+
 /// What is too large to be freed where its grace period ended.
-static LARGE: SegQueue<Garbage> = SegQueue::new();
+static LARGE: SegQueue<Large> = SegQueue::new();
 
 /// Bytes in [`LARGE`].
 static WAITING: LazyLock<Gauge> = LazyLock::new(Gauge::new);
 
 /// Frees up to `nodes` nodes of large structures that nobody reads any more. True if more are waiting.
 pub fn free_some(nodes: usize) -> bool {
-    let Some(mut garbage) = LARGE.pop() else { return false };
-    let before = garbage.footprint();
-    // SAFETY: I1; it was queued when its grace period had passed, and only the queue had it.
-    let is_done = unsafe { garbage.free_some(nodes, 0, &mut Garbage::default()) };
-    WAITING.add(garbage.footprint() as i64 - before as i64);
-    if !is_done {
-        LARGE.push(garbage);
+    let Some(mut large) = LARGE.pop() else { return false };
+    let before = large.footprint();
+    if !large.free_some(nodes) {
+        WAITING.add(large.footprint() as i64 - before as i64);
+        LARGE.push(large);
+    } else {
+        WAITING.add(-(before as i64));
     }
     !LARGE.is_empty()
+}
+
+impl Large {
+    /// Frees up to `nodes` objects. True when none are left.
+    fn free_some(&mut self, nodes: usize) -> bool {
+        match self {
+            // SAFETY: I1; it was queued when its grace period had passed, and only the queue had it.
+            Large::Nodes(garbage) => unsafe { garbage.free_some(nodes, 0, &mut Garbage::default()) },
+            Large::Steps(step, _) => step(nodes),
+        }
+    }
+
+    fn footprint(&self) -> u64 {
+        match self {
+            Large::Nodes(garbage) => garbage.footprint(),
+            Large::Steps(_, bytes) => *bytes,
+        }
+    }
+}
+
+/// Queues what nobody reads any more, `bytes` large: `step` frees up to so many objects, true when none are left.
+#[cfg(not(kvns_loom))]
+pub(super) fn free_later(bytes: u64, step: impl FnMut(usize) -> bool + Send + 'static) {
+    WAITING.add(bytes as i64);
+    LARGE.push(Large::Steps(Box::new(step), bytes));
 }
 
 /// Bytes of large structures that wait to be freed.
@@ -64,7 +97,7 @@ pub fn waiting_bytes() -> u64 {
 unsafe fn free(garbage: Garbage) {
     if garbage.is_larger_than(AT_ONCE) && !cfg!(kvns_loom) {
         WAITING.add(garbage.footprint() as i64);
-        LARGE.push(garbage);
+        LARGE.push(Large::Nodes(garbage));
     } else {
         // SAFETY: the caller's promise.
         unsafe { garbage.free_all() };

@@ -95,6 +95,12 @@ mod backend {
             RETIRED.with(|retired| retired.set(0));
         }
 
+        /// The pin, for structures of crossbeam's own.
+        #[inline]
+        pub(in crate::concurrent) fn epoch(&self) -> &epoch::Guard {
+            &self.inner
+        }
+
         /// In models: asserts that `_address` was not retired before this guard was taken.
         #[inline(always)]
         pub(crate) fn touch<T>(&self, _address: *const T) {}

@@ -14,10 +14,12 @@
 //! - I5. `FRESH` is the one version that is not allocated: it stands in a slot that was never used, enters each
 //!   cell at most once between two grace periods (slots are not reset), and is never freed.
 
+use super::order_index::{LargeSet, OrderAt};
 use super::reclaim::Guard;
 use crate::size_class::size_class;
 use crate::sync::{give_back, plain};
 use crate::value::chunks::Chunks;
+use crate::value::sorted_set::{Parts, SortedSet};
 use crate::value::string::Str;
 use crate::value::tree::{Hash, Layout, List, Root, Set, Tree};
 use bytes::Bytes;
@@ -52,6 +54,10 @@ pub enum Content {
     Set,
     /// The root of a long string's chunks; the header has the string's length.
     Chunks,
+    /// The root of a small sorted set's leaf.
+    SmallSortedSet,
+    /// A `LargeSet` behind the header.
+    LargeSortedSet,
 }
 
 /// A layout of trees that versions hold.
@@ -162,10 +168,28 @@ impl Version {
     pub fn root(&self) -> Root {
         match self.content {
             // SAFETY: I1; the content says what the payload is.
-            Content::List | Content::Hash | Content::Set | Content::Chunks => unsafe {
+            Content::List | Content::Hash | Content::Set | Content::Chunks | Content::SmallSortedSet => unsafe {
                 self.payload().cast::<Root>().read_unaligned()
             },
-            _ => Root::EMPTY,
+            _ => self.large_set().map_or(Root::EMPTY, LargeSet::root),
+        }
+    }
+
+    /// What it holds, if that is a large sorted set.
+    pub fn large_set(&self) -> Option<&LargeSet> {
+        // SAFETY: I1; the content says what the payload is, and it lives as long as the header.
+        (self.content == Content::LargeSortedSet).then(|| unsafe { &*self.payload().cast::<LargeSet>() })
+    }
+
+    /// The value as a sorted set, if it is one.
+    pub fn sorted_set<'g>(&'g self, guard: &'g Guard) -> Option<SortedSet<'g, OrderAt<'g>>> {
+        // SAFETY: the content says what made the root; `nodes.rs` I1; who has the version found it or planned it
+        // under its guard.
+        unsafe {
+            match self.content {
+                Content::SmallSortedSet => Some(SortedSet::small(self.root().tree())),
+                _ => self.large_set().map(|set| set.read(guard)),
+            }
         }
     }
 
@@ -183,8 +207,12 @@ impl Version {
         }
         let heap = match self.string() {
             Some(Str::Shared(bytes)) => size_class(bytes.len()),
-            // SAFETY: `nodes.rs` I1.
-            _ => unsafe { self.root().footprint() as usize },
+            // SAFETY: `nodes.rs` I1; the content says what made the root.
+            _ => unsafe {
+                let members = || self.root().tree::<Parts>().len();
+                let index = self.large_set().map_or(0, |set| set.index_footprint(members()));
+                self.root().footprint() as usize + index
+            },
         };
         size_class(self.layout().size()) + heap
     }
@@ -206,7 +234,9 @@ impl Version {
             Content::Integer => 8,
             Content::Inline => self.len as usize,
             Content::Shared => size_of::<Bytes>(),
-            Content::List | Content::Hash | Content::Set | Content::Chunks => size_of::<Root>(),
+            Content::List | Content::Hash | Content::Set => size_of::<Root>(),
+            Content::Chunks | Content::SmallSortedSet => size_of::<Root>(),
+            Content::LargeSortedSet => size_of::<LargeSet>(),
             Content::Absent | Content::Closing | Content::Dead => 0,
         }
     }
@@ -238,8 +268,10 @@ impl Version {
         // SAFETY: the caller's promise; the header is intact until the dealloc below.
         let layout = unsafe {
             let header = version.as_ref();
-            if header.content == Content::Shared {
-                header.payload().cast_mut().cast::<Bytes>().drop_in_place();
+            match header.content {
+                Content::Shared => header.payload().cast_mut().cast::<Bytes>().drop_in_place(),
+                Content::LargeSortedSet => header.payload().cast_mut().cast::<LargeSet>().drop_in_place(),
+                _ => {}
             }
             header.layout()
         };
@@ -352,6 +384,20 @@ impl VersionBox {
         VersionBox::rooted(Content::Chunks, len, root, deadline)
     }
 
+    /// A small sorted set, whose leaf is this root.
+    pub fn small_sorted_set(root: Root, deadline: Option<u64>) -> VersionBox {
+        VersionBox::rooted(Content::SmallSortedSet, 0, root, deadline)
+    }
+
+    /// A large sorted set.
+    pub fn large_sorted_set(set: LargeSet, deadline: Option<u64>) -> VersionBox {
+        let (version, payload) =
+            VersionBox::allocate(Content::LargeSortedSet, 0, size_of::<LargeSet>(), deadline);
+        // SAFETY: the payload has room for it and is aligned to 8, as for `shared`.
+        unsafe { payload.cast::<LargeSet>().write(set) };
+        version
+    }
+
     fn rooted(content: Content, len: u32, root: Root, deadline: Option<u64>) -> VersionBox {
         debug_assert!(root != Root::EMPTY, "an empty collection is an absent key");
         let (version, payload) = VersionBox::allocate(content, len, size_of::<Root>(), deadline);
@@ -362,6 +408,9 @@ impl VersionBox {
 
     /// The same value with another deadline.
     pub fn with_value_of(version: &Version, deadline: Option<u64>) -> VersionBox {
+        if let Some(set) = version.large_set() {
+            return VersionBox::large_sorted_set(set.clone(), deadline);
+        }
         match version.string() {
             Some(Str::Int(value)) => VersionBox::integer(value, deadline),
             Some(Str::Inline(bytes)) => VersionBox::bytes(&[bytes], deadline),

@@ -98,7 +98,7 @@ fn count_slot(
     if !version.is_live() && !slot.is_watched() {
         return Err(format!("{name} is absent and nobody queued its slot"));
     }
-    check_value(version).map_err(|error| format!("{name}: {error}"))?;
+    check_value(version, guard).map_err(|error| format!("{name}: {error}"))?;
     counted.taken += 1;
     let namespace = generation.namespace_of(slot, guard).name().to_vec();
     let tally = counted.by_namespace.entry(namespace).or_default();
@@ -119,16 +119,17 @@ fn count_slot(
     Ok(())
 }
 
-/// Verifies the tree of a collection or of a long string. O(n).
-fn check_value(version: &Version) -> Result<(), String> {
+/// Verifies a collection: its tree, and the index of a sorted set; or a long string. O(n log n).
+fn check_value(version: &Version, guard: &Guard) -> Result<(), String> {
     match version.content() {
         Content::List => version.tree::<List>().map_or(Ok(()), Tree::<List>::check),
         Content::Hash => version.tree::<Hash>().map_or(Ok(()), Tree::<Hash>::check),
         Content::Set => version.tree::<Set>().map_or(Ok(()), Tree::<Set>::check),
-        _ => match version.string() {
+        Content::Chunks => match version.string() {
             Some(Str::Chunks(chunks)) => chunks.check(),
             _ => Ok(()),
         },
+        _ => version.sorted_set(guard).map_or(Ok(()), |set| set.check()),
     }
 }
 

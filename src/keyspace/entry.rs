@@ -2,15 +2,24 @@
 
 use super::KeyspaceError;
 use crate::concurrent::nodes::Candidate;
+use crate::concurrent::order_index::{LargeSet, OrderAt};
+use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::version::{Collection, Content, Version, VersionBox};
 use crate::value::chunks::{ChunksDelta, FLAT_MAX, ZEROS};
+use crate::value::sorted_set::{self, Next};
 use crate::value::string::Str;
 use crate::value::tree::{Delta, Hash, List, Set, Tree};
 use bytes::Bytes;
 
 /// The index's share of a key's bytes: its node, and about two places in the table.
 const INDEX_SHARE: usize = 8 + 18;
+
+/// One version of a sorted set, to be read.
+pub type SortedSet<'g> = sorted_set::SortedSet<'g, OrderAt<'g>>;
+
+/// Changes of one sorted set, atomic together.
+pub type SortedSetEdit<'g> = sorted_set::Edit<'g, OrderAt<'g>>;
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +32,8 @@ pub enum Kind {
     Hash,
     /// A set.
     Set,
+    /// A sorted set.
+    SortedSet,
 }
 
 impl Kind {
@@ -33,6 +44,7 @@ impl Kind {
             Kind::List => "list",
             Kind::Hash => "hash",
             Kind::Set => "set",
+            Kind::SortedSet => "zset",
         }
     }
 }
@@ -130,7 +142,12 @@ impl Draft {
     /// An entry's value with another deadline: for changes of the deadline alone, and for RENAME, which must
     /// remove the entry in the same transaction, for no two keys may hold one tree. O(1), but for short strings.
     pub fn value_of(entry: &Entry<'_>, deadline_ms: Option<u64>) -> Draft {
-        VersionBox::with_value_of(entry.version, deadline_ms).into()
+        match entry.version.large_set() {
+            Some(set) => {
+                VersionBox::large_sorted_set(set.moved(entry.is_planned, entry.guard), deadline_ms).into()
+            }
+            None => VersionBox::with_value_of(entry.version, deadline_ms).into(),
+        }
     }
 
     /// A copy of an entry that shares no tree with it, for COPY. `birth` is [`View::birth`](super::View::birth).
@@ -142,6 +159,13 @@ impl Draft {
         }
         if let Some(Str::Chunks(chunks)) = entry.version.string() {
             return Draft::chunks(ChunksDelta::copy_of(chunks, birth), entry.deadline_ms());
+        }
+        if let Ok(set) = entry.sorted_set() {
+            let copy = sorted_set::copy(set, birth);
+            return match Change::sorted_set(copy, None, entry.deadline_ms(), entry.guard) {
+                Change::Put(draft) => draft,
+                Change::Keep | Change::Remove => Draft::value_of(entry, entry.deadline_ms()),
+            };
         }
         tree::<List>(entry, birth)
             .or_else(|| tree::<Hash>(entry, birth))
@@ -172,6 +196,31 @@ impl Change {
             Change::Put(Draft::collection(delta, deadline_ms))
         }
     }
+
+    /// What `next` comes to, which was made from the sorted set of `entry`, or from nothing.
+    pub(super) fn sorted_set(
+        next: Next,
+        entry: Option<Entry<'_>>,
+        deadline_ms: Option<u64>,
+        guard: &Guard,
+    ) -> Change {
+        let (version, edit) = match next {
+            Next::Unchanged => return Change::Keep,
+            Next::Empty => return Change::Remove,
+            Next::Small(edit) => (VersionBox::small_sorted_set(edit.root(), deadline_ms), edit),
+            Next::Large { tree, pending, index, heap } => {
+                let base = entry.and_then(|entry| Some((entry.version.large_set()?, entry.is_planned)));
+                let set = match (index, base) {
+                    (None, Some((base, is_planned))) => {
+                        base.next(tree.root(), pending, heap, is_planned, guard)
+                    }
+                    (members, _) => LargeSet::new(tree.root(), members.unwrap_or_default(), heap, guard),
+                };
+                (VersionBox::large_sorted_set(set, deadline_ms), tree)
+            }
+        };
+        Change::Put(Draft(Candidate { version, edit: Some(Box::new(edit)) }))
+    }
 }
 
 /// A live entry as one version saw it; immutable.
@@ -179,6 +228,10 @@ impl Change {
 pub struct Entry<'g> {
     pub(super) version: &'g Version,
     pub(super) slot: &'g Slot,
+    /// The guard that it was found under.
+    pub(super) guard: &'g Guard,
+    /// True if the version is one that this transaction planned, and nobody else has seen.
+    pub(super) is_planned: bool,
     pub(super) now_s: u32,
 }
 
@@ -189,6 +242,7 @@ impl<'g> Entry<'g> {
             Content::List => Kind::List,
             Content::Hash => Kind::Hash,
             Content::Set => Kind::Set,
+            Content::SmallSortedSet | Content::LargeSortedSet => Kind::SortedSet,
             _ => Kind::String,
         }
     }
@@ -201,6 +255,11 @@ impl<'g> Entry<'g> {
     /// The value, if it is a collection of layout `L`.
     pub fn tree<L: Collection>(&self) -> Result<Tree<'g, L>, KeyspaceError> {
         self.version.tree().ok_or(KeyspaceError::WrongType)
+    }
+
+    /// The value, if it is a sorted set.
+    pub fn sorted_set(&self) -> Result<SortedSet<'g>, KeyspaceError> {
+        self.version.sorted_set(self.guard).ok_or(KeyspaceError::WrongType)
     }
 
     /// When the entry expires: Unix time in milliseconds.

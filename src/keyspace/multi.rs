@@ -296,7 +296,8 @@ impl<'g> View<'g> {
         let touched = &mut transaction.cells[place];
         touched.close(&mut transaction.edits, guard);
         let (slot, found) = (touched.slot, touched.visible(now_ms));
-        Ok(found.map(|version| self.entry(slot, version)))
+        let is_planned = matches!(touched.plan, Plan::Put(_));
+        Ok(found.map(|version| Entry { is_planned, ..self.entry(slot, version) }))
     }
 
     pub(super) fn update_buffered<R, E: From<KeyspaceError>>(

@@ -1,3 +1,5 @@
+mod sorted_sets;
+
 use super::*;
 use crate::value::string::Str;
 use crate::value::tree::List;

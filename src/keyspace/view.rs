@@ -1,7 +1,7 @@
 //! What handlers see of the keyspace.
 
 use super::commit::{Changed, absent_after};
-use super::entry::{Change, Draft, Entry};
+use super::entry::{Change, Draft, Entry, SortedSet, SortedSetEdit};
 use super::multi::Transaction;
 use super::{Batch, Contention, Key, Keyspace, KeyspaceError};
 use crate::concurrent::generation::Generation;
@@ -9,6 +9,7 @@ use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::version::{Collection, Version};
 use crate::sync::{Bug, seeded};
+use crate::value::sorted_set::{self, Placed};
 use crate::value::tree::{Delta, Hash, Set, Tree};
 
 /// What one command may do to the keyspace: directly, or inside a transaction.
@@ -55,7 +56,7 @@ impl<'g> View<'g> {
     }
 
     pub(super) fn entry(&self, slot: &'g Slot, version: &'g Version) -> Entry<'g> {
-        Entry { version, slot, now_s: self.now_s() }
+        Entry { version, slot, guard: self.guard(), is_planned: false, now_s: self.now_s() }
     }
 
     /// Gives way to a transaction that runs alone. Every attempt that may write comes here before it reads.
@@ -215,6 +216,42 @@ impl<'g> View<'g> {
             let result = change(base, &mut delta)?;
             Ok((Change::edited(delta, entry.and_then(|entry| entry.deadline_ms())), result))
         })
+    }
+
+    /// Reads a sorted set, as [`View::read`] does; one that is missing is empty.
+    pub fn sorted_set(&mut self, key: Key<'_>) -> Result<SortedSet<'g>, KeyspaceError> {
+        self.read(key)?.map_or(Ok(SortedSet::EMPTY), |entry| entry.sorted_set())
+    }
+
+    /// Changes one sorted set atomically, as [`View::update`] does: `change` gets an edit of the set as it is, empty
+    /// if the key is missing. The deadline stays; a set that became empty is removed.
+    pub fn edit_sorted_set<R, E: From<KeyspaceError>>(
+        &mut self,
+        key: Key<'_>,
+        mut change: impl FnMut(&mut SortedSetEdit<'g>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let (birth, guard) = (self.birth(), self.guard());
+        self.update(key, |entry| {
+            let base = entry.map_or(Ok(SortedSet::EMPTY), |entry| entry.sorted_set())?;
+            let mut edit = SortedSetEdit::new(base);
+            let result = change(&mut edit)?;
+            let next = edit.finish(birth, entry.is_some_and(|entry| entry.is_planned));
+            let deadline_ms = entry.and_then(|entry| entry.deadline_ms());
+            Ok((Change::sorted_set(next, entry, deadline_ms, guard), result))
+        })
+    }
+
+    /// Puts a sorted set of these members, each once and in any order, in place of whatever is there, without a
+    /// deadline; none removes the key. Inside a transaction only. Returns their number. O(n log n).
+    pub fn store_sorted_set(&mut self, key: Key<'_>, members: Vec<Placed>) -> Result<u64, KeyspaceError> {
+        let len = members.len() as u64;
+        match Change::sorted_set(sorted_set::build(members, self.birth()), None, None, self.guard()) {
+            Change::Put(draft) => self.put(key, draft)?,
+            Change::Keep | Change::Remove => {
+                self.update(key, |_| Ok::<_, KeyspaceError>((Change::Remove, ())))?;
+            }
+        }
+        Ok(len)
     }
 
     /// Puts `draft` in place of whatever is there. Inside a transaction only.

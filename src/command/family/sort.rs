@@ -5,7 +5,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::AtLeast;
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
-use crate::keyspace::{Entry, Key, KeyspaceError, Kind, View};
+use crate::keyspace::{Entry, Key, KeyspaceError, Kind, SortedSet, View};
 use crate::number::parse_double;
 use crate::resp::Request;
 use crate::value::string::Str;
@@ -314,6 +314,7 @@ fn number(text: &[u8]) -> Option<f64> {
 enum Elements<'g> {
     List(Tree<'g, List>),
     Set(Tree<'g, Set>),
+    SortedSet(SortedSet<'g>),
 }
 
 impl<'g> Elements<'g> {
@@ -323,6 +324,7 @@ impl<'g> Elements<'g> {
         match entry.kind() {
             Kind::List => Ok(Elements::List(entry.tree()?)),
             Kind::Set => Ok(Elements::Set(entry.tree()?)),
+            Kind::SortedSet => Ok(Elements::SortedSet(entry.sorted_set()?)),
             Kind::String | Kind::Hash => Err(KeyspaceError::WrongType),
         }
     }
@@ -331,6 +333,7 @@ impl<'g> Elements<'g> {
         match self {
             Elements::List(tree) => tree.len(),
             Elements::Set(tree) => tree.len(),
+            Elements::SortedSet(set) => set.len(),
         }
     }
 
@@ -351,6 +354,13 @@ impl<'g> Elements<'g> {
             }
             Elements::List(tree) => forward(*tree, range),
             Elements::Set(tree) => forward(*tree, range),
+            Elements::SortedSet(set) if is_descending && !range.is_empty() => {
+                let first = set.len() - 1 - range.start as u64;
+                set.iter_back_from_rank(first).take(range.len()).map(|scored| scored.member).collect()
+            }
+            Elements::SortedSet(set) => {
+                set.iter_from_rank(range.start as u64).take(range.len()).map(|scored| scored.member).collect()
+            }
         }
     }
 }

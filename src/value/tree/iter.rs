@@ -30,6 +30,18 @@ impl<'g, L: Layout> Forward<'g, L> {
         Forward { path: Path::new(), items: Items::new(&[]) }
     }
 
+    /// From the first item, whatever items count for.
+    pub(super) fn from_front(root: Option<Node<'g>>) -> Forward<'g, L> {
+        let Some(mut node) = root else { return Forward::at_end() };
+        let mut path = Path::new();
+        while !node.is_leaf() {
+            path.push((node, 0));
+            node = node.child(0);
+        }
+        prefetch_next(&path);
+        Forward { path, items: Items::new(node.bytes()) }
+    }
+
     pub(super) fn from_index(root: Option<Node<'g>>, mut index: u64) -> Forward<'g, L> {
         let Some(mut node) = root.filter(|root| index < root.count()) else { return Forward::at_end() };
         let mut path = Path::new();

@@ -42,7 +42,7 @@ struct Ranked<'x> {
 
 type Batch<'x> = SmallVec<[Ranked<'x>; 4]>;
 
-fn compare<L: Keyed>(left: (u64, &[u8]), right: (u64, &[u8])) -> Ordering {
+pub(super) fn compare<L: Keyed>(left: (u64, &[u8]), right: (u64, &[u8])) -> Ordering {
     left.0.cmp(&right.0).then_with(|| L::compare(left.1, right.1))
 }
 
@@ -118,6 +118,14 @@ impl<'g, L: Keyed> Tree<'g, L> {
             self.iter().for_each(visit);
             return 0;
         }
+        self.scan_while(cursor, count, |item| {
+            visit(item);
+            true
+        })
+    }
+
+    /// Like [`Tree::scan`], but it ends where `visit` returns false. For trees of more than one leaf.
+    pub fn scan_while(self, cursor: u64, count: usize, mut visit: impl FnMut(Item<'g>) -> bool) -> u64 {
         let mut last = None;
         for (visited, item) in Forward::<L>::from_rank(self.root, cursor).enumerate() {
             if visited >= count.max(1) {
@@ -129,7 +137,9 @@ impl<'g, L: Keyed> Tree<'g, L> {
             } else if visited + 1 == count.max(1) {
                 last = Some(L::rank(item.key));
             }
-            visit(item);
+            if !visit(item) {
+                break;
+            }
         }
         0
     }

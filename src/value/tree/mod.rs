@@ -26,8 +26,10 @@
 //! - T4. A node lives at least as long as every published root that reaches it; who frees it has taken it out of
 //!   reach and waited for the readers.
 //! - T5. Every node of a base that a delta's root does not reach is in the delta's garbage once, and no other is.
-//! - T6. Counts and footprints of inner nodes are the sums of what is below.
-//! - T7. All leaves are at the same depth. A leaf that is not the root holds at most [`Layout::LEAF_SIZE`] bytes, or one
+//! - T6. Counts and footprints of inner nodes are the sums of what is below. An item counts for 1, or in layouts with
+//!   weights for its weight; positions are counted the same way.
+//! - T7. All leaves are at the same depth. A leaf that is not the root holds at most [`Layout::LEAF_SIZE`]
+//!   bytes, or one
 //!   item; an inner node has 1 to [`FAN`] children, the root at least 2.
 //! - T8. A node is not born before its children.
 //! - T9. Every node hangs in one place of a version's tree.
@@ -44,6 +46,7 @@ mod node;
 mod patch;
 #[cfg(test)]
 mod tests;
+mod weighted;
 
 pub use edit::Delta;
 pub use ends::Ends;
@@ -53,6 +56,7 @@ pub use keyed::{Edit, Op};
 pub use list::Splice;
 pub use node::{Garbage, Root, Sealed};
 pub use patch::Patch;
+pub use weighted::Weighed;
 
 use item::Items;
 use node::{HEADER, Node};
@@ -71,6 +75,9 @@ pub const ROOT_LEAF_SIZE: usize = 4096 - HEADER;
 /// Items in a leaf, at most: it bounds the linear search, where items are tiny.
 pub const LEAF_ITEMS: usize = 128;
 
+/// Weight of an item, at most: those of a leaf fit 16 bits together.
+pub const WEIGHT_MAX: u16 = 511;
+
 /// Children of an inner node, at most: with it a keyed inner node fills a size class of the allocator.
 pub const FAN: usize = 41;
 
@@ -84,6 +91,14 @@ pub trait Layout: Copy + std::fmt::Debug + 'static {
 
     /// Bytes of items in a leaf that is not the root, at most.
     const LEAF_SIZE: usize = if Self::KEYED { KEYED_LEAF_SIZE } else { LEAF_SIZE };
+
+    /// True if items count for something else than 1 in lengths, counts and positions.
+    const WEIGHTED: bool = false;
+
+    /// What an item counts for in layouts with weights; at most [`WEIGHT_MAX`].
+    fn weight(_item: Item<'_>) -> u16 {
+        1
+    }
 
     /// A fence between the neighbours `left` and `right`: above the first, not above the second (T3).
     fn fence<'n>(left: &'n [u8], right: &'n [u8]) -> (u64, &'n [u8]);
@@ -179,7 +194,7 @@ impl<'g, L: Layout> Tree<'g, L> {
     /// A tree without items, to start a delta from.
     pub const EMPTY: Tree<'g, L> = Tree { root: None, layout: PhantomData };
 
-    /// Number of items. O(1).
+    /// Number of items, or their weight in layouts with weights. O(1).
     pub fn len(self) -> u64 {
         self.root.map_or(0, Node::count)
     }
@@ -215,7 +230,7 @@ impl<'g, L: Layout> Tree<'g, L> {
 
     /// All items from the front.
     pub fn iter(self) -> Forward<'g, L> {
-        self.iter_from(0)
+        Forward::from_front(self.root)
     }
 
     /// Items from position `index` to the back. O(log n) to the first.

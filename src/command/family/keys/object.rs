@@ -79,6 +79,7 @@ fn encoding(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
         Kind::List => large(entry.tree::<List>()?.is_small(), "quicklist"),
         Kind::Hash => large(entry.tree::<Hash>()?.is_small(), "hashtable"),
         Kind::Set => large(entry.tree::<Set>()?.is_small(), "hashtable"),
+        Kind::SortedSet => large(entry.sorted_set()?.is_small(), "skiplist"),
     };
     cx.reply.bulk(name.as_bytes());
     Ok(())

@@ -41,6 +41,8 @@ struct Header {
     size: u32,
     height: u8,
     flags: u8,
+    /// What the items of a leaf count for, all together.
+    weight: u16,
 }
 
 /// Bytes of a node in front of its content.
@@ -135,10 +137,16 @@ impl<'n> Node<'n> {
         unsafe { self.content().cast::<u64>().add(index).read() }
     }
 
-    /// Items in the subtree.
+    #[inline]
+    fn weight(self) -> u64 {
+        // SAFETY: T1.
+        u64::from(unsafe { (*self.raw.as_ptr()).weight })
+    }
+
+    /// What the items in the subtree count for: their number, but in layouts with weights.
     #[inline]
     pub(super) fn count(self) -> u64 {
-        if self.is_leaf() { self.len() as u64 } else { self.total(0) }
+        if self.is_leaf() { self.weight() } else { self.total(0) }
     }
 
     /// Bytes the allocator holds for this node alone.

@@ -1,7 +1,7 @@
 //! Building nodes: what one delta built and what it replaced.
 
 use super::super::Layout;
-use super::super::item::{Piece, encode_length, totals};
+use super::super::item::{Piece, encode_length, totals, weight};
 use super::garbage::{Entry, Garbage, Root, Sealed};
 use super::{Child, DEAD, FENCE_KEYS, HEADER, Header, Node, OWN, RANKS, Raw, TOTALS, free, memory};
 use smallvec::SmallVec;
@@ -99,6 +99,7 @@ impl<'g> Nursery<'g> {
             size: u32::try_from(size).expect("items are bounded by the protocol"),
             height,
             flags: flags | OWN,
+            weight: 0,
         };
         // SAFETY: the layout is not empty, and the header lies at its front; `size` bytes follow (T1).
         let (raw, at) = unsafe {
@@ -134,6 +135,9 @@ impl<'g> Nursery<'g> {
             }
         }
         assert_eq!(writer.left, 0, "T1: a node is written to its end");
+        let weight = weight::<L>(pieces, items);
+        // SAFETY: T1, the header is written; nobody else sees the node yet.
+        unsafe { (*node.raw.as_ptr()).weight = weight };
         node
     }
 
@@ -200,7 +204,10 @@ impl<'g> Nursery<'g> {
         let flags = node.flags() & (RANKS | FENCE_KEYS);
         let (copy, writer) = self.allocate(node.len(), node.size(), node.height(), flags);
         // SAFETY: T1, both nodes have the same size, and nobody else sees the new one yet.
-        unsafe { writer.at.copy_from_nonoverlapping(node.content(), node.size()) };
+        unsafe {
+            writer.at.copy_from_nonoverlapping(node.content(), node.size());
+            (*copy.raw.as_ptr()).weight = (*node.raw.as_ptr()).weight;
+        }
         if !node.is_leaf() {
             for index in 0..node.len() {
                 let child = self.copy_of(node.child(index));
