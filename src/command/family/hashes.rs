@@ -202,8 +202,12 @@ fn put_fields(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> Result<u64, Comma
 /// `HSETNX key field value`: 1, or 0 if the field exists.
 fn hsetnx(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, field, value) = (args.key()?, args.bytes()?, args.bytes()?);
-    let is_new = cx.view.edit::<Hash, _, CommandError>(key, |base, delta| {
-        Ok(!base.contains(field) && delta.insert(field, value))
+    let is_new = cx.view.gather::<Hash, _, CommandError>(key, |hash| {
+        let is_new = hash.get(field).is_none();
+        if is_new {
+            hash.apply(&[Edit { key: field, op: Op::Put(value) }]);
+        }
+        Ok(is_new)
     })?;
     cx.reply.integer(i64::from(is_new));
     Ok(())
