@@ -231,15 +231,24 @@ impl<'g, L: Layout> Tree<'g, L> {
 }
 
 /// The child that holds the item at `index` of the subtree, and how many items are before it. The last child if
-/// there is no such item.
+/// there is no such item. Looked for from the nearer end, for lists are read and edited there most.
 fn child_at(node: Node<'_>, index: u64) -> (usize, u64) {
-    let counts = node.counts();
+    let (counts, total) = (node.counts(), node.count());
+    if index >= total / 2 {
+        let mut before = total;
+        for (child, count) in counts.iter().enumerate().rev() {
+            before -= count;
+            if index >= before {
+                return (child, before);
+            }
+        }
+    }
     let mut before = 0;
-    for (child, count) in counts[..counts.len() - 1].iter().enumerate() {
+    for (child, count) in counts.iter().enumerate() {
         if index < before + count {
             return (child, before);
         }
         before += count;
     }
-    (counts.len() - 1, before)
+    unreachable!("T6: a node's count is the sum of its children's")
 }

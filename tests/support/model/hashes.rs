@@ -11,14 +11,14 @@ const HASH_VALUE_NOT_AN_INTEGER: &str = "ERR hash value is not an integer";
 impl Model {
     /// Random fields are known only where all are asked for.
     pub(super) fn apply_to_hashes(&mut self, name: &str, args: &[Vec<u8>]) -> Option<Value> {
-        let run: fn(&mut Model, &str, &[Vec<u8>]) -> Result<Value, Value> = match name {
-            "HSET" | "HMSET" | "HSETNX" | "HDEL" => Model::edit_hash,
-            "HINCRBY" => Model::increment_field,
-            "HGET" | "HMGET" | "HEXISTS" | "HSTRLEN" => Model::read_fields,
-            "HLEN" | "HGETALL" | "HKEYS" | "HVALS" | "HRANDFIELD" => Model::read_hash,
+        let result = match name {
+            "HSET" | "HMSET" | "HSETNX" | "HDEL" => self.edit_hash(name, args),
+            "HINCRBY" => self.increment_field(args),
+            "HGET" | "HMGET" | "HEXISTS" | "HSTRLEN" => self.read_fields(name, args),
+            "HLEN" | "HGETALL" | "HKEYS" | "HVALS" | "HRANDFIELD" => self.read_hash(name, args),
             _ => return None,
         };
-        Some(run(self, name, args).unwrap_or_else(|error| error))
+        Some(result.unwrap_or_else(|error| error))
     }
 
     /// The hash at a key, empty if there is none.
@@ -57,7 +57,7 @@ impl Model {
         Ok(if name == "HMSET" { Value::ok() } else { Value::Integer(changed as i64) })
     }
 
-    fn increment_field(&mut self, _: &str, args: &[Vec<u8>]) -> Result<Value, Value> {
+    fn increment_field(&mut self, args: &[Vec<u8>]) -> Result<Value, Value> {
         let mut hash = self.hash_at(&args[0])?;
         let by = integer(&args[2]).ok_or_else(|| Value::error(NOT_AN_INTEGER))?;
         let before = hash.get(&args[1]).map_or(Some(0), |value| integer(value));
@@ -68,7 +68,7 @@ impl Model {
         Ok(Value::Integer(sum))
     }
 
-    fn read_fields(&mut self, name: &str, args: &[Vec<u8>]) -> Result<Value, Value> {
+    fn read_fields(&self, name: &str, args: &[Vec<u8>]) -> Result<Value, Value> {
         let hash = self.hash_at(&args[0])?;
         let value = |field: &Vec<u8>| hash.get(field).map_or(Value::NullBulk, Value::bulk);
         Ok(match name {
@@ -79,7 +79,7 @@ impl Model {
         })
     }
 
-    fn read_hash(&mut self, name: &str, args: &[Vec<u8>]) -> Result<Value, Value> {
+    fn read_hash(&self, name: &str, args: &[Vec<u8>]) -> Result<Value, Value> {
         let hash = self.hash_at(&args[0])?;
         let pairs = |(field, value)| [Value::bulk(field), Value::bulk(value)];
         Ok(match name {
