@@ -188,7 +188,7 @@ model!(
 model!(
     /// RPUSH, RPUSH, LRANGE, RPUSH, DEL in one transaction against RPUSH: the base goes whole, what its dead edits replaced is
     /// forgotten, and what they built stays for the thread that planned it, even when the transaction has lost.
-    a_list_that_is_edited_and_deleted, 3, Newest, 800,
+    a_list_that_is_edited_and_deleted, 4, Newest, 300,
     &[
         (&[Bug::DeadEditReplaces], "retired"),
         (&[Bug::LoserFreesNothing], "never freed"),
