@@ -14,6 +14,9 @@ use rand::Rng;
 /// From this many elements on work is long: what takes longer than handing a worker's other tasks over.
 const LONG_WORK: u64 = 4096;
 
+/// Bytes whose copy takes as long as the work on one element.
+const ELEMENT: usize = 1024;
+
 /// Runs a closure where it holds nobody up, and returns when it has run.
 pub type Offload = fn(&mut dyn FnMut());
 
@@ -60,6 +63,11 @@ impl Engine {
     /// Runs work that touches about `elements` elements: in place, or as long work if they are many.
     pub fn run_sized<R>(&self, elements: u64, mut work: impl FnMut() -> R) -> R {
         if elements > LONG_WORK { self.run_long(work) } else { work() }
+    }
+
+    /// Runs work that copies about `bytes` bytes: in place, or as long work if they are many.
+    pub fn run_copying<R>(&self, bytes: usize, work: impl FnMut() -> R) -> R {
+        self.run_sized((bytes / ELEMENT) as u64, work)
     }
 
     /// Runs work that is known to be long where it holds nobody up, and returns its result.

@@ -37,6 +37,18 @@ pub fn prefetch<T>(place: *const T) {
     let _ = place;
 }
 
+#[cfg(kvns_loom)]
+pub mod memory;
+
+/// Frees an allocation by `free`; in a model it is noted as freed, and given back when the execution has ended.
+#[inline(always)]
+pub fn give_back<T>(_address: *const T, free: impl FnOnce() + 'static) {
+    #[cfg(kvns_loom)]
+    memory::free(_address, free);
+    #[cfg(not(kvns_loom))]
+    free();
+}
+
 /// A hint that this thread waits for another one's next step.
 #[inline]
 pub fn spin_hint() {
@@ -63,6 +75,16 @@ pub enum Bug {
     OwnerRetiresNothing,
     /// What an edit replaced is retired although no final version is derived from it.
     DeadEditReplaces,
+    /// A version derived from its base takes the place of it, and the base's nodes are retired all the same.
+    WinnerRetiresWhole,
+    /// Who loses does not free the nodes that it built.
+    LoserFreesNothing,
+    /// Who loses retires what its edits would have replaced.
+    LoserCommits,
+    /// The nodes that a losing transaction built are freed while its own thread may still read them.
+    LoserFreesAtOnce,
+    /// A renamed collection stays under its old name too.
+    RenameKeepsSource,
     /// An aborted descriptor passes one grace period instead of two.
     AbortedDescriptorOneGrace,
     /// A reader takes an undecided intent for a committed one.

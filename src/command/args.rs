@@ -45,6 +45,19 @@ impl<'r> Args<'r> {
         parse_integer(self.bytes()?).ok_or(CommandError::NotAnInteger)
     }
 
+    /// The next argument as a cursor: an unsigned number; like strtoul, Redis takes a sign and wraps.
+    pub fn cursor(&mut self) -> Result<u64, CommandError> {
+        let text = self.bytes()?;
+        let unsigned = || std::str::from_utf8(text).ok()?.parse().ok();
+        parse_integer(text).map(|cursor| cursor as u64).or_else(unsigned).ok_or(CommandError::InvalidCursor)
+    }
+
+    /// The next argument as a number of 1 or more; the error calls it `name`.
+    pub fn above_zero(&mut self, name: &'static str) -> Result<u64, CommandError> {
+        let number = parse_integer(self.bytes()?).and_then(|number| u64::try_from(number).ok());
+        number.filter(|number| *number > 0).ok_or(CommandError::NotAboveZero(name))
+    }
+
     /// The next argument as the index of a database. There is only database 0.
     pub fn database(&mut self) -> Result<(), CommandError> {
         match i32::try_from(self.integer()?) {

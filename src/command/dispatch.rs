@@ -6,12 +6,13 @@
 use super::args::Args;
 use super::context::{Context, Next};
 use super::error::{CommandError, CommandResult};
-use super::spec::{CommandSpec, Flags};
+use super::spec::{CommandSpec, Flags, Group};
 use super::table::{self, Row};
 use crate::engine::Engine;
-use crate::keyspace::{Batch, Contention, View};
+use crate::keyspace::{Batch, Contention, Key, View};
 use crate::resp::{ReplyWriter, Request};
 use crate::session::{Queue, ReplyMode, Session};
+use smallvec::SmallVec;
 
 /// Bytes a transaction may queue; beyond it the connection is closed, as Redis does at its query buffer limit.
 const QUEUE_LIMIT: usize = 1 << 30;
@@ -57,6 +58,88 @@ pub fn dispatch(
     }
     reply.rollback(mark);
     outcome
+}
+
+/// How many of `requests` may run as one transaction, from the first on: quick commands of one key, the first of
+/// them a write. One if the first stands alone.
+///
+/// Pipelined writes of one key then cost one change of it, and a busy key is fought for less often.
+pub fn run_length<'r>(mut requests: impl Iterator<Item = Request<'r>>) -> usize {
+    let Some(first) = requests.next() else { return 0 };
+    let Some(key) = first.get(1) else { return 1 };
+    let joins = |request: Request<'r>| table::resolve(request).is_ok_and(|row| row.spec().joins());
+    let mut length = 1;
+    for request in requests {
+        if request.get(1) != Some(key) {
+            break;
+        }
+        if length == 1 {
+            let writes = table::resolve(first).is_ok_and(|row| row.spec().flags.has(Flags::WRITE));
+            if !writes || !joins(first) {
+                break;
+            }
+        }
+        if !joins(request) {
+            break;
+        }
+        length += 1;
+    }
+    length
+}
+
+/// Runs requests that [`run_length`] found to go together at one instant, and writes their replies. False if they
+/// have to run one by one: then nothing was replied or changed.
+pub fn dispatch_run<'r>(
+    engine: &Engine,
+    session: &mut Session,
+    batch: &mut Batch<'_>,
+    requests: impl Iterator<Item = Request<'r>> + Clone,
+    reply: &mut ReplyWriter,
+) -> bool {
+    if session.is_queuing() || session.preferences.replies != ReplyMode::On {
+        return false;
+    }
+    let rows = requests.clone().filter_map(|request| Some((table::resolve(request).ok()?, request)));
+    let commands: SmallVec<[(Row, Request<'r>); 32]> = rows.collect();
+    let mut view = batch.view();
+    if let Some((_, request)) = commands.first() {
+        let key = Key::new(request.get(1).unwrap_or_default());
+        view.prefetch_items(key, commands.iter().filter_map(|(row, request)| item(row.spec(), *request)));
+    }
+    let (mark, mut failures) = (reply.mark(), Vec::new());
+    let result = view.transact(|view| {
+        reply.rollback(mark);
+        failures.clear();
+        for (position, (row, request)) in commands.iter().enumerate() {
+            match call(engine, session, view, row.spec(), *request, reply).0 {
+                Ok(()) => {}
+                Err(contention @ CommandError::Contention(_)) => return Err(contention),
+                Err(error) => {
+                    reply.error(&error.text(row.spec().name));
+                    failures.push(position);
+                }
+            }
+        }
+        Ok(())
+    });
+    if result.is_err() {
+        reply.rollback(mark);
+        return false;
+    }
+    for (row, _) in &commands {
+        session.client().note_command(row.number(), view.now_ms());
+        engine.stats.commands[row.number()].calls.add(1);
+    }
+    for position in failures {
+        engine.stats.commands[commands[position].0.number()].failed.add(1);
+    }
+    session.show();
+    true
+}
+
+/// The argument that is looked for in the collection, if the command has one.
+fn item<'r>(spec: &CommandSpec, request: Request<'r>) -> Option<&'r [u8]> {
+    request.get(if spec.group == Group::Hash { 2 } else { request.len() - 1 })
 }
 
 fn admit(

@@ -26,7 +26,7 @@
 //! # Progress
 //! Reading is wait-free: an intent resolves through its descriptor's status. Writing is lock-free.
 
-use super::nodes::{Candidate, free_whole, retire_replaced};
+use super::nodes::{Candidate, free_whole, lose, retire_replaced};
 use super::reclaim::Guard;
 use super::transaction::Intent;
 use super::version::{FRESH, Version, VersionBox};
@@ -106,13 +106,14 @@ impl Cell {
         }
     }
 
-    /// Puts `new` in place of `expected` and retires what it replaced, nodes included, or gives `new` back if something else is there.
+    /// Puts `new` in place of `expected` and retires what it replaced, nodes included; or gives the version back
+    /// and frees the nodes that its edit built, if something else is there.
     pub fn replace<'g>(
         &self,
         expected: &'g Version,
         new: Candidate,
         guard: &'g Guard,
-    ) -> Result<&'g Version, Candidate> {
+    ) -> Result<&'g Version, VersionBox> {
         let Candidate { version, edit } = new;
         let old = NonNull::from(expected);
         if seeded(Bug::RetiresBeforeExchange) {
@@ -127,7 +128,10 @@ impl Cell {
                 }
                 Ok(new)
             }
-            Err(version) => Err(Candidate { version, edit }),
+            Err(version) => {
+                edit.into_iter().for_each(|edit| lose(*edit, guard));
+                Err(version)
+            }
         }
     }
 
@@ -165,7 +169,10 @@ impl Cell {
     fn entered(_new: NonNull<Version>, _old: &Version) {
         #[cfg(kvns_loom)]
         {
-            super::reclaim::sim::enter(_new.as_ptr());
+            // Seeded together with a breach of Rule V, which it alone makes harmless.
+            if !seeded(Bug::AbortedDescriptorOneGrace) {
+                crate::sync::memory::enter(_new.as_ptr());
+            }
             // SAFETY: the caller has just published it under its guard.
             assert!(unsafe { _new.as_ref() }.stamp() >= _old.stamp(), "a stamp decreased along a cell");
         }

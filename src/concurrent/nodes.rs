@@ -141,7 +141,10 @@ pub(super) unsafe fn retire_replaced(
     // SAFETY: the guard was taken before `old` left its cell.
     let root = unsafe { old.as_ref() }.root();
     let garbage = match edit {
-        Some(edit) if edit.base() == root => edit.commit(),
+        Some(edit) if edit.base() == root => {
+            let replaced = edit.commit();
+            if seeded(Bug::WinnerRetiresWhole) { root.retire_all() } else { replaced }
+        }
         Some(edit) => {
             debug_assert!(edit.base() == Root::EMPTY, "I2: a direct write edits what is in its cell");
             // Nothing was replaced in an empty base.
@@ -162,8 +165,20 @@ pub(super) unsafe fn retire_replaced(
 /// No later guard reaches these nodes, and they are retired only here.
 unsafe fn retire(garbage: Garbage, guard: &Guard) {
     if !garbage.is_empty() {
+        #[cfg(kvns_loom)]
+        garbage.each_node(|node| crate::sync::memory::retire(node));
         // SAFETY: the caller's promise; any thread may free nodes.
         unsafe { guard.retire_several(garbage.len() as u32, move || free(garbage)) };
+    }
+}
+
+/// Gives up the edit of a write that lost: what it built is freed, for nobody else ever saw it.
+pub(super) fn lose(edit: Sealed, guard: &Guard) {
+    if seeded(Bug::LoserFreesNothing) {
+        std::mem::forget(edit);
+    } else if seeded(Bug::LoserCommits) {
+        // SAFETY: none; this is the seeded mistake.
+        unsafe { retire(edit.commit(), guard) };
     }
 }
 
@@ -201,7 +216,9 @@ impl<'g> Edits<'g> {
         let mut dead = Vec::new();
         for edit in self.edits.drain(..).rev() {
             if live.remove(&edit.root()) {
-                live.insert(edit.base());
+                if !seeded(Bug::WinnerRetiresWhole) {
+                    live.insert(edit.base());
+                }
                 garbage.append(edit.commit());
             } else if seeded(Bug::DeadEditReplaces) {
                 garbage.append(edit.commit());
@@ -224,6 +241,10 @@ impl Drop for Edits<'_> {
     fn drop(&mut self) {
         if !self.edits.is_empty() {
             let edits = std::mem::take(&mut self.edits);
+            let mistakes = [Bug::LoserFreesNothing, Bug::LoserCommits, Bug::LoserFreesAtOnce];
+            if mistakes.into_iter().any(seeded) {
+                return edits.into_iter().for_each(|edit| lose(edit, self.guard));
+            }
             // SAFETY: I4; never published, so only readers under this thread's guard may still have them.
             unsafe { self.guard.retire_several(edits.len() as u32, move || drop(edits)) };
         }

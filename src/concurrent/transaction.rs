@@ -37,7 +37,7 @@ use super::nodes::Edits;
 use super::reclaim::{Guard, pin};
 use super::version::{Version, VersionBox};
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{Bug, seeded};
+use crate::sync::{Bug, give_back, seeded};
 use smallvec::SmallVec;
 use std::ptr::NonNull;
 
@@ -236,7 +236,7 @@ pub fn commit<'g>(
     let descriptor =
         Box::into_raw(Box::new(Descriptor { status: AtomicU32::new(UNDECIDED), intents: intents.into() }));
     #[cfg(kvns_loom)]
-    super::reclaim::sim::allocate(descriptor);
+    crate::sync::memory::allocate(descriptor);
     // SAFETY: the descriptor is ours alone until `run` shares it, and is freed only after the grace periods that
     // I6 asks for.
     unsafe {
@@ -276,13 +276,9 @@ pub fn commit<'g>(
 /// One grace period from now nobody can reach the descriptor (I6).
 unsafe fn retire(descriptor: *mut Descriptor, guard: &Guard) {
     #[cfg(kvns_loom)]
-    super::reclaim::sim::retire(descriptor);
+    crate::sync::memory::retire(descriptor);
     // SAFETY: the caller's promise; the descriptor came from a `Box`.
     unsafe {
-        guard.retire(move || {
-            #[cfg(kvns_loom)]
-            super::reclaim::sim::free(descriptor);
-            drop(Box::from_raw(descriptor));
-        });
+        guard.retire(move || give_back(descriptor, move || drop(Box::from_raw(descriptor))));
     }
 }

@@ -17,7 +17,8 @@
 use super::order_index::{LargeSet, OrderAt};
 use super::reclaim::Guard;
 use crate::size_class::size_class;
-use crate::sync::plain;
+use crate::sync::{give_back, plain};
+use crate::value::chunks::Chunks;
 use crate::value::sorted_set::{Parts, SortedSet};
 use crate::value::string::Str;
 use crate::value::tree::{Hash, Layout, List, Root, Set, Tree};
@@ -51,6 +52,8 @@ pub enum Content {
     Hash,
     /// The root of a set's tree.
     Set,
+    /// The root of a long string's chunks; the header has the string's length.
+    Chunks,
     /// The root of a small sorted set's leaf.
     SmallSortedSet,
     /// A `LargeSet` behind the header.
@@ -154,6 +157,8 @@ impl Version {
                 Content::Integer => Some(Str::Int(payload.cast::<i64>().read_unaligned())),
                 Content::Inline => Some(Str::Inline(std::slice::from_raw_parts(payload, self.len as usize))),
                 Content::Shared => Some(Str::Shared(&*payload.cast::<Bytes>())),
+                // `nodes.rs` I1: the nodes stay as long as who read the version may look at it.
+                Content::Chunks => Some(Str::Chunks(Chunks::new(self.root().tree(), self.len as usize))),
                 _ => None,
             }
         }
@@ -163,7 +168,7 @@ impl Version {
     pub fn root(&self) -> Root {
         match self.content {
             // SAFETY: I1; the content says what the payload is.
-            Content::List | Content::Hash | Content::Set | Content::SmallSortedSet => unsafe {
+            Content::List | Content::Hash | Content::Set | Content::Chunks | Content::SmallSortedSet => unsafe {
                 self.payload().cast::<Root>().read_unaligned()
             },
             _ => self.large_set().map_or(Root::EMPTY, LargeSet::root),
@@ -203,12 +208,11 @@ impl Version {
         let heap = match self.string() {
             Some(Str::Shared(bytes)) => size_class(bytes.len()),
             // SAFETY: `nodes.rs` I1; the content says what made the root.
-            None => unsafe {
+            _ => unsafe {
                 let members = || self.root().tree::<Parts>().len();
                 let index = self.large_set().map_or(0, |set| set.index_footprint(members()));
                 self.root().footprint() as usize + index
             },
-            _ => 0,
         };
         size_class(self.layout().size()) + heap
     }
@@ -230,7 +234,8 @@ impl Version {
             Content::Integer => 8,
             Content::Inline => self.len as usize,
             Content::Shared => size_of::<Bytes>(),
-            Content::List | Content::Hash | Content::Set | Content::SmallSortedSet => size_of::<Root>(),
+            Content::List | Content::Hash | Content::Set => size_of::<Root>(),
+            Content::Chunks | Content::SmallSortedSet => size_of::<Root>(),
             Content::LargeSortedSet => size_of::<LargeSet>(),
             Content::Absent | Content::Closing | Content::Dead => 0,
         }
@@ -251,7 +256,7 @@ impl Version {
             return;
         }
         #[cfg(kvns_loom)]
-        super::reclaim::sim::retire(version.as_ptr());
+        crate::sync::memory::retire(version.as_ptr());
         // SAFETY: I2 and I3: no later guard finds it, and only this call frees it.
         unsafe { guard.retire(move || Version::free(version)) };
     }
@@ -259,19 +264,19 @@ impl Version {
     /// # Safety
     /// Nobody else has the version, and it is freed only here.
     unsafe fn free(version: NonNull<Version>) {
-        #[cfg(kvns_loom)]
-        super::reclaim::sim::free(version.as_ptr());
+        let start = version.as_ptr().cast::<u8>();
         // SAFETY: the caller's promise; the header is intact until the dealloc below.
-        unsafe {
+        let layout = unsafe {
             let header = version.as_ref();
-            let layout = header.layout();
             match header.content {
                 Content::Shared => header.payload().cast_mut().cast::<Bytes>().drop_in_place(),
                 Content::LargeSortedSet => header.payload().cast_mut().cast::<LargeSet>().drop_in_place(),
                 _ => {}
             }
-            dealloc(version.as_ptr().cast(), layout);
-        }
+            header.layout()
+        };
+        // SAFETY: the caller's promise; `allocate` made it with this layout.
+        give_back(start, move || unsafe { dealloc(start, layout) });
     }
 }
 
@@ -317,7 +322,7 @@ impl VersionBox {
         let Some(version) = NonNull::new(start.cast::<Version>()) else { handle_alloc_error(layout) };
         let _ = start.expose_provenance();
         #[cfg(kvns_loom)]
-        super::reclaim::sim::allocate(version.as_ptr());
+        crate::sync::memory::allocate(version.as_ptr());
         // SAFETY: the allocation is ours and large enough for header, deadline and payload.
         unsafe {
             version.write(Version { stamp: plain::AtomicU32::new(0), seq: 0, content, flags, len });
@@ -370,12 +375,18 @@ impl VersionBox {
 
     /// A collection of layout `L` whose tree has this root.
     pub fn collection<L: Collection>(root: Root, deadline: Option<u64>) -> VersionBox {
-        VersionBox::rooted(L::CONTENT, root, deadline)
+        VersionBox::rooted(L::CONTENT, 0, root, deadline)
+    }
+
+    /// A string of `len` bytes in chunks, whose tree has this root.
+    pub fn chunks(len: usize, root: Root, deadline: Option<u64>) -> VersionBox {
+        let len = u32::try_from(len).expect("a string is bounded by the protocol");
+        VersionBox::rooted(Content::Chunks, len, root, deadline)
     }
 
     /// A small sorted set, whose leaf is this root.
     pub fn small_sorted_set(root: Root, deadline: Option<u64>) -> VersionBox {
-        VersionBox::rooted(Content::SmallSortedSet, root, deadline)
+        VersionBox::rooted(Content::SmallSortedSet, 0, root, deadline)
     }
 
     /// A large sorted set.
@@ -387,9 +398,9 @@ impl VersionBox {
         version
     }
 
-    fn rooted(content: Content, root: Root, deadline: Option<u64>) -> VersionBox {
+    fn rooted(content: Content, len: u32, root: Root, deadline: Option<u64>) -> VersionBox {
         debug_assert!(root != Root::EMPTY, "an empty collection is an absent key");
-        let (version, payload) = VersionBox::allocate(content, 0, size_of::<Root>(), deadline);
+        let (version, payload) = VersionBox::allocate(content, len, size_of::<Root>(), deadline);
         // SAFETY: the payload has room for a root.
         unsafe { payload.cast::<Root>().write_unaligned(root) };
         version
@@ -404,8 +415,10 @@ impl VersionBox {
             Some(Str::Int(value)) => VersionBox::integer(value, deadline),
             Some(Str::Inline(bytes)) => VersionBox::bytes(&[bytes], deadline),
             Some(Str::Shared(bytes)) => VersionBox::shared(bytes.clone(), deadline),
-            None if version.is_live() => VersionBox::rooted(version.content, version.root(), deadline),
-            None => VersionBox::empty(version.content),
+            _ if version.root() != Root::EMPTY => {
+                VersionBox::rooted(version.content, version.len, version.root(), deadline)
+            }
+            _ => VersionBox::empty(version.content),
         }
     }
 

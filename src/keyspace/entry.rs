@@ -6,6 +6,7 @@ use crate::concurrent::order_index::{LargeSet, OrderAt};
 use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::version::{Collection, Content, Version, VersionBox};
+use crate::value::chunks::{ChunksDelta, FLAT_MAX, ZEROS};
 use crate::value::sorted_set::{self, Next};
 use crate::value::string::Str;
 use crate::value::tree::{Delta, Hash, List, Set, Tree};
@@ -73,6 +74,55 @@ impl Draft {
         VersionBox::bytes(parts, deadline_ms).into()
     }
 
+    /// What `string` becomes with `patch` over it from `offset` on, and zero bytes between them where they do not
+    /// meet; never kept as an integer. In one piece up to [`FLAT_MAX`] bytes, else in chunks. `birth` is
+    /// [`View::birth`](super::View::birth). O([`Draft::patch_cost`]).
+    pub fn patched(
+        string: Str<'_>,
+        offset: usize,
+        patch: &[u8],
+        deadline_ms: Option<u64>,
+        birth: u32,
+    ) -> Draft {
+        if let Str::Chunks(chunks) = string {
+            let mut delta = ChunksDelta::new(chunks, birth);
+            delta.write(offset, patch);
+            return Draft::chunks(delta, deadline_ms);
+        }
+        let before = string.bytes();
+        if before.len().max(offset + patch.len()) > FLAT_MAX {
+            let mut delta = ChunksDelta::of(&before, birth);
+            delta.write(offset, patch);
+            return Draft::chunks(delta, deadline_ms);
+        }
+        let head = &before[..offset.min(before.len())];
+        let tail = before.get(offset + patch.len()..).unwrap_or_default();
+        Draft::concat(&[head, &ZEROS[..offset - head.len()], patch, tail], deadline_ms)
+    }
+
+    /// Bytes that [`Draft::patched`] writes, about.
+    pub fn patch_cost(string: Str<'_>, offset: usize, patch: &[u8]) -> usize {
+        let end = offset + patch.len();
+        match string {
+            Str::Chunks(chunks) => end - offset.min(chunks.len()),
+            flat => flat.len().max(end),
+        }
+    }
+
+    /// Bytes that [`Draft::copy_of`] writes, about. O(1).
+    pub fn copy_cost(entry: &Entry<'_>) -> usize {
+        match entry.version.string() {
+            Some(Str::Int(_) | Str::Inline(_) | Str::Shared(_)) => 0,
+            Some(Str::Chunks(_)) | None => entry.version.footprint(),
+        }
+    }
+
+    fn chunks(delta: ChunksDelta<'_>, deadline_ms: Option<u64>) -> Draft {
+        let (edit, len) = delta.seal();
+        let version = VersionBox::chunks(len, edit.root(), deadline_ms);
+        Draft(Candidate { version, edit: Some(Box::new(edit)) })
+    }
+
     /// An integer string.
     pub fn integer(value: i64, deadline_ms: Option<u64>) -> Draft {
         VersionBox::integer(value, deadline_ms).into()
@@ -101,11 +151,14 @@ impl Draft {
     }
 
     /// A copy of an entry that shares no tree with it, for COPY. `birth` is [`View::birth`](super::View::birth).
-    /// O(n) for collections.
+    /// O(n) for collections and strings in chunks.
     pub fn copy_of(entry: &Entry<'_>, birth: u32) -> Draft {
         fn tree<L: Collection>(entry: &Entry<'_>, birth: u32) -> Option<Draft> {
             let tree = entry.version.tree::<L>()?;
             Some(Draft::collection(Delta::copy_of(tree, birth), entry.deadline_ms()))
+        }
+        if let Some(Str::Chunks(chunks)) = entry.version.string() {
+            return Draft::chunks(ChunksDelta::copy_of(chunks, birth), entry.deadline_ms());
         }
         if let Ok(set) = entry.sorted_set() {
             let copy = sorted_set::copy(set, birth);

@@ -16,10 +16,11 @@
 //!   before the commit swaps it in.
 
 use super::commit::{Changed, absent_after};
-use super::entry::{Change, Draft, Entry};
+use super::entry::{Change, Entry};
+use super::open::Open;
 use super::{Contention, Key, KeyspaceError, View};
 use crate::concurrent::generation::{Current, Generation};
-use crate::concurrent::nodes::{Candidate, Edits};
+use crate::concurrent::nodes::Edits;
 use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::transaction::{Write, commit};
@@ -41,6 +42,8 @@ const SEARCHED: usize = 16;
 pub struct Transaction<'g> {
     pub(super) generation: &'g Generation,
     cells: Vec<Touched<'g>>,
+    /// The cell that was asked for last.
+    latest: usize,
     /// What built the trees that are planned, or were.
     edits: Edits<'g>,
     /// Where a slot stands in `cells`, once there are many.
@@ -63,11 +66,14 @@ struct Touched<'g> {
     plan: Plan<'g>,
 }
 
+/// What happens to a slot when the transaction commits.
 #[derive(Debug)]
-enum Plan<'g> {
+pub(super) enum Plan<'g> {
     Unchanged,
     Put(Planned<'g>),
     Remove,
+    /// An edit of a collection that goes on; closed before anything but the edit looks at it.
+    Open(Box<Open<'g>>),
 }
 
 impl<'g> Touched<'g> {
@@ -75,11 +81,24 @@ impl<'g> Touched<'g> {
         match &self.plan {
             Plan::Put(planned) => planned.version(),
             Plan::Unchanged | Plan::Remove => self.base,
+            Plan::Open(_) => unreachable!("an open edit is closed before the slot is looked at"),
+        }
+    }
+
+    fn close(&mut self, edits: &mut Edits<'g>, guard: &'g Guard) {
+        if let Plan::Open(_) = self.plan
+            && let Plan::Open(open) = std::mem::replace(&mut self.plan, Plan::Unchanged)
+        {
+            self.plan = open.close(self.base, edits, guard);
         }
     }
 
     fn is_live(&self) -> bool {
-        !matches!(self.plan, Plan::Remove) && self.version().is_live()
+        match &self.plan {
+            Plan::Remove => false,
+            Plan::Open(open) => !open.is_empty(),
+            Plan::Put(_) | Plan::Unchanged => self.version().is_live(),
+        }
     }
 
     /// What the transaction sees here. A planned deadline may lie in the past: what is planned so is not seen.
@@ -91,7 +110,7 @@ impl<'g> Touched<'g> {
         match self.plan {
             Plan::Unchanged => false,
             // What was put and removed again is a change too: a watcher is told, as in Redis.
-            Plan::Put(_) | Plan::Remove => true,
+            Plan::Put(_) | Plan::Remove | Plan::Open(_) => true,
         }
     }
 }
@@ -101,6 +120,7 @@ impl<'g> Transaction<'g> {
         Transaction {
             generation,
             cells: Vec::new(),
+            latest: 0,
             edits: Edits::new(guard),
             places: HashMap::default(),
             missing: Vec::new(),
@@ -114,6 +134,11 @@ impl<'g> Transaction<'g> {
         self.fresh.is_some()
     }
 
+    /// Ends every edit that goes on.
+    pub(super) fn close(&mut self, guard: &'g Guard) {
+        self.cells.iter_mut().for_each(|touched| touched.close(&mut self.edits, guard));
+    }
+
     fn place(&self, slot: &Slot) -> Option<usize> {
         if self.cells.len() <= SEARCHED {
             return self.cells.iter().position(|touched| std::ptr::eq(touched.slot, slot));
@@ -123,6 +148,7 @@ impl<'g> Transaction<'g> {
 
     fn add(&mut self, slot: &'g Slot, base: &'g Version) -> usize {
         let place = self.cells.len();
+        self.latest = place;
         self.cells.push(Touched { slot, base, plan: Plan::Unchanged });
         if place == SEARCHED {
             self.places =
@@ -218,6 +244,12 @@ impl<'g> View<'g> {
     /// The transaction's cell for a name, if the name has a slot.
     fn touch_cell(&mut self, key: Key<'_>) -> Result<Option<usize>, KeyspaceError> {
         let (generation, guard) = (self.generation(), self.guard());
+        if let Some(transaction) = self.transaction.as_deref()
+            && let Some(touched) = transaction.cells.get(transaction.latest)
+            && touched.slot.name() == key.name()
+        {
+            return Ok(Some(transaction.latest));
+        }
         loop {
             let Some(slot) = generation.find(key.name(), guard) else { return Ok(None) };
             if let Some(place) = self.touch_slot(slot)? {
@@ -229,7 +261,10 @@ impl<'g> View<'g> {
     /// The transaction's cell for a slot, or `None` if the slot is dead.
     fn touch_slot(&mut self, slot: &'g Slot) -> Result<Option<usize>, KeyspaceError> {
         let generation = self.generation();
-        if let Some(place) = self.transaction.as_deref().and_then(|transaction| transaction.place(slot)) {
+        if let Some(transaction) = self.transaction.as_deref_mut()
+            && let Some(place) = transaction.place(slot)
+        {
+            transaction.latest = place;
             return Ok(Some(place));
         }
         let base = self.present(generation, slot);
@@ -252,13 +287,14 @@ impl<'g> View<'g> {
     }
 
     pub(super) fn look_up_buffered(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
-        let (place, now_ms) = (self.touch_cell(key)?, self.now_ms());
+        let (place, now_ms, guard) = (self.touch_cell(key)?, self.now_ms(), self.guard());
         let Some(transaction) = self.transaction.as_deref_mut() else { return Ok(None) };
         let Some(place) = place else {
             transaction.missing.push(key.name().into());
             return Ok(None);
         };
-        let touched = &transaction.cells[place];
+        let touched = &mut transaction.cells[place];
+        touched.close(&mut transaction.edits, guard);
         let (slot, found) = (touched.slot, touched.visible(now_ms));
         let is_planned = matches!(touched.plan, Plan::Put(_));
         Ok(found.map(|version| Entry { is_planned, ..self.entry(slot, version) }))
@@ -274,24 +310,38 @@ impl<'g> View<'g> {
         if matches!(change, Change::Keep) || (matches!(change, Change::Remove) && entry.is_none()) {
             return Ok(result);
         }
-        let place = match self.touch_cell(key)? {
-            Some(place) => place,
-            None => self.make_cell(key)?,
-        };
+        let place = self.cell_for(key)?;
         let guard = self.guard();
         if let Some(Transaction { cells, edits, .. }) = self.transaction.as_deref_mut() {
             let touched = &mut cells[place];
             touched.plan = match change {
-                Change::Keep => Plan::Unchanged,
-                Change::Remove => Plan::Remove,
-                Change::Put(Draft(Candidate { mut version, edit })) => {
-                    version.set_seq(touched.base.seq().wrapping_add(1));
-                    edit.into_iter().for_each(|edit| edits.push(*edit));
-                    Plan::Put(Planned::new(version, guard))
-                }
+                Change::Put(draft) => Plan::put(draft, touched.base, edits, guard),
+                Change::Keep | Change::Remove => Plan::Remove,
             };
         }
         Ok(result)
+    }
+
+    /// The transaction's cell for a name, made if need be.
+    fn cell_for(&mut self, key: Key<'_>) -> Result<usize, KeyspaceError> {
+        match self.touch_cell(key)? {
+            Some(place) => Ok(place),
+            None => self.make_cell(key),
+        }
+    }
+
+    /// What is planned for a name, if it has a cell.
+    pub(super) fn plan_of(&mut self, key: Key<'_>) -> Result<Option<&mut Plan<'g>>, KeyspaceError> {
+        let place = self.touch_cell(key)?;
+        let transaction = self.transaction.as_deref_mut();
+        Ok(place.and_then(|place| Some(&mut transaction?.cells[place].plan)))
+    }
+
+    /// What is planned for a name, which gets a cell if it has none. Inside a transaction only.
+    pub(super) fn plan_for(&mut self, key: Key<'_>) -> Result<&mut Plan<'g>, KeyspaceError> {
+        let place = self.cell_for(key)?;
+        let transaction = self.transaction.as_deref_mut().expect("updates are buffered in transactions only");
+        Ok(&mut transaction.cells[place].plan)
     }
 
     /// Gives a missing name a slot and a cell (M2).
@@ -316,6 +366,7 @@ impl<'g> View<'g> {
             self.keyspace().replace_generation(fresh);
             return Ok(true);
         }
+        transaction.close(self.guard());
         if !transaction.cells.iter().any(Touched::changes) {
             return Ok(self.reads_hold(transaction));
         }
@@ -391,6 +442,7 @@ impl<'g> View<'g> {
                 Plan::Put(planned) => planned,
                 Plan::Remove => Planned::new(absent_after(base), guard),
                 Plan::Unchanged => Planned::new(VersionBox::fresh_copy(base), guard),
+                Plan::Open(_) => unreachable!("closed before the commit"),
             };
             let new = planned.version();
             if changed {

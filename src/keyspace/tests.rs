@@ -18,11 +18,7 @@ fn set(view: &mut View<'_>, key: &[u8], value: &[u8], deadline: Option<u64>) -> 
 
 fn get(view: &mut View<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
     let Some(entry) = view.read(Key::new(key))? else { return Ok(None) };
-    Ok(Some(match entry.string()? {
-        Str::Int(value) => value.to_string().into_bytes(),
-        Str::Inline(bytes) => bytes.to_vec(),
-        Str::Shared(bytes) => bytes.to_vec(),
-    }))
+    Ok(Some(entry.string()?.bytes().into_owned()))
 }
 
 fn remove(view: &mut View<'_>, key: &[u8]) -> Result<bool> {

@@ -10,7 +10,7 @@ use crate::concurrent::slot::Slot;
 use crate::concurrent::version::{Collection, Version};
 use crate::sync::{Bug, seeded};
 use crate::value::sorted_set::{self, Placed};
-use crate::value::tree::{Delta, Tree};
+use crate::value::tree::{Delta, Hash, Set, Tree};
 
 /// What one command may do to the keyspace: directly, or inside a transaction.
 #[derive(Debug)]
@@ -189,6 +189,17 @@ impl<'g> View<'g> {
     /// Reads a collection, as [`View::read`] does; one that is missing is empty.
     pub fn tree<L: Collection>(&mut self, key: Key<'_>) -> Result<Tree<'g, L>, KeyspaceError> {
         self.read(key)?.map_or(Ok(Tree::EMPTY), |entry| entry.tree())
+    }
+
+    /// Brings items of a large collection into the cache, if that is what the key holds: a hint, nothing more.
+    pub fn prefetch_items<'k>(&self, key: Key<'_>, items: impl Iterator<Item = &'k [u8]>) {
+        let Some(slot) = self.generation().find(key.name(), self.guard()) else { return };
+        let version = slot.cell().read(self.guard());
+        if let Some(hash) = version.tree::<Hash>() {
+            hash.prefetch(items);
+        } else if let Some(set) = version.tree::<Set>() {
+            set.prefetch(items);
+        }
     }
 
     /// Changes one collection atomically, as [`View::update`] does: `change` gets the tree as it is, empty if the key

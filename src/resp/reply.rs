@@ -113,6 +113,27 @@ impl ReplyWriter {
         self.buffer.extend_from_slice(b"\r\n");
     }
 
+    /// A bulk string of `len` bytes that come in `parts`; a large one leaves the buffer in segments.
+    pub fn bulk_parts<'p>(&mut self, len: usize, parts: impl Iterator<Item = &'p [u8]>) {
+        self.header(b'$', len);
+        if len < MIN_SHARED_LEN {
+            parts.for_each(|part| self.buffer.extend_from_slice(part));
+        } else {
+            let mut left = len;
+            let mut segment = Vec::new();
+            for part in parts {
+                if segment.len() + part.len() > segment.capacity() {
+                    self.push_segment(Bytes::from(std::mem::take(&mut segment)));
+                    segment.reserve_exact(left.min(SEGMENT_LEN).max(part.len()));
+                }
+                segment.extend_from_slice(part);
+                left -= part.len();
+            }
+            self.push_segment(Bytes::from(segment));
+        }
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+
     /// A bulk string of decimal digits.
     pub fn bulk_integer(&mut self, value: i64) {
         self.bulk(itoa::Buffer::new().format(value).as_bytes());
@@ -125,8 +146,7 @@ impl ReplyWriter {
             return self.bulk(bytes);
         }
         self.header(b'$', bytes.len());
-        self.segments.push(Segment { before: self.buffer.len(), bytes: bytes.clone() });
-        self.shared += bytes.len();
+        self.push_segment(bytes.clone());
         self.buffer.extend_from_slice(b"\r\n");
     }
 
@@ -236,6 +256,14 @@ impl ReplyWriter {
         if self.is_empty() {
             self.buffer.shrink_to(capacity);
             self.segments.shrink_to(capacity / size_of::<Segment>());
+        }
+    }
+
+    /// Puts a segment behind what was written.
+    fn push_segment(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.shared += bytes.len();
+            self.segments.push(Segment { before: self.buffer.len(), bytes });
         }
     }
 
@@ -473,6 +501,22 @@ mod tests {
         writer.rollback(mark);
         assert_eq!(writer.pending(), expected.len());
         assert_eq!(sent(writer, 999), expected);
+    }
+
+    #[test]
+    fn bulks_in_parts_are_the_same_bytes() {
+        for len in [0, 1, 8000, MIN_SHARED_LEN - 1, MIN_SHARED_LEN, SEGMENT_LEN, 3 * SEGMENT_LEN + 1] {
+            for size in [1, 5000, 8174, 2 * SEGMENT_LEN] {
+                let bytes: Vec<u8> = (0..len).map(|at| at as u8).collect();
+                let (mut writer, mut whole) = (ReplyWriter::new(), ReplyWriter::new());
+                for _ in 0..2 {
+                    writer.bulk_parts(len, bytes.chunks(size));
+                    whole.bulk(&bytes);
+                }
+                assert_eq!(writer.pending(), whole.pending());
+                assert_eq!(sent(writer, 99_999), sent(whole, 99_999));
+            }
+        }
     }
 
     #[test]

@@ -5,8 +5,12 @@
 mod connection;
 mod departures;
 mod harness;
+mod hashes;
 mod keys;
+mod lists;
 mod namespaces;
 mod server;
+mod sets;
+mod sort;
 mod strings;
 mod transactions;

@@ -1,5 +1,8 @@
 //! Hashes: fields and their values. Counters, random fields and HSCAN have files of their own.
 
+mod counters;
+mod random;
+
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
@@ -16,6 +19,7 @@ const WRITE_FAST: Flags = Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST);
 
 const READ_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO", "access"])];
 const LOOK_AT_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO"])];
+const CHANGE_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "update"])];
 const UPDATE_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "update"])];
 
 const HASH: CommandSpec = CommandSpec {
@@ -114,6 +118,47 @@ pub const ROWS: &[CommandSpec] = &[
         handler: hlen,
         ..HASH
     },
+    CommandSpec {
+        name: "hincrby",
+        summary: "Adds to the integer of a field; a missing field counts as 0.",
+        arity: Exactly(4),
+        flags: WRITE_FAST,
+        keys: CHANGE_KEY,
+        handler: counters::hincrby,
+        ..HASH
+    },
+    CommandSpec {
+        name: "hincrbyfloat",
+        since: "2.6.0",
+        summary: "Adds to the number of a field; a missing field counts as 0.",
+        arity: Exactly(4),
+        flags: WRITE_FAST,
+        keys: CHANGE_KEY,
+        handler: counters::hincrbyfloat,
+        ..HASH
+    },
+    CommandSpec {
+        name: "hrandfield",
+        since: "6.2.0",
+        summary: "Answers some fields.",
+        complexity: "O(M log N) with M fields answered and N fields in the hash",
+        arity: AtLeast(2),
+        flags: READ,
+        tips: &["nondeterministic_output"],
+        handler: random::hrandfield,
+        ..HASH
+    },
+    CommandSpec {
+        name: "hscan",
+        since: "2.8.0",
+        summary: "Walks over the fields and values, some at a time.",
+        complexity: "O(COUNT + log N) for every call, with N fields in the hash",
+        arity: AtLeast(3),
+        flags: READ,
+        tips: &["nondeterministic_output"],
+        handler: hscan,
+        ..HASH
+    },
     CommandSpec { name: "hgetall", summary: "Answers every field and its value.", handler: hgetall, ..WHOLE },
     CommandSpec { name: "hkeys", summary: "Answers every field.", handler: hkeys, ..WHOLE },
     CommandSpec { name: "hvals", summary: "Answers the value of every field.", handler: hvals, ..WHOLE },
@@ -151,17 +196,18 @@ fn put_fields(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> Result<u64, Comma
     while !args.is_empty() {
         edits.push(Edit { key: args.bytes()?, op: Op::Put(args.bytes()?) });
     }
-    cx.view.edit::<Hash, _, _>(key, |base, delta| {
-        delta.apply(&edits);
-        Ok(delta.tree().len() - base.len())
-    })
+    cx.view.gather::<Hash, _, _>(key, |hash| Ok(hash.apply(&edits) as u64))
 }
 
 /// `HSETNX key field value`: 1, or 0 if the field exists.
 fn hsetnx(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, field, value) = (args.key()?, args.bytes()?, args.bytes()?);
-    let is_new = cx.view.edit::<Hash, _, CommandError>(key, |base, delta| {
-        Ok(!base.contains(field) && delta.insert(field, value))
+    let is_new = cx.view.gather::<Hash, _, CommandError>(key, |hash| {
+        let is_new = hash.get(field).is_none();
+        if is_new {
+            hash.apply(&[Edit { key: field, op: Op::Put(value) }]);
+        }
+        Ok(is_new)
     })?;
     cx.reply.integer(i64::from(is_new));
     Ok(())
@@ -192,11 +238,8 @@ fn hdel(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     while !args.is_empty() {
         edits.push(Edit { key: args.bytes()?, op: Op::Remove });
     }
-    let removed = cx.view.edit::<Hash, _, CommandError>(key, |base, delta| {
-        delta.apply(&edits);
-        Ok(base.len() - delta.tree().len())
-    })?;
-    cx.reply.integer(removed as i64);
+    let removed = cx.view.gather::<Hash, _, CommandError>(key, |hash| Ok(-hash.apply(&edits)))?;
+    cx.reply.integer(removed);
     Ok(())
 }
 
@@ -253,4 +296,9 @@ fn reply_whole(
     announce(reply, hash.len() as usize);
     cx.engine.run_sized(hash.len(), || hash.iter().for_each(|item| write(reply, item)));
     Ok(())
+}
+
+/// `HSCAN key cursor [MATCH pattern] [COUNT count]`: the next cursor, and fields and values in turn.
+fn hscan(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    super::cursors::reply_scan::<Hash, 2>(cx, args, |item| [item.key, item.value])
 }

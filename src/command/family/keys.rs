@@ -185,7 +185,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "copy",
         since: "6.2.0",
         summary: "Copies the value at a key, with its time to live, to another key.",
-        complexity: "O(N) with N elements; O(1) for strings",
+        complexity: "O(N) with N elements; O(1) for strings that were not edited when they were long",
         arity: AtLeast(3),
         flags: Flags::WRITE.or(Flags::DENYOOM),
         keys: &[KeySpec::at(1, &["RO", "access"]), KeySpec::at(2, &["OW", "update"])],
@@ -323,12 +323,14 @@ fn copy(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     if from == to {
         return Err(CommandError::SameObject);
     }
+    let engine = cx.engine;
     let is_copied = cx.view.transact(|view| {
         let Some(entry) = view.read(from)? else { return Ok(false) };
         if !replaces && view.peek(to)?.is_some() {
             return Ok(false);
         }
-        view.put(to, Draft::copy_of(&entry, view.birth()))?;
+        let (bytes, birth) = (Draft::copy_cost(&entry), view.birth());
+        view.put(to, engine.run_copying(bytes, || Draft::copy_of(&entry, birth)))?;
         Ok::<_, CommandError>(true)
     })?;
     cx.reply.integer(i64::from(is_copied));

@@ -1,5 +1,9 @@
 //! Lists: pushing and popping at both ends, and reading by position.
 
+mod edits;
+mod moves;
+mod search;
+
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
@@ -8,7 +12,7 @@ use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
 use crate::keyspace::Key;
 use crate::number::parse_integer;
 use crate::resp::ReplyWriter;
-use crate::value::tree::{Delta, List, Tree};
+use crate::value::tree::{Ends, List, Tree};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -19,6 +23,9 @@ const GROW: Flags = WRITE.or(Flags::DENYOOM);
 
 const READ_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO", "access"])];
 const PUSH_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "insert"])];
+const CUT_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "delete"])];
+const MOVE_KEYS: &[KeySpec] =
+    &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["RW", "insert"])];
 const POP_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "delete"])];
 
 const LIST: CommandSpec = CommandSpec {
@@ -117,6 +124,81 @@ pub const ROWS: &[CommandSpec] = &[
         handler: lindex,
         ..LIST
     },
+    CommandSpec {
+        name: "lset",
+        summary: "Replaces the element at a position of a list.",
+        flags: GROW,
+        keys: &[KeySpec::at(1, &["RW", "update"])],
+        handler: edits::lset,
+        ..LIST
+    },
+    CommandSpec {
+        name: "lrem",
+        summary: "Removes elements of a list that are equal to a given one.",
+        complexity: "O(N) with N elements in the list",
+        keys: CUT_KEY,
+        handler: edits::lrem,
+        ..LIST
+    },
+    CommandSpec {
+        name: "ltrim",
+        summary: "Removes what is outside of a stretch of a list.",
+        keys: CUT_KEY,
+        handler: edits::ltrim,
+        ..LIST
+    },
+    CommandSpec {
+        name: "linsert",
+        since: "2.2.0",
+        summary: "Inserts an element before or after another one of a list.",
+        complexity: "O(N) with N elements up to the one looked for",
+        arity: Exactly(5),
+        flags: GROW,
+        keys: PUSH_KEY,
+        handler: edits::linsert,
+        ..LIST
+    },
+    CommandSpec {
+        name: "lpos",
+        since: "6.0.6",
+        summary: "Answers the positions of elements of a list that are equal to a given one.",
+        complexity: "O(N) with N elements compared",
+        arity: AtLeast(3),
+        flags: READ,
+        handler: search::lpos,
+        ..LIST
+    },
+    CommandSpec {
+        name: "lmove",
+        since: "6.2.0",
+        summary: "Moves an element from an end of a list to an end of a list and answers it.",
+        arity: Exactly(5),
+        flags: GROW,
+        keys: MOVE_KEYS,
+        handler: moves::lmove,
+        ..LIST
+    },
+    CommandSpec {
+        name: "rpoplpush",
+        since: "1.2.0",
+        summary: "Moves an element from the right end of a list to the left end of a list and answers it.",
+        arity: Exactly(3),
+        flags: GROW,
+        keys: MOVE_KEYS,
+        handler: moves::rpoplpush,
+        ..LIST
+    },
+    CommandSpec {
+        name: "lmpop",
+        since: "7.0.0",
+        summary: "Removes elements from an end of the first list that is there and answers them.",
+        complexity: "O(K+log(N)+M) with K keys, N elements in the list and M popped",
+        arity: AtLeast(4),
+        flags: WRITE.or(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec::numbered(1, &["RW", "access", "delete"])],
+        handler: moves::lmpop,
+        ..LIST
+    },
 ];
 
 /// An end of a list.
@@ -127,6 +209,17 @@ enum End {
 }
 
 impl End {
+    /// The next argument as an end.
+    fn of(args: &mut Args<'_>) -> Result<End, CommandError> {
+        if args.take("LEFT") {
+            Ok(End::Left)
+        } else if args.take("RIGHT") {
+            Ok(End::Right)
+        } else {
+            Err(CommandError::Syntax)
+        }
+    }
+
     /// The positions of the `count` elements at this end of a list that has `len`, of all if there are fewer.
     fn stretch(self, len: u64, count: u64) -> Range<u64> {
         let count = count.min(len);
@@ -145,10 +238,17 @@ impl End {
     }
 
     /// Adds elements at this end, in their order within the list.
-    fn push(self, delta: &mut Delta<'_, List>, elements: &[&[u8]]) {
+    fn push(self, list: &mut Ends<'_>, element: &[u8]) {
         match self {
-            End::Left => delta.push_front(elements),
-            End::Right => delta.push_back(elements),
+            End::Left => list.push_front(element),
+            End::Right => list.push_back(element),
+        }
+    }
+
+    fn pop<'l>(self, list: &'l mut Ends<'_>) -> Option<&'l [u8]> {
+        match self {
+            End::Left => list.pop_front(),
+            End::Right => list.pop_back(),
         }
     }
 }
@@ -204,16 +304,11 @@ fn rpushx(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
 
 fn push(cx: &mut Context<'_, '_>, mut args: Args<'_>, end: End, creates: bool) -> CommandResult {
     let key = args.key()?;
-    let mut elements: SmallVec<[&[u8]; 8]> = args.rest_bytes().collect();
-    if end == End::Left {
-        elements.reverse();
-    }
-    let len = cx.view.edit::<List, _, CommandError>(key, |list, delta| {
-        if list.is_empty() && !creates {
-            return Ok(0);
+    let len = cx.view.gather::<List, _, CommandError>(key, |list| {
+        if creates || !list.is_empty() {
+            args.rest_bytes().for_each(|element| end.push(list, element));
         }
-        end.push(delta, &elements);
-        Ok(list.len() + elements.len() as u64)
+        Ok(list.len())
     })?;
     cx.reply.integer(len as i64);
     Ok(())
@@ -235,13 +330,11 @@ fn pop(cx: &mut Context<'_, '_>, mut args: Args<'_>, end: End) -> CommandResult 
     if !args.is_empty() {
         return pop_several(cx, key, args, end);
     }
-    let popped = cx.view.edit::<List, _, CommandError>(key, |list, delta| {
-        let Some(position) = end.position(list.len()) else { return Ok(None) };
-        delta.remove(position..position + 1);
-        Ok(list.nth(position))
+    let popped = cx.view.gather::<List, _, CommandError>(key, |list| {
+        Ok(end.pop(list).map(SmallVec::<[u8; 64]>::from_slice))
     })?;
     match popped {
-        Some(item) => cx.reply.bulk(item.key),
+        Some(element) => cx.reply.bulk(&element),
         None => cx.reply.null(),
     }
     Ok(())

@@ -1,10 +1,14 @@
 //! The families: handlers and their rows, a file each.
 
+mod choice;
 mod connection;
+mod cursors;
 mod hashes;
 mod keys;
 mod lists;
 mod server;
+mod sets;
+mod sort;
 mod strings;
 mod transactions;
 
@@ -19,7 +23,9 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     strings::ROWS,
     lists::ROWS,
     hashes::ROWS,
+    sets::ROWS,
     keys::ROWS,
+    sort::ROWS,
     transactions::ROWS,
     server::ROWS,
 ];

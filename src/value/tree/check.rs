@@ -2,7 +2,7 @@
 
 use super::item::Items;
 use super::node::Node;
-use super::{FAN, LEAF_ITEMS, LEAF_SIZE, Layout, ROOT_LEAF_SIZE, Tree};
+use super::{FAN, LEAF_ITEMS, Layout, ROOT_LEAF_SIZE, Tree};
 use std::cmp::Ordering;
 
 /// A point in the order of keyed layouts.
@@ -124,6 +124,6 @@ where
     }
 
     fn visit(&mut self, node: Node<'g>, fence: Point<'g>) -> Result<(), String> {
-        if node.is_leaf() { self.leaf(node, LEAF_SIZE, L::KEYED) } else { self.inner(node, fence) }
+        if node.is_leaf() { self.leaf(node, L::LEAF_SIZE, L::KEYED) } else { self.inner(node, fence) }
     }
 }

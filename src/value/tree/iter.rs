@@ -1,5 +1,6 @@
 //! Walks over the items of one version, in both directions.
 
+use super::LEAF_SIZE;
 use super::item::{Item, Items};
 use super::node::Node;
 use super::{Keyed, Layout, child_at};
@@ -13,7 +14,7 @@ fn prefetch_next(path: &Path<'_>) {
     if let Some((parent, child)) = path.last()
         && child + 1 < parent.len()
     {
-        parent.child(child + 1).prefetch();
+        parent.child(child + 1).prefetch(LEAF_SIZE);
     }
 }
 

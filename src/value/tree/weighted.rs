@@ -3,7 +3,7 @@
 use super::item::{Item, Items};
 use super::keyed::{child_for, compare};
 use super::node::Node;
-use super::{Keyed, Layout, Tree, child_at};
+use super::{Keyed, LEAF_SIZE, Layout, Tree, child_at};
 
 /// An item, and what all items before it count for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl<'g, L: Keyed> Tree<'g, L> {
             }
             before += passed;
             node = node.child(child);
-            node.prefetch();
+            node.prefetch(LEAF_SIZE);
         }
         let is_below = |item: Item<'g>| compare::<L>((L::rank(item.key), item.key), (rank, key)).is_le();
         last_in::<L>(node, before, is_below).or_else(|| {
@@ -69,7 +69,7 @@ impl<'g, L: Keyed> Tree<'g, L> {
             let (child, passed) = child_at(node, index);
             (before, index) = (before + passed, index - passed);
             node = node.child(child);
-            node.prefetch();
+            node.prefetch(LEAF_SIZE);
         }
         for item in Items::<L>::new(node.bytes()) {
             let weight = u64::from(L::weight(item));

@@ -6,13 +6,11 @@
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
+use crate::command::family::cursors;
 use crate::glob::Pattern;
 use crate::keyspace::{Key, KeyspaceError, View};
-use crate::number::parse_integer;
 use memchr::memchr;
 
-/// SCAN looks at about this many entries unless COUNT says otherwise.
-const DEFAULT_COUNT: i64 = 10;
 /// A call that looks at more entries than this runs where it holds nobody up.
 const LONG_COUNT: usize = 10_000;
 /// KEYS walks in steps of this many entries.
@@ -81,12 +79,10 @@ struct ScanOptions<'r> {
 
 impl<'r> ScanOptions<'r> {
     fn parse(mut args: Args<'r>) -> Result<ScanOptions<'r>, CommandError> {
-        let mut options = ScanOptions { filter: None, kind: None, count: DEFAULT_COUNT as usize };
+        let mut options = ScanOptions { filter: None, kind: None, count: cursors::DEFAULT_COUNT };
         while !args.is_empty() {
             if args.take_with("COUNT", 1) {
-                let count = args.integer()?;
-                options.count =
-                    usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
+                options.count = cursors::count(&mut args)?;
             } else if args.take_with("MATCH", 1) {
                 // Everything matches a lone star, so it need not be compared.
                 options.filter = Some(args.bytes()?).filter(|pattern| pattern != b"*").map(NameFilter::new);
@@ -115,7 +111,7 @@ impl<'r> ScanOptions<'r> {
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`: the next cursor, 0 at the end, and the names.
 pub fn scan(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let cursor = parse_cursor(args.bytes()?)?;
+    let cursor = args.cursor()?;
     let options = ScanOptions::parse(args)?;
     let view = &mut *cx.view;
     let (next, names) = if options.count > LONG_COUNT {
@@ -127,12 +123,6 @@ pub fn scan(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     cx.reply.bulk(next.to_string().as_bytes());
     names.reply(cx);
     Ok(())
-}
-
-/// A cursor is an unsigned number; like strtoul, Redis takes a sign and wraps.
-fn parse_cursor(text: &[u8]) -> Result<u64, CommandError> {
-    let unsigned = || std::str::from_utf8(text).ok()?.parse().ok();
-    parse_integer(text).map(|cursor| cursor as u64).or_else(unsigned).ok_or(CommandError::InvalidCursor)
 }
 
 /// `KEYS pattern`: every matching name.

@@ -146,6 +146,23 @@ impl Garbage {
         nodes.sum()
     }
 
+    /// In models: calls `visit` with the address of each node.
+    #[cfg(kvns_loom)]
+    pub(crate) fn each_node(&self, mut visit: impl FnMut(*const u8)) {
+        fn walk(node: Node<'_>, visit: &mut impl FnMut(*const u8)) {
+            visit(node.raw.as_ptr().cast());
+            let children = if node.is_leaf() { 0 } else { node.len() };
+            (0..children).for_each(|index| walk(node.child(index), visit));
+        }
+        for entry in &self.entries {
+            if entry.whole {
+                walk(Node { raw: entry.raw, life: PhantomData }, &mut visit);
+            } else {
+                visit(entry.raw.as_ptr().cast());
+            }
+        }
+    }
+
     /// Frees up to `budget` nodes, the ones last added first, and hands what was born before `keep_below` to
     /// `kept` instead, subtrees whole (births never grow downward). Returns true when nothing is left.
     ///
