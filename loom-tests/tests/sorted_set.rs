@@ -195,7 +195,7 @@ model!(
 
 model!(
     /// A transaction that changes one set twice and fails, another that does so and succeeds, and a direct write.
-    a_transaction_with_two_changes_of_one_set, 3, Newest, 3_000,
+    a_transaction_with_two_changes_of_one_set, 3, Newest, 2_000,
     &[(&[Bug::PlannedApplied], "Z3"), (&[Bug::PendingLeftUnapplied], "Z3")],
     || {
         let keyspace = keyspace();
