@@ -90,9 +90,9 @@ fn end(keyspace: &Keyspace, key: &[u8]) -> Vec<(u8, f64)> {
 
 model!(
     /// Two writers move one member while a third thread reads.
-    two_writers_on_one_member, 2, Newest, 500,
+    two_writers_on_one_member, 3, Newest, 3_000,
     &[
-        (&[Bug::IndexReadAsItIs], "Z3"),
+        (&[Bug::IndexReadAsItIs], "half a move"),
         (&[Bug::PendingLeftUnapplied], "Z3"),
         (&[Bug::ExchangeInTwoSteps], ""),
     ],
@@ -110,7 +110,7 @@ model!(
 model!(
     /// A writer that is late with applying an operation, while the next two are done and the nodes that they
     /// drop are unlinked.
-    a_late_writer_inserts_nothing_again, 2, Newest, 500,
+    a_late_writer_inserts_nothing_again, 3, Newest, 3_000,
     &[(&[Bug::UnlinkWithoutGrace], "Z3"), (&[Bug::PendingLeftUnapplied], "Z3")],
     || {
         let keyspace = keyspace();
@@ -127,7 +127,7 @@ model!(
 
 model!(
     /// A reader keeps its version while its members move and their nodes are unlinked.
-    a_reader_keeps_its_version, 2, Newest, 200,
+    a_reader_keeps_its_version, 3, Newest, 1_000,
     &[(&[Bug::UnlinkWithoutGrace], ""), (&[Bug::IndexReadAsItIs], "")],
     || {
         let keyspace = keyspace();
@@ -153,7 +153,7 @@ model!(
 model!(
     /// RENAME and a change of the renamed set in one transaction, while its operation is not applied and another
     /// writer is about to.
-    a_set_moves_with_an_unapplied_operation, 2, Newest, 500,
+    a_set_moves_with_an_unapplied_operation, 3, Newest, 3_000,
     &[(&[Bug::MovedPendingMerged], "Z3"), (&[Bug::PendingLeftUnapplied], "Z3")],
     || {
         let keyspace = keyspace();
@@ -173,7 +173,7 @@ model!(
 
 model!(
     /// DEL and a new set in its place, while another writer is about to apply and to replace.
-    a_set_is_deleted_with_an_unapplied_operation, 2, Newest, 200,
+    a_set_is_deleted_with_an_unapplied_operation, 3, Newest, 3_000,
     &[(&[Bug::OwnerRetiresNothing], "never freed"), (&[Bug::ExchangeInTwoSteps], "")],
     || {
         let keyspace = keyspace();
@@ -195,7 +195,7 @@ model!(
 
 model!(
     /// A transaction that changes one set twice and fails, another that does so and succeeds, and a direct write.
-    a_transaction_with_two_changes_of_one_set, 2, Newest, 500,
+    a_transaction_with_two_changes_of_one_set, 3, Newest, 3_000,
     &[(&[Bug::PlannedApplied], "Z3"), (&[Bug::PendingLeftUnapplied], "Z3")],
     || {
         let keyspace = keyspace();

@@ -387,8 +387,8 @@ mod model {
     //! A small list that loom sees, for the skiplist it does not. Nodes are kept until the list is dropped.
 
     use super::{Guard, Key, NEVER, OrderIndex};
-    use crate::concurrent::reclaim::sim;
     use crate::sync::atomic::AtomicU64;
+    use crate::sync::memory;
     use loom::sync::Mutex;
     use std::ptr::NonNull;
     use std::sync::Arc;
@@ -450,7 +450,7 @@ mod model {
             // SAFETY: as above.
             if linked.get(at).is_none_or(|node| unsafe { node.as_ref() }.key != key) {
                 let inner = NonNull::from(Box::leak(Box::new(Inner { key, removed: AtomicU64::new(NEVER) })));
-                sim::allocate(inner.as_ptr());
+                memory::allocate(inner.as_ptr());
                 linked.insert(at, inner);
             }
         }
@@ -464,8 +464,8 @@ mod model {
         }
 
         fn unlink_inner(&self, inner: NonNull<Inner>) {
-            sim::retire(inner.as_ptr());
             self.linked.lock().expect("models do not panic here").retain(|node| *node != inner);
+            memory::retire(inner.as_ptr());
             self.unlinked.lock().expect("models do not panic here").push(inner);
         }
 
@@ -481,9 +481,9 @@ mod model {
         fn drop(&mut self) {
             for nodes in [&self.linked, &self.unlinked] {
                 for node in nodes.lock().expect("models do not panic here").drain(..) {
-                    sim::free(node.as_ptr());
                     // SAFETY: nobody else has the list any more.
-                    drop(unsafe { Box::from_raw(node.as_ptr()) });
+                    let inner = unsafe { Box::from_raw(node.as_ptr()) };
+                    memory::free(node.as_ptr(), move || drop(inner));
                 }
             }
         }

@@ -257,7 +257,8 @@ impl<'g, O: Order<'g>> Large<'g, O> {
                     return Err("Z3: a member is not in the index".into());
                 };
                 if self.score(member).map(f64::to_bits) != Some(score.to_bits()) {
-                    return Err(format!("Z3: {} is at {score} in the index", member.escape_ascii()));
+                    let name = member[..member.len().min(32)].escape_ascii();
+                    return Err(format!("Z3: {name} is at {score} in the index"));
                 }
             }
             members += count as u64;
