@@ -6,7 +6,7 @@
 
 use super::edit::{Children, Fill, grow, pack};
 use super::item::{Item, Piece};
-use super::{Delta, Forward, Keyed, LEAF_SIZE, Layout, ROOT_LEAF_SIZE, Set, Tree};
+use super::{Delta, Forward, Keyed, Layout, ROOT_LEAF_SIZE, Set, Tree};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
@@ -154,7 +154,7 @@ impl<'g> Delta<'g, Set> {
             let item = |key| Piece::New(Item { key, value: &[] });
             let pieces: Vec<Piece<'_>> = members.by_ref().take(PACKED).map(item).collect();
             let is_all = level.is_empty() && members.peek().is_none();
-            let limit = if is_all { ROOT_LEAF_SIZE } else { LEAF_SIZE };
+            let limit = if is_all { ROOT_LEAF_SIZE } else { Set::LEAF_SIZE };
             let mut leaves = pack::<Set>(nursery, None, &pieces, limit, Fill::Even);
             if let Some(last) = last {
                 (leaves[0].rank, leaves[0].key) = Set::fence(last, first);
