@@ -29,8 +29,6 @@ mod pending;
 mod place;
 mod read;
 mod segments;
-#[cfg(test)]
-mod tests;
 
 pub use edit::{Edit, Next, build, copy};
 pub use layout::{ByScore, Parts};
