@@ -58,6 +58,12 @@ impl<'r> Args<'r> {
         number.filter(|number| *number > 0).ok_or(CommandError::NotAboveZero(name))
     }
 
+    /// The next argument as a count of 0 or more.
+    pub fn count(&mut self) -> Result<u64, CommandError> {
+        let count = parse_integer(self.bytes()?).and_then(|count| u64::try_from(count).ok());
+        count.ok_or(CommandError::NotPositive)
+    }
+
     /// The next argument as the index of a database. There is only database 0.
     pub fn database(&mut self) -> Result<(), CommandError> {
         match i32::try_from(self.integer()?) {

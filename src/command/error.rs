@@ -47,6 +47,26 @@ pub enum CommandError {
     NotAFloat,
     /// SORT by numbers of what is no number.
     ScoreNotANumber,
+    /// ZADD with both XX and NX.
+    XxNxConflict,
+    /// ZADD with two of GT, LT and NX.
+    GtLtNxConflict,
+    /// ZADD INCR of several members.
+    IncrOfSeveral,
+    /// A score that would be infinity minus infinity.
+    ResultNotANumber,
+    /// A bound of scores that is no number.
+    BoundNotAFloat,
+    /// A bound of members that is none.
+    BoundNotAMember,
+    /// ZRANGE by rank with LIMIT.
+    LimitByRank,
+    /// ZRANGE BYLEX with WITHSCORES.
+    ScoresByLex,
+    /// ZUNION and its kind of no keys.
+    NoInputKeys,
+    /// ZUNION and its kind with a weight that is no number.
+    WeightNotAFloat,
     /// HINCRBY of a field whose value is no integer.
     HashValueNotAnInteger,
     /// HINCRBYFLOAT of a field whose value is no float.
@@ -176,6 +196,7 @@ impl CommandError {
             InvalidExpireTime => format!("ERR invalid expire time in '{command}' command").into_bytes(),
             Negative(name) => format!("ERR {name} can't be negative").into_bytes(),
             NotAboveZero(name) => format!("ERR {name} should be greater than 0").into_bytes(),
+            NoInputKeys => format!("ERR at least 1 input key is needed for '{command}' command").into_bytes(),
             UnsupportedOption(option) => quoted(&[b"ERR Unsupported option "], option),
             HelloOption(option) => quoted(&[b"ERR Syntax error in HELLO option '", option], b"'"),
             UnrecognizedOption(option) => quoted(&[b"ERR Unrecognized option '", option], b"'"),
@@ -232,6 +253,25 @@ impl CommandError {
             ExpireGtLtConflict => "ERR GT and LT options at the same time are not compatible",
             InvalidCursor => "ERR invalid cursor",
             DbIndexOutOfRange => "ERR DB index is out of range",
+            other => other.sorted_set_text(),
+        }
+    }
+
+    /// The text of those that concern sorted sets.
+    fn sorted_set_text(&self) -> &'static str {
+        use CommandError::*;
+        match self {
+            XxNxConflict => "ERR XX and NX options at the same time are not compatible",
+            GtLtNxConflict => "ERR GT, LT, and/or NX options at the same time are not compatible",
+            IncrOfSeveral => "ERR INCR option supports a single increment-element pair",
+            ResultNotANumber => "ERR resulting score is not a number (NaN)",
+            BoundNotAFloat => "ERR min or max is not a float",
+            BoundNotAMember => "ERR min or max not valid string range item",
+            LimitByRank => {
+                "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"
+            }
+            ScoresByLex => "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
+            WeightNotAFloat => "ERR weight value is not a float",
             other => other.session_text(),
         }
     }

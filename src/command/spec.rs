@@ -69,7 +69,7 @@ impl CommandSpec {
             (flags.has(Flags::READONLY), "read"),
             (flags.has(Flags::WRITE), "write"),
             (of(Group::Set) || is_of_any, "set"),
-            (is_of_any, "sortedset"),
+            (of(Group::SortedSet) || is_of_any, "sortedset"),
             (of(Group::List) || is_of_any, "list"),
             (of(Group::Hash), "hash"),
             (of(Group::String), "string"),
@@ -121,6 +121,8 @@ pub enum Group {
     Hash,
     /// Sets.
     Set,
+    /// Sorted sets.
+    SortedSet,
     /// The connection itself.
     Connection,
     /// The server.
@@ -138,6 +140,7 @@ impl Group {
             Group::List => "list",
             Group::Hash => "hash",
             Group::Set => "set",
+            Group::SortedSet => "sorted-set",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",

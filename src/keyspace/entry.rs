@@ -7,7 +7,7 @@ use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::version::{Collection, Content, Version, VersionBox};
 use crate::value::chunks::{ChunksDelta, FLAT_MAX, ZEROS};
-use crate::value::sorted_set::{self, Next};
+use crate::value::sorted_set::{self, Next, Order};
 use crate::value::string::Str;
 use crate::value::tree::{Delta, Hash, List, Set, Tree};
 use bytes::Bytes;
@@ -17,6 +17,12 @@ const INDEX_SHARE: usize = 8 + 18;
 
 /// One version of a sorted set, to be read.
 pub type SortedSet<'g> = sorted_set::SortedSet<'g, OrderAt<'g>>;
+
+/// Members of a sorted set in their order.
+pub type Ascending<'g> = sorted_set::Ascending<'g, <OrderAt<'g> as Order<'g>>::Walk>;
+
+/// Members of a sorted set in reverse order.
+pub type Descending<'g> = sorted_set::Descending<'g, OrderAt<'g>>;
 
 /// Changes of one sorted set, atomic together.
 pub type SortedSetEdit<'g> = sorted_set::Edit<'g, OrderAt<'g>>;

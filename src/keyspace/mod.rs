@@ -19,7 +19,7 @@ mod view;
 mod watch;
 
 pub use batch::{Batch, PrefetchList};
-pub use entry::{Change, Draft, Entry, Kind, SortedSet, SortedSetEdit};
+pub use entry::{Ascending, Change, Descending, Draft, Entry, Kind, SortedSet, SortedSetEdit};
 pub use key::Key;
 pub use open::Gather;
 pub use view::View;

@@ -65,18 +65,44 @@ pub fn parse_unsigned(digits: &[u8]) -> Option<u64> {
 /// `inf`, `infinity` in any case), without leading blanks. `None` for anything else, for NaN, and for
 /// numbers so large or small that they would become infinity or zero. O(length).
 pub fn parse_double(text: &[u8]) -> Option<f64> {
+    convert_double(text).filter(|double| double.is_in_range).map(|double| double.value)
+}
+
+/// A double as `strtod` gives it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LooseDouble {
+    /// No NaN.
+    pub value: f64,
+    /// False if the number is too large or too small, and the value infinite or zero instead.
+    pub is_in_range: bool,
+}
+
+/// Parses a double where Redis looks only whether `strtod` comes to the text's end: blanks before it are passed
+/// over, nothing is 0, and it ends at a zero byte. `None` for anything else, and for NaN. O(length).
+pub fn parse_loose_double(text: &[u8]) -> Option<LooseDouble> {
+    let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
+    if text.is_empty() {
+        return Some(LooseDouble { value: 0.0, is_in_range: true });
+    }
+    let start = text.iter().position(|byte| !matches!(byte, b' ' | b'\t'..=b'\r'))?;
+    convert_double(&text[start..])
+}
+
+fn convert_double(text: &[u8]) -> Option<LooseDouble> {
     let (negative, unsigned) = split_sign(text);
     if let Some(digits) = strip_hex_prefix(unsigned) {
-        let magnitude = Binary::parse_hex(digits)?.to_f64()?;
-        return Some(if negative { -magnitude } else { magnitude });
+        let number = Binary::parse_hex(digits)?;
+        let magnitude = number.to_f64();
+        let beyond = if number.exponent > 0 { f64::INFINITY } else { 0.0 };
+        let value = magnitude.unwrap_or(beyond) * if negative { -1.0 } else { 1.0 };
+        return Some(LooseDouble { value, is_in_range: magnitude.is_some() });
     }
     let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    let fits = if value.is_infinite() {
-        is_infinity(unsigned)
-    } else {
-        !value.is_nan() && (value != 0.0 || !has_nonzero_digit(unsigned))
+    let is_in_range = match value {
+        _ if value.is_infinite() => is_infinity(unsigned),
+        _ => value != 0.0 || !has_nonzero_digit(unsigned),
     };
-    fits.then_some(value)
+    (!value.is_nan()).then_some(LooseDouble { value, is_in_range })
 }
 
 /// Formats a double as replies show it: `%.17g`, that is the 17 significant digits that tell every double
@@ -285,6 +311,33 @@ mod tests {
             "+-1",
         ] {
             assert_eq!(parse_double(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn loose_doubles_are_what_strtod_ends_on() {
+        for (text, value, is_in_range) in [
+            ("", 0.0, true),
+            ("\0x", 0.0, true),
+            (" \t\n1.5", 1.5, true),
+            ("1.5\0x", 1.5, true),
+            ("-inf", f64::NEG_INFINITY, true),
+            ("1e400", f64::INFINITY, false),
+            ("-1e400", f64::NEG_INFINITY, false),
+            ("1e-400", 0.0, false),
+            ("0x1p2000", f64::INFINITY, false),
+            ("-0x1p2000", f64::NEG_INFINITY, false),
+            ("0x1p-2000", 0.0, false),
+            ("0x10", 16.0, true),
+        ] {
+            assert_eq!(
+                parse_loose_double(text.as_bytes()),
+                Some(LooseDouble { value, is_in_range }),
+                "{text}"
+            );
+        }
+        for text in [" ", "1 ", "x", "nan", "-nan", "(1", "1e", " \0", "\u{e9}"] {
+            assert_eq!(parse_loose_double(text.as_bytes()), None, "{text}");
         }
     }
 

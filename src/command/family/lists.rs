@@ -10,7 +10,6 @@ use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
 use crate::keyspace::Key;
-use crate::number::parse_integer;
 use crate::resp::ReplyWriter;
 use crate::value::tree::{Ends, List, Tree};
 use smallvec::SmallVec;
@@ -276,12 +275,6 @@ fn reply_end(reply: &mut ReplyWriter, list: Tree<'_, List>, end: End, count: u64
     }
 }
 
-/// A count of 0 or more.
-fn count(args: &mut Args<'_>) -> Result<u64, CommandError> {
-    let count = parse_integer(args.bytes()?);
-    count.and_then(|count| u64::try_from(count).ok()).ok_or(CommandError::NotPositive)
-}
-
 /// `LPUSH key element [element ...]`: the length after it. The last element comes to the left end.
 fn lpush(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     push(cx, args, End::Left, true)
@@ -344,7 +337,7 @@ fn pop_several(cx: &mut Context<'_, '_>, key: Key<'_>, mut args: Args<'_>, end: 
     if args.len() > 1 {
         return Err(CommandError::WrongArity);
     }
-    let count = count(&mut args)?;
+    let count = args.count()?;
     let list = cx.view.edit::<List, _, CommandError>(key, |list, delta| {
         delta.remove(end.stretch(list.len(), count));
         Ok(list)

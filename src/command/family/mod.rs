@@ -9,6 +9,7 @@ mod lists;
 mod server;
 mod sets;
 mod sort;
+mod sorted_sets;
 mod strings;
 mod transactions;
 
@@ -24,6 +25,7 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     lists::ROWS,
     hashes::ROWS,
     sets::ROWS,
+    sorted_sets::ROWS,
     keys::ROWS,
     sort::ROWS,
     transactions::ROWS,

@@ -6,7 +6,7 @@ use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::AtLeast;
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
 use crate::keyspace::{Entry, Key, KeyspaceError, Kind, SortedSet, View};
-use crate::number::parse_double;
+use crate::number::parse_loose_double;
 use crate::resp::Request;
 use crate::value::string::Str;
 use crate::value::tree::{Delta, Hash, Layout, List, Set, Tree};
@@ -298,15 +298,9 @@ impl<'r> Options<'r> {
     }
 }
 
-/// A number by strtod's rules: blanks before it are passed over, nothing is 0, and it ends at a zero byte.
+/// A number by strtod's rules that a double can hold.
 fn number(text: &[u8]) -> Option<f64> {
-    let text = &text[..memchr(0, text).unwrap_or(text.len())];
-    let digits = text.iter().position(|byte| !matches!(byte, b' ' | b'\t'..=b'\r'));
-    match digits {
-        _ if text.is_empty() => Some(0.0),
-        Some(digits) => parse_double(&text[digits..]),
-        None => None,
-    }
+    parse_loose_double(text).filter(|double| double.is_in_range).map(|double| double.value)
 }
 
 /// What can be sorted.

@@ -1,0 +1,366 @@
+//! Sorted sets: members, scores and ranks. What takes options has files of its own.
+
+mod add;
+mod pops;
+mod ranges;
+mod selection;
+
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::keyspace::{Key, KeyspaceError, SortedSet, View};
+use crate::resp::{Protocol, ReplyWriter};
+use crate::value::sorted_set::{Cut, Scored};
+use smallvec::SmallVec;
+
+const READ: Flags = Flags::READONLY;
+const READ_FAST: Flags = READ.or(Flags::FAST);
+const WRITE: Flags = Flags::WRITE;
+const WRITE_FAST: Flags = WRITE.or(Flags::FAST);
+
+const READ_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO", "access"])];
+const REMOVE_FROM_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "delete"])];
+const TAKE_FROM_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "delete"])];
+
+/// A row of the ZSCORE kind.
+const SORTED_SET: CommandSpec = CommandSpec {
+    name: "",
+    since: "1.2.0",
+    summary: "",
+    complexity: "O(log N) with N members",
+    group: Group::SortedSet,
+    arity: Exactly(3),
+    flags: READ_FAST,
+    keys: READ_KEY,
+    tips: &[],
+    handler: super::needs_subcommand,
+    subcommands: &[],
+};
+
+/// A row of the ZRANGE kind.
+const RANGE: CommandSpec = CommandSpec {
+    complexity: "O(log N + M) with N members and M of them answered",
+    arity: AtLeast(4),
+    flags: READ,
+    ..SORTED_SET
+};
+
+/// A row of the ZCOUNT kind.
+const COUNT: CommandSpec = CommandSpec { arity: Exactly(4), ..SORTED_SET };
+
+/// A row of the ZREMRANGEBYRANK kind.
+const REMOVE_RANGE: CommandSpec = CommandSpec {
+    complexity: "O(M log N) with N members and M of them removed",
+    arity: Exactly(4),
+    flags: WRITE,
+    keys: REMOVE_FROM_KEY,
+    ..SORTED_SET
+};
+
+/// A row of the ZPOPMIN kind.
+const POP: CommandSpec = CommandSpec {
+    since: "5.0.0",
+    complexity: "O(M log N) with N members and M of them popped",
+    arity: AtLeast(2),
+    flags: WRITE_FAST,
+    keys: TAKE_FROM_KEY,
+    ..SORTED_SET
+};
+
+/// The family's rows.
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "zadd",
+        summary: "Gives members of a sorted set their scores, creating it if needed.",
+        complexity: "O(K log N) with K members given and N in the sorted set",
+        arity: AtLeast(4),
+        flags: WRITE_FAST.or(Flags::DENYOOM),
+        keys: &[KeySpec::at(1, &["RW", "update"])],
+        handler: add::zadd,
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zincrby",
+        summary: "Adds to the score of a member of a sorted set and answers the sum.",
+        arity: Exactly(4),
+        flags: WRITE_FAST.or(Flags::DENYOOM),
+        keys: &[KeySpec::at(1, &["RW", "access", "update"])],
+        handler: add::zincrby,
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zrem",
+        summary: "Removes members from a sorted set.",
+        complexity: "O(K log N) with K members given and N in the sorted set",
+        arity: AtLeast(3),
+        flags: WRITE_FAST,
+        keys: REMOVE_FROM_KEY,
+        handler: zrem,
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zcard",
+        summary: "Answers how many members a sorted set has.",
+        complexity: "O(1)",
+        arity: Exactly(2),
+        keys: &[KeySpec::at(1, &["RO"])],
+        handler: zcard,
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zscore",
+        summary: "Answers the score of a member of a sorted set.",
+        handler: zscore,
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zmscore",
+        since: "6.2.0",
+        summary: "Answers the scores of members of a sorted set.",
+        complexity: "O(K log N) with K members asked for and N in the sorted set",
+        arity: AtLeast(3),
+        handler: zmscore,
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zrank",
+        since: "2.0.0",
+        summary: "Answers the rank of a member of a sorted set, 0 for the lowest score.",
+        arity: AtLeast(3),
+        handler: zrank,
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zrevrank",
+        since: "2.0.0",
+        summary: "Answers the rank of a member of a sorted set, 0 for the highest score.",
+        arity: AtLeast(3),
+        handler: zrevrank,
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zcount",
+        since: "2.0.0",
+        summary: "Answers how many members of a sorted set have a score in a range.",
+        handler: ranges::zcount,
+        ..COUNT
+    },
+    CommandSpec {
+        name: "zlexcount",
+        since: "2.8.9",
+        summary: "Answers how many members of a sorted set are in a range of members.",
+        handler: ranges::zlexcount,
+        ..COUNT
+    },
+    CommandSpec {
+        name: "zrange",
+        summary: "Answers the members of a sorted set in a range of ranks, scores or members.",
+        handler: ranges::zrange,
+        ..RANGE
+    },
+    CommandSpec {
+        name: "zrevrange",
+        summary: "Answers the members of a sorted set in a range of ranks, from the highest score down.",
+        handler: ranges::zrevrange,
+        ..RANGE
+    },
+    CommandSpec {
+        name: "zrangebyscore",
+        since: "1.0.5",
+        summary: "Answers the members of a sorted set in a range of scores.",
+        handler: ranges::zrangebyscore,
+        ..RANGE
+    },
+    CommandSpec {
+        name: "zrevrangebyscore",
+        since: "2.2.0",
+        summary: "Answers the members of a sorted set in a range of scores, from the highest down.",
+        handler: ranges::zrevrangebyscore,
+        ..RANGE
+    },
+    CommandSpec {
+        name: "zrangebylex",
+        since: "2.8.9",
+        summary: "Answers the members of a sorted set in a range of members.",
+        handler: ranges::zrangebylex,
+        ..RANGE
+    },
+    CommandSpec {
+        name: "zrevrangebylex",
+        since: "2.8.9",
+        summary: "Answers the members of a sorted set in a range of members, from the last one back.",
+        handler: ranges::zrevrangebylex,
+        ..RANGE
+    },
+    CommandSpec {
+        name: "zrangestore",
+        since: "6.2.0",
+        summary: "Stores the members of a sorted set in a range of ranks, scores or members.",
+        complexity: "O(log N + M log M) with N members and M of them stored",
+        arity: AtLeast(5),
+        flags: WRITE.or(Flags::DENYOOM),
+        keys: &[KeySpec::at(1, &["OW", "update"]), KeySpec::at(2, &["RO", "access"])],
+        handler: ranges::zrangestore,
+        ..RANGE
+    },
+    CommandSpec {
+        name: "zremrangebyrank",
+        since: "2.0.0",
+        summary: "Removes the members of a sorted set in a range of ranks.",
+        handler: ranges::zremrangebyrank,
+        ..REMOVE_RANGE
+    },
+    CommandSpec {
+        name: "zremrangebyscore",
+        summary: "Removes the members of a sorted set in a range of scores.",
+        handler: ranges::zremrangebyscore,
+        ..REMOVE_RANGE
+    },
+    CommandSpec {
+        name: "zremrangebylex",
+        since: "2.8.9",
+        summary: "Removes the members of a sorted set in a range of members.",
+        handler: ranges::zremrangebylex,
+        ..REMOVE_RANGE
+    },
+    CommandSpec {
+        name: "zpopmin",
+        summary: "Removes the members with the lowest scores from a sorted set and answers them.",
+        handler: pops::zpopmin,
+        ..POP
+    },
+    CommandSpec {
+        name: "zpopmax",
+        summary: "Removes the members with the highest scores from a sorted set and answers them.",
+        handler: pops::zpopmax,
+        ..POP
+    },
+    CommandSpec {
+        name: "zmpop",
+        since: "7.0.0",
+        summary: "Removes members from the first of several sorted sets that has any and answers them.",
+        complexity: "O(K + M log N) with K keys, N members of the sorted set and M of them popped",
+        arity: AtLeast(4),
+        flags: WRITE.or(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec::numbered(1, &["RW", "access", "delete"])],
+        handler: pops::zmpop,
+        ..POP
+    },
+];
+
+/// `ZREM key member [member ...]`: how many were there. A sorted set without members is removed.
+fn zrem(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let key = args.key()?;
+    let removed = cx.view.edit_sorted_set(key, |edit| {
+        Ok::<_, CommandError>(args.rest_bytes().filter(|member| edit.remove(member).is_some()).count())
+    })?;
+    cx.reply.integer(removed as i64);
+    Ok(())
+}
+
+/// `ZCARD key`: how many members there are.
+fn zcard(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let len = cx.view.sorted_set(args.key()?)?.len();
+    cx.reply.integer(len as i64);
+    Ok(())
+}
+
+/// `ZSCORE key member`: the member's score, or null.
+fn zscore(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let set = cx.view.sorted_set(args.key()?)?;
+    reply_score(cx.reply, set.score(args.bytes()?));
+    Ok(())
+}
+
+/// `ZMSCORE key member [member ...]`: an array of scores, null for what is no member.
+fn zmscore(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let set = cx.view.sorted_set(args.key()?)?;
+    cx.reply.array(args.len());
+    args.rest_bytes().for_each(|member| reply_score(cx.reply, set.score(member)));
+    Ok(())
+}
+
+fn reply_score(reply: &mut ReplyWriter, score: Option<f64>) {
+    match score {
+        Some(score) => reply.double(score),
+        None => reply.null(),
+    }
+}
+
+/// `ZRANK key member [WITHSCORE]`: how many members come before this one; WITHSCORE answers an array of that and the
+/// member's score. Null if it is no member.
+fn zrank(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    rank(cx, args, false)
+}
+
+/// `ZREVRANK key member [WITHSCORE]`: as ZRANK, but how many members come after this one.
+fn zrevrank(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    rank(cx, args, true)
+}
+
+fn rank(cx: &mut Context<'_, '_>, mut args: Args<'_>, is_reverse: bool) -> CommandResult {
+    let (key, member) = (args.key()?, args.bytes()?);
+    if args.len() > 1 {
+        return Err(CommandError::WrongArity);
+    }
+    let with_score = args.take("WITHSCORE");
+    args.finish()?;
+    let set = cx.view.sorted_set(key)?;
+    let Some(score) = set.score(member) else {
+        if with_score {
+            cx.reply.null_array()
+        } else {
+            cx.reply.null()
+        }
+        return Ok(());
+    };
+    let before = set.rank_of(Cut::before(member, score));
+    if with_score {
+        cx.reply.array(2);
+    }
+    cx.reply.integer(if is_reverse { set.len() - 1 - before } else { before } as i64);
+    if with_score {
+        cx.reply.double(score);
+    }
+    Ok(())
+}
+
+/// The sorted set at a key that is about to be changed; empty if missing.
+fn peek<'g>(view: &mut View<'g>, key: Key<'_>) -> Result<SortedSet<'g>, KeyspaceError> {
+    view.peek(key)?.map_or(Ok(SortedSet::EMPTY), |entry| entry.sorted_set())
+}
+
+/// Announces an array of members. In RESP2 scores follow their members; in RESP3 both stand in an array.
+fn announce(reply: &mut ReplyWriter, members: u64, with_scores: bool) {
+    let is_doubled = with_scores && reply.protocol() == Protocol::Resp2;
+    reply.array(members as usize * if is_doubled { 2 } else { 1 });
+}
+
+fn push(reply: &mut ReplyWriter, scored: Scored<'_>, with_scores: bool) {
+    if with_scores && reply.protocol() == Protocol::Resp3 {
+        reply.array(2);
+    }
+    reply.bulk(scored.member);
+    if with_scores {
+        reply.double(scored.score);
+    }
+}
+
+/// Writes an array of members; `count` says how many they are if they are many.
+fn reply_members<'g>(
+    cx: &mut Context<'_, '_>,
+    mut members: impl Iterator<Item = Scored<'g>>,
+    count: impl FnOnce() -> u64,
+    with_scores: bool,
+) {
+    const FEW: usize = 16;
+    let few: SmallVec<[Scored<'g>; FEW]> = members.by_ref().take(FEW).collect();
+    let count = if few.len() < FEW { few.len() as u64 } else { count() };
+    let reply = &mut *cx.reply;
+    cx.engine.run_sized(count, || {
+        announce(reply, count, with_scores);
+        few.iter().copied().chain(members.by_ref()).for_each(|scored| push(reply, scored, with_scores));
+    });
+}
