@@ -17,6 +17,9 @@ use smallvec::SmallVec;
 /// Bytes a transaction may queue; beyond it the connection is closed, as Redis does at its query buffer limit.
 const QUEUE_LIMIT: usize = 1 << 30;
 
+/// Bytes of replies after which a run ends: its replies can be sent only when it has committed.
+const RUN_REPLIES: usize = 1 << 20;
+
 /// What the connection does after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -87,17 +90,18 @@ pub fn run_length<'r>(mut requests: impl Iterator<Item = Request<'r>>) -> usize 
     length
 }
 
-/// Runs requests that [`run_length`] found to go together at one instant, and writes their replies. False if they
-/// have to run one by one: then nothing was replied or changed.
+/// Runs requests that [`run_length`] found to go together at one instant, and writes their replies. Returns how many
+/// of them ran: fewer than all if their replies are large, and none if they have to run one by one; then nothing was
+/// replied or changed.
 pub fn dispatch_run<'r>(
     engine: &Engine,
     session: &mut Session,
     batch: &mut Batch<'_>,
     requests: impl Iterator<Item = Request<'r>> + Clone,
     reply: &mut ReplyWriter,
-) -> bool {
+) -> usize {
     if session.is_queuing() || session.preferences.replies != ReplyMode::On {
-        return false;
+        return 0;
     }
     let rows = requests.clone().filter_map(|request| Some((table::resolve(request).ok()?, request)));
     let commands: SmallVec<[(Row, Request<'r>); 32]> = rows.collect();
@@ -106,11 +110,17 @@ pub fn dispatch_run<'r>(
         let key = Key::new(request.get(1).unwrap_or_default());
         view.prefetch_items(key, commands.iter().filter_map(|(row, request)| item(row.spec(), *request)));
     }
-    let (mark, mut failures) = (reply.mark(), Vec::new());
+    let (mark, before) = (reply.mark(), reply.pending());
+    let (mut ran, mut failures) = (0, Vec::new());
     let result = view.transact(|view| {
         reply.rollback(mark);
         failures.clear();
+        ran = 0;
         for (position, (row, request)) in commands.iter().enumerate() {
+            if reply.pending() - before > RUN_REPLIES {
+                break;
+            }
+            ran = position + 1;
             match call(engine, session, view, row.spec(), *request, reply).0 {
                 Ok(()) => {}
                 Err(contention @ CommandError::Contention(_)) => return Err(contention),
@@ -124,9 +134,9 @@ pub fn dispatch_run<'r>(
     });
     if result.is_err() {
         reply.rollback(mark);
-        return false;
+        return 0;
     }
-    for (row, _) in &commands {
+    for (row, _) in &commands[..ran] {
         session.client().note_command(row.number(), view.now_ms());
         engine.stats.commands[row.number()].calls.add(1);
     }
@@ -134,7 +144,7 @@ pub fn dispatch_run<'r>(
         engine.stats.commands[commands[position].0.number()].failed.add(1);
     }
     session.show();
-    true
+    ran
 }
 
 /// The argument that is looked for in the collection, if the command has one.
