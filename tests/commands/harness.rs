@@ -2,7 +2,7 @@
 
 use bytes::Buf;
 use kvns::clock::Clock;
-use kvns::command::dispatch::{Outcome, dispatch};
+use kvns::command::dispatch::{Outcome, dispatch, dispatch_run, run_length};
 use kvns::config::Settings;
 use kvns::engine::Engine;
 use kvns::keyspace::Contention;
@@ -116,6 +116,20 @@ impl Client {
     #[track_caller]
     pub fn check(&mut self, line: &str, expected: &str) {
         assert_eq!(self.run(line), expected, "{line}");
+    }
+
+    /// Sends lines of one key as one run. Returns how many of them ran, and their replies.
+    pub fn run_together(&mut self, lines: &[&str]) -> (usize, Vec<u8>) {
+        let owned = |line: &&str| OwnedRequest::from_args(split(line).iter().map(String::as_bytes));
+        let requests: Vec<OwnedRequest> = lines.iter().map(owned).collect();
+        let requests = requests.iter().map(OwnedRequest::as_request);
+        assert_eq!(run_length(requests.clone()), lines.len(), "they go together");
+        let mut batch = self.engine.keyspace.enter();
+        let ran = dispatch_run(&self.engine, &mut self.session, &mut batch, requests, &mut self.reply);
+        drop(batch);
+        let reply = self.reply.copy_to_bytes(self.reply.remaining()).to_vec();
+        self.reply.clear();
+        (ran, reply)
     }
 
     /// Sends lines and compares their replies.

@@ -9,6 +9,7 @@ mod hashes;
 mod keys;
 mod lists;
 mod namespaces;
+mod runs;
 mod server;
 mod sets;
 mod sort;
