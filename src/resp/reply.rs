@@ -229,6 +229,30 @@ impl ReplyWriter {
         }
     }
 
+    /// Takes back what was written since `mark`, to write parts of it again. The same holds as for
+    /// [`ReplyWriter::rollback`].
+    pub fn take_since(&mut self, mark: ReplyMark) -> Written {
+        let written = Written {
+            start: mark,
+            buffer: self.buffer[mark.buffer..].to_vec(),
+            segments: self.segments[mark.segments..].to_vec(),
+        };
+        self.rollback(mark);
+        written
+    }
+
+    /// Writes again what was written between two marks. O(bytes).
+    pub fn rewrite(&mut self, written: &Written, from: ReplyMark, to: ReplyMark) {
+        let start = written.start;
+        let moved = self.buffer.len();
+        self.buffer.extend_from_slice(&written.buffer[from.buffer - start.buffer..to.buffer - start.buffer]);
+        for segment in &written.segments[from.segments - start.segments..to.segments - start.segments] {
+            self.shared += segment.bytes.len();
+            let before = segment.before - from.buffer + moved;
+            self.segments.push(Segment { before, bytes: segment.bytes.clone() });
+        }
+    }
+
     fn aggregate(&mut self, resp3: u8, len: usize) {
         match self.protocol {
             Protocol::Resp2 => self.header(b'*', len),
@@ -341,6 +365,14 @@ pub struct ReplyMark {
     shared: usize,
 }
 
+/// Replies that were taken back, to be written again in parts.
+#[derive(Debug)]
+pub struct Written {
+    start: ReplyMark,
+    buffer: Vec<u8>,
+    segments: Vec<Segment>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -449,6 +481,27 @@ mod tests {
         writer.shared_bulk(&Bytes::from(vec![b'z'; MIN_SHARED_LEN]));
         writer.error(b"ERR no");
         writer.rollback(mark);
+        assert_eq!(writer.pending(), expected.len());
+        assert_eq!(sent(writer, 999), expected);
+    }
+
+    #[test]
+    fn what_was_taken_back_is_written_again_in_parts() {
+        let large = Bytes::from(vec![b'z'; MIN_SHARED_LEN]);
+        let (mut writer, mut expected) = with_segments();
+        let start = writer.mark();
+        writer.shared_bulk(&large);
+        let middle = writer.mark();
+        writer.integer(5);
+        let end = writer.mark();
+        let written = writer.take_since(start);
+        assert_eq!(writer.pending(), expected.len());
+        writer.rewrite(&written, middle, end);
+        writer.simple("between");
+        writer.rewrite(&written, start, middle);
+        expected.extend_from_slice(format!(":5\r\n+between\r\n${}\r\n", large.len()).as_bytes());
+        expected.extend_from_slice(&large);
+        expected.extend_from_slice(b"\r\n");
         assert_eq!(writer.pending(), expected.len());
         assert_eq!(sent(writer, 999), expected);
     }

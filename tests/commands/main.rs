@@ -5,8 +5,10 @@
 mod connection;
 mod departures;
 mod harness;
+mod introspection;
 mod keys;
 mod namespaces;
+mod pubsub;
 mod server;
 mod strings;
 mod transactions;

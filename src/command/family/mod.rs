@@ -2,6 +2,7 @@
 
 mod connection;
 mod keys;
+mod pubsub;
 mod server;
 mod strings;
 mod transactions;
@@ -13,7 +14,7 @@ use crate::command::args::Args;
 
 /// Every family's rows.
 pub const FAMILIES: &[&[CommandSpec]] =
-    &[connection::ROWS, strings::ROWS, keys::ROWS, transactions::ROWS, server::ROWS];
+    &[connection::ROWS, strings::ROWS, keys::ROWS, transactions::ROWS, pubsub::ROWS, server::ROWS];
 
 /// Handler of containers: the gate gets here only without a subcommand, which arity forbids.
 fn needs_subcommand(_: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {

@@ -9,7 +9,6 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::glob::Pattern;
 use crate::keyspace::{Key, KeyspaceError, View};
-use crate::number::parse_integer;
 use memchr::memchr;
 
 /// SCAN looks at about this many entries unless COUNT says otherwise.
@@ -120,7 +119,7 @@ pub fn scan(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let options = ScanOptions::parse(args)?;
     let view = &mut *cx.view;
     let (next, names) = if options.count > LONG_COUNT {
-        cx.engine.run_long(|| options.walk(view, cursor))?
+        cx.engine.run_long(|| options.walk(view, cursor))??
     } else {
         options.walk(view, cursor)?
     };
@@ -130,10 +129,11 @@ pub fn scan(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// A cursor is an unsigned number; like strtoul, Redis takes a sign and wraps.
+/// A cursor is an unsigned decimal number.
 fn parse_cursor(text: &[u8]) -> Result<u64, CommandError> {
-    let unsigned = || std::str::from_utf8(text).ok()?.parse().ok();
-    parse_integer(text).map(|cursor| cursor as u64).or_else(unsigned).ok_or(CommandError::InvalidCursor)
+    let is_decimal = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let number = || std::str::from_utf8(text).ok()?.parse().ok();
+    is_decimal.then(number).flatten().ok_or(CommandError::InvalidCursor)
 }
 
 /// `KEYS pattern`: every matching name.
@@ -148,7 +148,7 @@ pub fn keys(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
             }
             names
         }
-        None => cx.engine.run_long(|| walk_all(view, filter))?,
+        None => cx.engine.run_long(|| walk_all(view, filter))??,
     };
     names.reply(cx);
     Ok(())

@@ -53,7 +53,7 @@ pub fn lcs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     if cells.saturating_mul(size_of::<u32>()) > cx.string_limit() {
         return Err(CommandError::LcsTooLarge);
     }
-    let runs = cx.engine.run_long(|| longest_common_runs(&one, &other));
+    let runs = cx.engine.run_long(|| longest_common_runs(&one, &other))?;
     reply_runs(cx, options, &one, &runs);
     Ok(())
 }
