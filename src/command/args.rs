@@ -18,6 +18,11 @@ impl<'r> Args<'r> {
         Args { request, next: first }
     }
 
+    /// The second word of the request as the client wrote it: the subcommand's name, where there is one.
+    pub fn subcommand(&self) -> &'r [u8] {
+        self.request.get(1).unwrap_or_default()
+    }
+
     /// Number of arguments not yet read.
     pub fn len(&self) -> usize {
         self.request.len() - self.next.min(self.request.len())

@@ -114,7 +114,7 @@ struct Arguments {
     #[arg(value_parser = whole(0, i32::MAX as u64))]
     latency_monitor_threshold: u64,
 
-    /// Whether clients may use DEBUG: true or false
+    /// Whether clients of other machines may use DEBUG, as those of this one always may: true or false
     #[arg(long, env = "KVNS_DEBUG_COMMANDS", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
     debug_commands: bool,
@@ -163,7 +163,7 @@ pub struct Settings {
     pub slowlog_max_len: usize,
     /// Milliseconds from which on a command is a latency event, 0 for never (`KVNS_LATENCY_MONITOR_THRESHOLD`).
     pub latency_ms: u64,
-    /// Whether clients may use DEBUG (`KVNS_DEBUG_COMMANDS`).
+    /// Whether clients of other machines may use DEBUG (`KVNS_DEBUG_COMMANDS`).
     pub debug_commands: bool,
 }
 

@@ -2,11 +2,13 @@
 //! commands about them and the metrics read it.
 
 mod latency;
+mod rates;
 mod slowlog;
 
-use crate::concurrent::counter::{Counter, Tally};
+use crate::concurrent::counter::{Counter, Latest, Tally};
 use crate::concurrent::recorder::Recorder;
 pub use latency::{LatencyEvent, LatencyLog, Spike};
+pub use rates::{PerSecond, Rates, Sample};
 pub use slowlog::{SlowEntry, SlowLog};
 
 /// Most commands and subcommands there can be counters for.
@@ -57,6 +59,10 @@ pub struct Stats {
     pub slowlog: SlowLog,
     /// Latency spikes.
     pub latency: LatencyLog,
+    /// What happens in a second.
+    pub rates: Rates,
+    /// The most bytes that the allocator was seen to have handed out.
+    pub peak_bytes: Latest,
 }
 
 impl Default for Stats {
@@ -74,6 +80,8 @@ impl Default for Stats {
             overflowed_clients: Counter::new(),
             slowlog: SlowLog::default(),
             latency: LatencyLog::default(),
+            rates: Rates::default(),
+            peak_bytes: Latest::default(),
         }
     }
 }
@@ -101,6 +109,27 @@ impl Stats {
     /// Error replies.
     pub fn total_errors(&self) -> u64 {
         self.errors.iter().map(Counter::get).sum()
+    }
+
+    /// Takes a sample for the rates, if it is time for one. To be called now and then. O(number of commands x threads).
+    pub fn sample(&self, now_ms: u64) -> bool {
+        let is_due = self.rates.is_due(now_ms);
+        if is_due {
+            self.rates.add(Sample {
+                at_ms: now_ms,
+                commands: self.total_commands(),
+                input_bytes: self.input_bytes.get(),
+                output_bytes: self.output_bytes.get(),
+            });
+        }
+        is_due
+    }
+
+    /// Notes how many bytes the allocator has handed out, and answers the most that was ever noted.
+    pub fn note_memory(&self, allocated: u64) -> u64 {
+        let peak = self.peak_bytes.get().max(allocated);
+        self.peak_bytes.set(peak);
+        peak
     }
 
     /// Lets every counter and histogram begin again. The slow log and the latency events stay.

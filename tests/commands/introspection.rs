@@ -55,7 +55,7 @@ fn client_pause_holds_commands_back() {
         ("CLIENT PAUSE 10 foo", "-ERR CLIENT PAUSE mode must be WRITE or ALL"),
         (
             "CLIENT PAUSE 10 write foo",
-            "-ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP.",
+            "-ERR unknown subcommand or wrong number of arguments for 'PAUSE'. Try CLIENT HELP.",
         ),
         ("CLIENT PAUSE 1000 WRITE", "+OK"),
         ("GET a", "$-1"),
@@ -172,7 +172,7 @@ fn slowlog_keeps_the_newest() {
         ("SLOWLOG GET -2", "-ERR count should be greater than or equal to -1"),
         (
             "SLOWLOG GET 1 2",
-            "-ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.",
+            "-ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.",
         ),
         ("CONFIG SET slowlog-log-slower-than -1", "+OK"),
         ("SLOWLOG RESET", "+OK"),

@@ -128,7 +128,7 @@ fn who_listens_to_what() {
         ("PUBSUB CHANNELS a?", "*1\n$2\nab"),
         (
             "PUBSUB CHANNELS a b",
-            "-ERR unknown subcommand or wrong number of arguments for 'channels'. Try PUBSUB HELP.",
+            "-ERR unknown subcommand or wrong number of arguments for 'CHANNELS'. Try PUBSUB HELP.",
         ),
         ("PUBSUB FOO", "-ERR unknown subcommand 'FOO'. Try PUBSUB HELP."),
     ]);

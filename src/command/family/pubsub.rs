@@ -229,7 +229,7 @@ fn publish(cx: &mut Context<'_, '_>, mut args: Args<'_>, topic: Topic) -> Comman
 fn channels(cx: &mut Context<'_, '_>, args: Args<'_>, topic: Topic) -> CommandResult {
     let pattern = args.peek().map(Pattern::new);
     if args.len() > 1 {
-        return Err(CommandError::SubcommandSyntax(cx.spec.own_name().into()));
+        return Err(CommandError::SubcommandSyntax(args.subcommand().to_vec()));
     }
     let hub = cx.engine.pubsub.hub(topic);
     let find = || {

@@ -56,7 +56,7 @@ fn debug(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         (b"set-active-expire" | b"quicklist-packed-threshold", 1)
         | (b"change-repl-id", 0)
         | (b"reload", _) => {}
-        _ => return Err(CommandError::SubcommandSyntax(name.to_vec())),
+        _ => return Err(CommandError::SubcommandSyntax(args.subcommand().to_vec())),
     }
     cx.reply.simple("OK");
     Ok(())

@@ -127,6 +127,7 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
     let limit = cx.engine.settings.load().memory_limit;
     lines.bytes("used_memory", allocator.allocated);
     lines.bytes("used_memory_rss", resident);
+    lines.bytes("used_memory_peak", cx.engine.stats.note_memory(allocator.allocated));
     lines.field("used_memory_overhead", allocator.allocated.saturating_sub(dataset));
     lines.field("used_memory_dataset", dataset);
     lines.field("allocator_allocated", allocator.allocated);
@@ -151,8 +152,12 @@ fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
     let (stats, keyspace) = (&cx.engine.stats, &cx.engine.keyspace);
     lines.field("total_connections_received", stats.connections.get());
     lines.field("total_commands_processed", stats.total_commands());
+    let rates = stats.rates.per_second();
+    lines.field("instantaneous_ops_per_sec", rates.commands.round());
     lines.field("total_net_input_bytes", stats.input_bytes.get());
     lines.field("total_net_output_bytes", stats.output_bytes.get());
+    lines.field("instantaneous_input_kbps", format_args!("{:.2}", rates.input_bytes / 1024.0));
+    lines.field("instantaneous_output_kbps", format_args!("{:.2}", rates.output_bytes / 1024.0));
     lines.field("rejected_connections", stats.rejected_connections.get());
     lines.field("expired_keys", keyspace.stats.expired.get());
     lines.field("evicted_keys", 0);

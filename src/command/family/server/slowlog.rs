@@ -68,7 +68,7 @@ pub const SLOWLOG: CommandSpec = CommandSpec {
 fn get(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let count = match args.bytes() {
         Err(_) => DEFAULT_COUNT,
-        Ok(_) if !args.is_empty() => return Err(CommandError::SubcommandSyntax(b"get".to_vec())),
+        Ok(_) if !args.is_empty() => return Err(CommandError::SubcommandSyntax(args.subcommand().to_vec())),
         Ok(count) => match parse_integer(count) {
             Some(-1) => usize::MAX,
             Some(count @ 0..) => usize::try_from(count).unwrap_or(usize::MAX),

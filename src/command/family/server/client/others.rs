@@ -114,7 +114,7 @@ pub(super) fn pause(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResu
         _ => PauseMode::All,
     };
     if !args.is_empty() {
-        return Err(CommandError::SubcommandSyntax(b"pause".to_vec()));
+        return Err(CommandError::SubcommandSyntax(args.subcommand().to_vec()));
     }
     let timeout =
         parse_integer(timeout).ok_or(CommandError::Plain("ERR timeout is not an integer or out of range"))?;
@@ -139,7 +139,7 @@ pub(super) fn unpause(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
 pub(super) fn unblock(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let id = args.bytes()?;
     if args.len() > 1 {
-        return Err(CommandError::SubcommandSyntax(b"unblock".to_vec()));
+        return Err(CommandError::SubcommandSyntax(args.subcommand().to_vec()));
     }
     if !args.is_empty() && !args.take("TIMEOUT") && !args.take("ERROR") {
         return Err(CommandError::Plain("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
