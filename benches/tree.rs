@@ -13,13 +13,14 @@ const GRACE: usize = 64;
 
 /// A tree with one owner.
 struct Owned<L: Layout> {
-    root: Root<L>,
+    root: Root,
+    layout: std::marker::PhantomData<L>,
     waiting: VecDeque<Garbage>,
 }
 
 impl<L: Layout> Owned<L> {
     fn new() -> Owned<L> {
-        Owned { root: Root::EMPTY, waiting: VecDeque::new() }
+        Owned { root: Root::EMPTY, layout: std::marker::PhantomData, waiting: VecDeque::new() }
     }
 
     fn tree(&self) -> Tree<'_, L> {

@@ -68,6 +68,18 @@ fn has_steady_cycles() -> bool {
     })
 }
 
+#[cfg(kvns_loom)]
+pub mod memory;
+
+/// Frees an allocation by `free`; in a model it is noted as freed, and given back when the execution has ended.
+#[inline(always)]
+pub fn give_back<T>(_address: *const T, free: impl FnOnce() + 'static) {
+    #[cfg(kvns_loom)]
+    memory::free(_address, free);
+    #[cfg(not(kvns_loom))]
+    free();
+}
+
 /// A hint that this thread waits for another one's next step.
 #[inline]
 pub fn spin_hint() {
@@ -92,6 +104,18 @@ pub enum Bug {
     HelperRetiresToo,
     /// The owner of a committed transaction retires no old version.
     OwnerRetiresNothing,
+    /// What an edit replaced is retired although no final version is derived from it.
+    DeadEditReplaces,
+    /// A version derived from its base takes the place of it, and the base's nodes are retired all the same.
+    WinnerRetiresWhole,
+    /// Who loses does not free the nodes that it built.
+    LoserFreesNothing,
+    /// Who loses retires what its edits would have replaced.
+    LoserCommits,
+    /// The nodes that a losing transaction built are freed while its own thread may still read them.
+    LoserFreesAtOnce,
+    /// A renamed collection stays under its old name too.
+    RenameKeepsSource,
     /// An aborted descriptor passes one grace period instead of two.
     AbortedDescriptorOneGrace,
     /// A reader takes an undecided intent for a committed one.
@@ -148,6 +172,16 @@ pub enum Bug {
     WriteKeepsSeq,
     /// A write is stamped with an epoch read before its last read.
     StampReadEarly,
+    /// A dropped member's node is unlinked without a grace period.
+    UnlinkWithoutGrace,
+    /// A reader takes the index as it is, not as of its version.
+    IndexReadAsItIs,
+    /// A writer leaves the pending operation of the version that it replaces unapplied.
+    PendingLeftUnapplied,
+    /// A transaction applies the operation of a version that it only planned.
+    PlannedApplied,
+    /// A published operation that was moved to another key is taken into the next one, as a planned one is.
+    MovedPendingMerged,
 }
 
 /// True in a loom model that seeded `bug`; false, at compile time, in every other build.

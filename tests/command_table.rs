@@ -10,8 +10,9 @@ mod harness;
 
 use harness::Server;
 
-/// One call of every command that may run. The keys `a` and `n` hold strings, `n` an integer, and `t` expires;
-/// `w` is missing. A row without an example fails the test below.
+/// One call of every command that may run. The keys `a` and `n` hold strings, `n` an integer, and `t` expires; `h`
+/// is a hash of `f`, 1, and `g`, x; `l` holds a list and `s` a set of `x` and `y`; `w` is missing. A row without an
+/// example fails the test below.
 const EXAMPLES: &[&str] = &[
     "append a x",
     "auth default x",
@@ -64,7 +65,23 @@ const EXAMPLES: &[&str] = &[
     "getex a ex 10",
     "getrange a 0 1",
     "getset a x",
+    "hdel h f",
     "hello",
+    "hexists h f",
+    "hget h f",
+    "hgetall h",
+    "hincrby h f 2",
+    "hincrbyfloat h f 2",
+    "hkeys h",
+    "hlen h",
+    "hmget h f x",
+    "hmset h f 2",
+    "hrandfield h 2",
+    "hscan h 0",
+    "hset h f 2",
+    "hsetnx h x 2",
+    "hstrlen h f",
+    "hvals h",
     "incr n",
     "incrby n 2",
     "incrbyfloat n 2",
@@ -78,7 +95,20 @@ const EXAMPLES: &[&str] = &[
     "latency latest",
     "latency reset",
     "lcs a n",
+    "lindex l 0",
+    "linsert l before x w",
+    "llen l",
+    "lmove l w left right",
+    "lmpop 1 l left",
     "lolwut",
+    "lpop l",
+    "lpos l x",
+    "lpush l x",
+    "lpushx l x",
+    "lrange l 0 -1",
+    "lrem l 0 x",
+    "lset l 0 w",
+    "ltrim l 0 0",
     "memory doctor",
     "memory help",
     "memory stats",
@@ -115,22 +145,45 @@ const EXAMPLES: &[&str] = &[
     "renamenx a w",
     "reset",
     "role",
+    "rpop l",
+    "rpoplpush l w",
+    "rpush w x",
+    "rpushx l x",
+    "sadd s z",
     "scan 0",
+    "scard s",
+    "sdiff s w",
+    "sdiffstore w s",
     "select 0",
     "set a x",
     "setex a 10 x",
     "setnx w x",
     "setrange a 1 x",
     "shutdown",
+    "sinter s w",
+    "sintercard 1 s",
+    "sinterstore w s",
+    "sismember s x",
     "slowlog get",
     "slowlog help",
     "slowlog len",
     "slowlog reset",
+    "smembers s",
+    "smismember s x z",
+    "smove s w x",
+    "sort l alpha store w",
+    "sort_ro l alpha",
+    "spop s",
     "spublish x y",
+    "srandmember s",
+    "srem s x",
+    "sscan s 0",
     "ssubscribe x",
     "strlen a",
     "subscribe x",
     "substr a 0 1",
+    "sunion s w",
+    "sunionstore w s",
     "sunsubscribe",
     "time",
     "touch a",
@@ -216,7 +269,8 @@ fn only_commands_that_write_change_what_is_watched() {
         let server = Server::new();
         let (mut watcher, mut c) = (server.client(), server.client());
         c.check_all(&[("MSET a abc n 1", "+OK"), ("SET t x EX 100", "+OK")]);
-        watcher.check("WATCH a n t w", "+OK");
+        c.check_all(&[("HSET h f 1 g x", ":2"), ("RPUSH l x y", ":2"), ("SADD s x y", ":2")]);
+        watcher.check("WATCH a n t h l s w", "+OK");
         let reply = c.run(line);
         watcher.check_all(&[("MULTI", "+OK"), ("PING", "+QUEUED")]);
         let is_unchanged = watcher.run("EXEC") == "*1\n+PONG";
@@ -234,7 +288,8 @@ fn keys_are_found_and_have_a_purpose() {
         let request = OwnedRequest::from_args(line.split(' ').map(str::as_bytes));
         let request = request.as_request();
         let keys: Vec<&[u8]> = spec.key_positions(request).filter_map(|(at, _)| request.get(at)).collect();
-        assert!(keys.iter().all(|key| matches!(*key, b"a" | b"n" | b"t" | b"w")), "{line}: {keys:?}");
+        let is_known = |key: &&[u8]| matches!(*key, b"a" | b"n" | b"t" | b"h" | b"l" | b"s" | b"w");
+        assert!(keys.iter().all(is_known), "{line}: {keys:?}");
         assert_eq!(keys.is_empty(), spec.key_specs().next().is_none(), "{line}");
         assert!(spec.keys.iter().all(|keys| !keys.access.is_empty()), "{line}");
     }

@@ -2,7 +2,7 @@
 //!
 //! Every round lets four clients run six operations each on a few keys at the same time, step by step or
 //! pipelined. Keys are fresh in every round, so creation and deletion race too.
-//! `KVNS_LINEARIZABILITY_ROUNDS` sets the rounds of each of the six groups.
+//! `KVNS_LINEARIZABILITY_ROUNDS` sets the rounds of each group.
 
 mod support;
 
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::time::Instant;
 use support::checker::{self, Event, History, Sequential};
-use support::model::Model;
+use support::model::{Model, all_in_order, in_order};
 use support::resp::{self, printable_command};
 use support::{Client, Command, Server, Value, cmd, seed};
 
@@ -79,14 +79,30 @@ impl Operation {
         let of = |command: &Command| match command[0].as_slice() {
             b"FLUSHALL" => Vec::new(),
             b"MSET" | b"MSETNX" => command[1..].iter().step_by(2).cloned().collect(),
-            b"MGET" | b"DEL" | b"EXISTS" => command[1..].to_vec(),
-            b"RENAME" | b"RENAMENX" | b"COPY" => command[1..3].to_vec(),
+            b"MGET" | b"DEL" | b"EXISTS" | b"SUNION" | b"SINTER" | b"SDIFF" => command[1..].to_vec(),
+            b"SUNIONSTORE" | b"SINTERSTORE" | b"SDIFFSTORE" => command[1..].to_vec(),
+            b"RENAME" | b"RENAMENX" | b"COPY" | b"LMOVE" | b"RPOPLPUSH" | b"SMOVE" => command[1..3].to_vec(),
+            b"LMPOP" => command[2..4].to_vec(),
+            // Which keys it reads depends on what it finds.
+            b"SORT" => Vec::new(),
             _ => vec![command[1].clone()],
         };
         match self {
             Operation::Plain(command) => of(command),
             Operation::Watch(keys) => keys.clone(),
-            Operation::Exec(commands) => commands.iter().flat_map(of).collect(),
+            Operation::Exec(commands) if commands.iter().all(|command| !of(command).is_empty()) => {
+                commands.iter().flat_map(of).collect()
+            }
+            Operation::Exec(_) => Vec::new(),
+        }
+    }
+
+    /// Its outcome as the model gives it.
+    fn in_order(&self, outcome: Value) -> Value {
+        match self {
+            Operation::Plain(command) => in_order(command, outcome),
+            Operation::Watch(_) => outcome,
+            Operation::Exec(commands) => all_in_order(commands, outcome),
         }
     }
 
@@ -94,9 +110,13 @@ impl Operation {
     fn is_idle(&self, outcome: &Value) -> bool {
         let Operation::Plain(command) = self else { return false };
         match command[0].as_slice() {
-            b"GET" | b"MGET" | b"EXISTS" => true,
-            b"SETNX" | b"MSETNX" | b"DEL" | b"COPY" | b"RENAMENX" => *outcome == Value::Integer(0),
-            b"GETDEL" => outcome.is_null(),
+            b"GET" | b"MGET" | b"EXISTS" | b"LRANGE" | b"LLEN" => true,
+            b"SMEMBERS" | b"SCARD" | b"SMISMEMBER" | b"SUNION" | b"SINTER" | b"SDIFF" => true,
+            b"HGET" | b"HMGET" | b"HGETALL" | b"HLEN" => true,
+            b"SORT" => matches!(outcome, Value::Array(_)),
+            b"SETNX" | b"MSETNX" | b"DEL" | b"COPY" | b"RENAMENX" | b"SADD" | b"SREM" | b"SMOVE"
+            | b"HDEL" | b"HSETNX" => *outcome == Value::Integer(0),
+            b"GETDEL" | b"LPOP" | b"RPOP" | b"LMOVE" | b"RPOPLPUSH" | b"LMPOP" => outcome.is_null(),
             _ => outcome.is_error(),
         }
     }
@@ -112,7 +132,34 @@ enum Group {
     Flush,
     /// Every step is a race for names that nobody used before.
     Creation,
+    /// One list: both ends, its middle and all of it.
+    List,
+    /// Elements that move between lists.
+    ListMoves,
+    /// One set: single members, several at once and all.
+    Set,
+    /// Members that move between sets, and what is made of several.
+    SetMoves,
+    /// One hash: single fields, several at once and all.
+    Hash,
+    /// Lists of names, and what SORT finds in the keys of these names.
+    Sort,
 }
+
+const GROUPS: [Group; 12] = [
+    Group::SingleKey,
+    Group::MultiKey,
+    Group::Exec,
+    Group::Watch,
+    Group::Flush,
+    Group::Creation,
+    Group::List,
+    Group::ListMoves,
+    Group::Set,
+    Group::SetMoves,
+    Group::Hash,
+    Group::Sort,
+];
 
 /// Plans the operations of one client in one round. Every value written is an integer of its own.
 struct Planner<'r> {
@@ -184,6 +231,124 @@ impl Planner<'_> {
         })
     }
 
+    fn list(&mut self) -> Command {
+        let (key, value) = (self.key(), self.value());
+        match self.rng.random_range(0..14) {
+            0..2 => cmd!["LPUSH", key, value],
+            2 => cmd!["RPUSH", key, value, format!("{value}.")],
+            3 => cmd!["RPUSHX", key, value],
+            4 => cmd!["LPOP", key],
+            5 => cmd!["RPOP", key],
+            6 => cmd!["LPOP", key, "2"],
+            7..9 => cmd!["LRANGE", key, "0", "-1"],
+            9 => cmd!["LLEN", key],
+            10 => cmd!["LSET", key, "-1", value],
+            11 => cmd!["LTRIM", key, "0", "2"],
+            12 => cmd!["LMOVE", key, key, "LEFT", "RIGHT"],
+            _ => cmd!["DEL", key],
+        }
+    }
+
+    fn list_move(&mut self) -> Operation {
+        let (a, b) = (self.key(), self.key());
+        Operation::Plain(match self.rng.random_range(0..12) {
+            0..3 => cmd!["LMOVE", a, b, "LEFT", "RIGHT"],
+            3 => cmd!["LMOVE", a, b, "RIGHT", "RIGHT"],
+            4 => cmd!["RPOPLPUSH", a, b],
+            5 => cmd!["LMPOP", "2", a, b, "LEFT", "COUNT", "2"],
+            6 => cmd!["RENAME", a, b],
+            7 => {
+                let read = |key: &Vec<u8>| cmd!["LRANGE", key, "0", "-1"];
+                return Operation::Exec(self.keys.iter().map(read).collect());
+            }
+            _ => self.list(),
+        })
+    }
+
+    /// One of few members, so that clients meet at them.
+    fn member(&mut self) -> String {
+        self.rng.random_range(0..4).to_string()
+    }
+
+    fn set(&mut self) -> Command {
+        let (key, a, b) = (self.key(), self.member(), self.member());
+        match self.rng.random_range(0..13) {
+            0 | 1 => cmd!["SADD", key, a],
+            2 | 3 => cmd!["SADD", key, a, b],
+            4 => cmd!["SREM", key, a],
+            5 => cmd!["SREM", key, a, b],
+            6 | 7 => cmd!["SMEMBERS", key],
+            8 => cmd!["SCARD", key],
+            9 => cmd!["SMISMEMBER", key, a, b],
+            // Only all members at once are known to the model.
+            10 => cmd!["SPOP", key, "9"],
+            11 => cmd!["SMOVE", key, key, a],
+            _ => cmd!["DEL", key],
+        }
+    }
+
+    fn set_move(&mut self) -> Operation {
+        let (a, b, c) = (self.key(), self.key(), self.key());
+        Operation::Plain(match self.rng.random_range(0..14) {
+            0..4 => cmd!["SMOVE", a, b, self.member()],
+            4 => cmd!["SUNIONSTORE", a, b, c],
+            5 => cmd!["SINTERSTORE", a, b, c],
+            6 => cmd!["SDIFFSTORE", a, b, c],
+            7 => [cmd!["SUNION"], self.keys.clone()].concat(),
+            8 => cmd!["SINTER", a, b],
+            9 => cmd!["SDIFF", a, b],
+            10 => {
+                let read = |key: &Vec<u8>| cmd!["SMEMBERS", key];
+                return Operation::Exec(self.keys.iter().map(read).collect());
+            }
+            _ => self.set(),
+        })
+    }
+
+    fn hash(&mut self) -> Operation {
+        let (key, a, b) = (self.key(), self.member(), self.member());
+        let (first, second) = (self.value(), self.value());
+        Operation::Plain(match self.rng.random_range(0..16) {
+            0 => cmd!["HSET", key, a, first],
+            1..4 => cmd!["HSET", key, a, first, b, second],
+            4 => cmd!["HSETNX", key, a, first],
+            5 => cmd!["HDEL", key, a],
+            6 => cmd!["HDEL", key, a, b],
+            7 => cmd!["HINCRBY", key, a, first],
+            8 => cmd!["HGET", key, a],
+            9 => cmd!["HMGET", key, "0", "1", "2", "3"],
+            10 | 11 => cmd!["HGETALL", key],
+            12 => cmd!["HLEN", key],
+            13 => cmd!["HKEYS", key],
+            14 => {
+                return Operation::Exec(vec![cmd!["HINCRBY", key, a, "1"], cmd!["HGETALL", key]]);
+            }
+            _ => cmd!["DEL", key],
+        })
+    }
+
+    fn sort(&mut self) -> Operation {
+        let [list, a, b] = [0, 1, 2].map(|index| self.keys[index].clone());
+        let (first, second) = (self.value(), self.value());
+        Operation::Plain(match self.rng.random_range(0..14) {
+            0 | 1 => cmd!["RPUSH", list, a, b],
+            2..5 => cmd!["MSET", a, first, b, first],
+            5..8 => cmd!["SORT", list, "BY", "nosort", "GET", "*", "GET", "*->f"],
+            8 => cmd!["SORT", list, "ALPHA", "DESC", "GET", "#", "GET", "*", "STORE", list],
+            9 => cmd!["SORT", list, "BY", "nosort", "GET", "*", "STORE", a],
+            10 => cmd!["HSET", a, "f", first, "g", second],
+            11 => cmd!["RENAME", a, b],
+            12 => {
+                return Operation::Exec(vec![
+                    cmd!["DEL", a],
+                    cmd!["HSET", a, "f", first],
+                    cmd!["SORT", list, "ALPHA", "GET", "*->f"],
+                ]);
+            }
+            _ => cmd!["DEL", a, list],
+        })
+    }
+
     fn plan(&mut self, group: Group) -> Vec<Operation> {
         let mut plan = Vec::new();
         let names = self.keys.clone();
@@ -207,6 +372,12 @@ impl Planner<'_> {
                 Group::Flush if self.rng.random_bool(0.15) => plan.push(Operation::Plain(cmd!["FLUSHALL"])),
                 Group::Flush => plan.push(Operation::Plain(self.any())),
                 Group::Creation => plan.push(self.creation()),
+                Group::List => plan.push(Operation::Plain(self.list())),
+                Group::ListMoves => plan.push(self.list_move()),
+                Group::Set => plan.push(Operation::Plain(self.set())),
+                Group::SetMoves => plan.push(self.set_move()),
+                Group::Hash => plan.push(self.hash()),
+                Group::Sort => plan.push(self.sort()),
             }
         }
         plan
@@ -225,7 +396,11 @@ fn plan_round(group: Group, rng: &mut StdRng, number: u64) -> Round {
         Group::Flush => cmd!["a", "n/a"],
         _ => cmd![format!("{number}"), format!("n{number}/a"), format!("n{number}/b")],
     };
-    let count = if group == Group::SingleKey { rng.random_range(1..3) } else { names.len() };
+    let count = if matches!(group, Group::SingleKey | Group::List | Group::Set | Group::Hash) {
+        rng.random_range(1..3)
+    } else {
+        names.len()
+    };
     let plans = (0..CLIENTS)
         .map(|client| {
             let keys = names[..count].to_vec();
@@ -256,7 +431,8 @@ fn run_plan(client: usize, connection: &mut Client, round: &Round, clock: Instan
                 assert_eq!(outcome, Value::simple(expected), "inside {operation:?}");
                 outcome = connection.receive();
             }
-            let (operation, returned) = (operation.clone(), Some((now(), outcome)));
+            let returned = Some((now(), operation.in_order(outcome)));
+            let operation = operation.clone();
             events.push(Event { client, operation, invoked, returned });
         }
     }
@@ -367,6 +543,36 @@ fn creation_histories_are_linearizable() {
 #[test]
 fn flush_histories_are_linearizable() {
     check_group(Group::Flush);
+}
+
+#[test]
+fn list_histories_are_linearizable() {
+    check_group(Group::List);
+}
+
+#[test]
+fn histories_of_moves_between_lists_are_linearizable() {
+    check_group(Group::ListMoves);
+}
+
+#[test]
+fn set_histories_are_linearizable() {
+    check_group(Group::Set);
+}
+
+#[test]
+fn histories_of_moves_between_sets_are_linearizable() {
+    check_group(Group::SetMoves);
+}
+
+#[test]
+fn hash_histories_are_linearizable() {
+    check_group(Group::Hash);
+}
+
+#[test]
+fn histories_of_sorts_over_several_keys_are_linearizable() {
+    check_group(Group::Sort);
 }
 
 /// A hand-made event: client, line, from, to, outcome.
@@ -480,15 +686,56 @@ fn the_checker_refuses_a_key_that_survives_a_flush() {
 }
 
 #[test]
+fn the_checker_refuses_an_element_that_is_in_two_lists() {
+    let list = |elements: &[&str]| Value::Array(elements.iter().map(Value::bulk).collect());
+    let history = vec![
+        event(0, "RPUSH a 1", 0, 5, Value::Integer(1)),
+        event(0, "LMOVE a b LEFT LEFT", 10, 100, Value::bulk("1")),
+        event(
+            1,
+            "EXEC LRANGE a 0 -1 ; LRANGE b 0 -1",
+            20,
+            30,
+            Value::Array(vec![list(&["1"]), list(&["1"])]),
+        ),
+    ];
+    assert!(!accepted(&history));
+}
+
+#[test]
+fn the_checker_refuses_a_member_that_is_nowhere_for_a_moment() {
+    let set = |members: &[&str]| Value::Array(members.iter().map(Value::bulk).collect());
+    let seen = |union| {
+        vec![
+            event(0, "SADD a 1 2", 0, 5, Value::Integer(2)),
+            event(0, "SMOVE a b 1", 10, 100, Value::Integer(1)),
+            event(1, "SUNION a b", 20, 30, union),
+        ]
+    };
+    assert!(accepted(&seen(set(&["1", "2"]))));
+    assert!(!accepted(&seen(set(&["2"]))));
+}
+
+#[test]
+fn the_checker_refuses_a_hash_that_was_read_half_written() {
+    let hash = |words: &[&str]| Value::Array(words.iter().map(Value::bulk).collect());
+    let seen = |fields| {
+        vec![event(0, "HSET h f 1 g 1", 0, 100, Value::Integer(2)), event(1, "HGETALL h", 20, 30, fields)]
+    };
+    assert!(accepted(&seen(hash(&[]))));
+    assert!(accepted(&seen(hash(&["f", "1", "g", "1"]))));
+    assert!(!accepted(&seen(hash(&["f", "1"]))));
+}
+
+#[test]
 fn every_command_of_a_plan_is_known_to_the_model() {
     let mut rng = seed::generator(1, 1);
     let mut names = BTreeSet::new();
-    for group in [Group::SingleKey, Group::MultiKey, Group::Exec, Group::Watch, Group::Flush, Group::Creation]
-    {
+    for group in GROUPS {
         for operation in (0..200).flat_map(|number| plan_round(group, &mut rng, number).plans.concat()) {
             names.extend(operation.commands().into_iter().map(|command| command[0].clone()));
             Sequential::apply(&mut Model::default(), 0, &operation);
         }
     }
-    assert!(names.len() >= 18, "only {} commands are used", names.len());
+    assert!(names.len() >= 52, "only {} commands are used", names.len());
 }

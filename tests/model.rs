@@ -8,7 +8,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use std::collections::BTreeSet;
-use support::model::Model;
+use support::model::{Model, all_in_order, in_order};
 use support::resp::printable_command;
 use support::seed::{self, now_ms};
 use support::{Client, Command, Server, Value, cmd};
@@ -34,6 +34,188 @@ impl Planner {
             2 => vec![local, 0xff, b'\n'],
             _ => format!("{local}").into_bytes(),
         }
+    }
+
+    /// A key that mostly holds a list.
+    fn list_key(&mut self) -> Vec<u8> {
+        let names: [&[u8]; 4] = [b"l", b"ns/l", b"other/ns/l", b"l\xff"];
+        if self.rng.random_bool(0.05) {
+            self.key()
+        } else {
+            names.choose(&mut self.rng).expect("a name").to_vec()
+        }
+    }
+
+    /// An element: mostly one of a few, so that lists hold it more than once.
+    fn element(&mut self) -> Vec<u8> {
+        if self.rng.random_bool(0.1) { self.value() } else { vec![b'e', self.rng.random_range(b'0'..b'6')] }
+    }
+
+    fn end(&mut self) -> &'static str {
+        if self.rng.random_bool(0.5) { "LEFT" } else { "RIGHT" }
+    }
+
+    fn push(&mut self) -> Command {
+        let name =
+            ["LPUSH", "RPUSH", "LPUSH", "RPUSH", "LPUSHX", "RPUSHX"].choose(&mut self.rng).expect("a name");
+        let mut command = cmd![*name, self.list_key()];
+        let count = if self.rng.random_bool(0.1) { 300 } else { 3 };
+        for _ in 0..self.rng.random_range(1..=count) {
+            command.push(self.element());
+        }
+        command
+    }
+
+    fn lpos(&mut self) -> Command {
+        let mut command = cmd!["LPOS", self.list_key(), self.element()];
+        if self.rng.random_bool(0.5) {
+            let rank = [1, 2, 5, -1, -2, -7].choose(&mut self.rng).expect("a rank").to_string();
+            command.extend(cmd!["RANK", rank]);
+        }
+        for option in ["COUNT", "MAXLEN"] {
+            if self.rng.random_bool(0.5) {
+                command.extend(cmd![option, self.rng.random_range(0..20).to_string()]);
+            }
+        }
+        command
+    }
+
+    fn of_lists(&mut self) -> Command {
+        let (key, other) = (self.list_key(), self.list_key());
+        match self.rng.random_range(0..22) {
+            0..6 => self.push(),
+            6 => cmd!["LPOP", key],
+            7 => cmd!["RPOP", key],
+            8 => cmd!["LPOP", key, self.rng.random_range(0..40).to_string()],
+            9 => cmd!["RPOP", key, self.rng.random_range(0..40).to_string()],
+            10 => cmd!["LLEN", key],
+            11 => cmd!["LRANGE", key, self.integer(), self.integer()],
+            12 => cmd!["LINDEX", key, self.integer()],
+            13 => cmd!["LSET", key, self.integer(), self.element()],
+            14 => cmd!["LREM", key, self.rng.random_range(-20..20).to_string(), self.element()],
+            15 if self.rng.random_bool(0.3) => cmd!["LTRIM", key, self.integer(), self.integer()],
+            15 => cmd!["LTRIM", key, "2", "-3"],
+            16 => cmd!["LINSERT", key, "BEFORE", self.element(), self.element()],
+            17 => cmd!["LINSERT", key, "AFTER", self.element(), self.element()],
+            18 => self.lpos(),
+            19 => cmd!["LMOVE", key, other, self.end(), self.end()],
+            20 => cmd!["RPOPLPUSH", key, other],
+            _ => cmd!["LMPOP", "2", key, other, self.end(), "COUNT", self.rng.random_range(1..9).to_string()],
+        }
+    }
+
+    /// A key that mostly holds a set.
+    fn set_key(&mut self) -> Vec<u8> {
+        let names: [&[u8]; 4] = [b"s", b"ns/s", b"other/ns/s", b"s\xff"];
+        if self.rng.random_bool(0.05) {
+            self.key()
+        } else {
+            names.choose(&mut self.rng).expect("a name").to_vec()
+        }
+    }
+
+    /// A member: mostly one of a few, so that sets have some in common.
+    fn member(&mut self) -> Vec<u8> {
+        match self.rng.random_range(0..10) {
+            0 => self.value(),
+            1..4 => self.rng.random_range(0..10).to_string().into_bytes(),
+            _ => self.rng.random_range(0..400).to_string().into_bytes(),
+        }
+    }
+
+    /// SADD or SREM, of many members at times.
+    fn edit_set(&mut self, name: &str) -> Command {
+        let mut command = cmd![name, self.set_key()];
+        let count = if self.rng.random_bool(0.1) { 300 } else { 3 };
+        for _ in 0..self.rng.random_range(1..=count) {
+            command.push(self.member());
+        }
+        command
+    }
+
+    fn of_sets(&mut self) -> Command {
+        let (key, other, third) = (self.set_key(), self.set_key(), self.set_key());
+        match self.rng.random_range(0..24) {
+            0..5 => self.edit_set("SADD"),
+            5..8 => self.edit_set("SREM"),
+            8 => cmd!["SMEMBERS", key],
+            9 => cmd!["SCARD", key],
+            10 => cmd!["SISMEMBER", key, self.member()],
+            11 => cmd!["SMISMEMBER", key, self.member(), self.member(), self.member()],
+            12 => cmd!["SPOP", key, "0"],
+            13 if self.rng.random_bool(0.3) => cmd!["SPOP", key, "100000"],
+            13 | 14 => cmd!["SRANDMEMBER", key, "100000"],
+            15 => cmd!["SUNION", key, other],
+            16 => cmd!["SINTER", key, other, third],
+            17 => cmd!["SDIFF", key, other, third],
+            18 if self.rng.random_bool(0.3) => cmd!["SUNIONSTORE", key, other, third],
+            19 if self.rng.random_bool(0.3) => cmd!["SINTERSTORE", key, other, third],
+            20 if self.rng.random_bool(0.3) => cmd!["SDIFFSTORE", key, other, third],
+            21 => cmd!["SINTERCARD", "2", key, other],
+            22 => cmd!["SINTERCARD", "2", key, other, "LIMIT", self.rng.random_range(0..9).to_string()],
+            _ => cmd!["SMOVE", key, other, self.member()],
+        }
+    }
+
+    /// A key that mostly holds a hash.
+    fn hash_key(&mut self) -> Vec<u8> {
+        let names: [&[u8]; 4] = [b"h", b"ns/h", b"other/ns/h", b"h\xff"];
+        if self.rng.random_bool(0.05) {
+            self.key()
+        } else {
+            names.choose(&mut self.rng).expect("a name").to_vec()
+        }
+    }
+
+    /// HSET, HMSET or HDEL, of many fields at times.
+    fn edit_hash(&mut self, name: &str) -> Command {
+        let mut command = cmd![name, self.hash_key()];
+        let count = if self.rng.random_bool(0.1) { 300 } else { 3 };
+        for _ in 0..self.rng.random_range(1..=count) {
+            command.push(self.member());
+            if name != "HDEL" {
+                command.push(if self.rng.random_bool(0.02) { self.value() } else { self.member() });
+            }
+        }
+        command
+    }
+
+    fn of_hashes(&mut self) -> Command {
+        let (key, field) = (self.hash_key(), self.member());
+        match self.rng.random_range(0..24) {
+            0..6 => self.edit_hash("HSET"),
+            6 => self.edit_hash("HMSET"),
+            7..10 => self.edit_hash("HDEL"),
+            10 => cmd!["HSETNX", key, field, self.member()],
+            11 => cmd!["HGET", key, field],
+            12 | 13 => cmd!["HMGET", key, field, self.member(), self.member()],
+            14 => cmd!["HEXISTS", key, field],
+            15 => cmd!["HSTRLEN", key, field],
+            16 => cmd!["HLEN", key],
+            17 => cmd!["HGETALL", key],
+            18 => cmd!["HKEYS", key],
+            19 => cmd!["HVALS", key],
+            20 => cmd!["HRANDFIELD", key, "100000", "WITHVALUES"],
+            _ => cmd!["HINCRBY", key, field, self.integer()],
+        }
+    }
+
+    fn of_sort(&mut self) -> Command {
+        let key = |planner: &mut Planner| {
+            if planner.rng.random_bool(0.5) { planner.list_key() } else { planner.set_key() }
+        };
+        let mut command = cmd!["SORT", key(self), "ALPHA"];
+        for (chance, words) in
+            [(0.5, cmd!["DESC"]), (0.3, cmd!["GET", "#", "GET", "*"]), (0.2, cmd!["GET", "h*->1"])]
+        {
+            if self.rng.random_bool(chance) {
+                command.extend(words);
+            }
+        }
+        if self.rng.random_bool(0.2) {
+            command.extend(cmd!["STORE", self.list_key()]);
+        }
+        command
     }
 
     fn value(&mut self) -> Vec<u8> {
@@ -105,7 +287,12 @@ impl Planner {
     }
 
     fn of_keys(&mut self) -> Command {
-        let (a, b) = (self.key(), self.key());
+        let (a, b) = match self.rng.random_range(0..10) {
+            0 | 1 => (self.list_key(), self.list_key()),
+            2 | 3 => (self.set_key(), self.set_key()),
+            4 | 5 => (self.hash_key(), self.hash_key()),
+            _ => (self.key(), self.key()),
+        };
         match self.rng.random_range(0..18) {
             0 => cmd!["MGET", a, b],
             1 => cmd!["MSET", a, self.value(), b, self.value()],
@@ -129,9 +316,13 @@ impl Planner {
     }
 
     fn command(&mut self) -> Command {
-        match self.rng.random_range(0..10) {
+        match self.rng.random_range(0..26) {
             0..2 => self.set(),
             2..6 => self.of_strings(),
+            6..11 => self.of_lists(),
+            11..16 => self.of_sets(),
+            16..21 => self.of_hashes(),
+            21 => self.of_sort(),
             _ => self.of_keys(),
         }
     }
@@ -220,6 +411,10 @@ fn random_commands_follow_the_model() {
         let burst = plan_burst(&mut planner);
         let now = now_ms();
         for (index, (command, reply)) in burst.iter().zip(client.pipeline(&burst)).enumerate() {
+            let reply = match (command[0].as_slice(), &session.queue) {
+                (b"EXEC", Some(queue)) => all_in_order(queue, reply),
+                _ => in_order(command, reply),
+            };
             let expected = session.run(command, now);
             assert_eq!(
                 reply,

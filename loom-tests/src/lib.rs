@@ -198,8 +198,40 @@ fn change(cell: &VersionCell, to: impl Fn(i64) -> i64) {
     loop {
         let base = cell.settle(&guard);
         let before = base.string().map_or(0, |_| value(base));
-        if cell.replace(base, next(base, to(before)), &guard).is_ok() {
+        if cell.replace(base, next(base, to(before)).into(), &guard).is_ok() {
             return;
         }
     }
+}
+
+use kvns::clock::Clock;
+use kvns::keyspace::{Contention, Keyspace, KeyspaceError, View};
+use loom::thread;
+
+/// What a command in a model comes to.
+pub type Outcome<R> = Result<R, KeyspaceError>;
+
+/// An empty keyspace with a clock that stands still.
+pub fn keyspace() -> Arc<Keyspace> {
+    Arc::new(Keyspace::new(Clock::manual(1_000)))
+}
+
+/// One command in a batch of its own.
+pub fn run<R>(keyspace: &Keyspace, command: impl FnOnce(&mut View<'_>) -> Outcome<R>) -> R {
+    let mut batch = keyspace.enter();
+    let mut view = batch.view();
+    match command(&mut view) {
+        Ok(result) => result,
+        Err(KeyspaceError::Contention(Contention::RunAlone)) => panic!("it lost too often"),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// One command in a thread of its own.
+pub fn spawn<R: 'static>(
+    keyspace: &Arc<Keyspace>,
+    command: impl FnOnce(&mut View<'_>) -> Outcome<R> + 'static,
+) -> thread::JoinHandle<R> {
+    let keyspace = Arc::clone(keyspace);
+    thread::spawn(move || run(&keyspace, command))
 }

@@ -9,6 +9,7 @@
 
 use kvns::concurrent::cell::Cell;
 use kvns::concurrent::epoch_word::EpochWord;
+use kvns::concurrent::nodes::Edits;
 use kvns::concurrent::reclaim::pin;
 use kvns::concurrent::transaction::{Write, commit};
 use kvns::sync::{Bug, seeded};
@@ -26,7 +27,7 @@ fn follow(epoch: &EpochWord, from: &Cell, to: &Cell) -> (u32, u32) {
         let stamp = if seeded(Bug::StampReadEarly) { early } else { epoch.read() };
         let new = next(base, value(cause) + 1);
         new.set_stamp(stamp);
-        if to.replace(base, new, &guard).is_ok() {
+        if to.replace(base, new.into(), &guard).is_ok() {
             return (cause.stamp(), stamp);
         }
     }
@@ -44,7 +45,7 @@ fn add_to_both(epoch: &EpochWord, cells: &[Cell]) {
             new.set_stamp(stamp);
             Write { cell, expected, new }
         });
-        if commit(writes.collect(), &guard).is_ok() {
+        if commit(writes.collect(), &mut Edits::new(&guard), &guard).is_ok() {
             return;
         }
     }

@@ -11,18 +11,11 @@
 #![cfg(kvns_loom)]
 
 use kvns::clock::Clock;
-use kvns::keyspace::{Change, Contention, Draft, Key, Keyspace, KeyspaceError, View};
+use kvns::keyspace::{Change, Draft, Key, Keyspace, View};
 use kvns::sync::Bug;
 use kvns::value::string::Str;
-use loom::thread;
-use loom_tests::model;
+use loom_tests::{Outcome, keyspace, model, run, spawn};
 use std::sync::Arc;
-
-type Outcome<R> = Result<R, KeyspaceError>;
-
-fn keyspace() -> Arc<Keyspace> {
-    Arc::new(Keyspace::new(Clock::manual(1_000)))
-}
 
 fn get(view: &mut View<'_>, key: &[u8]) -> Outcome<Option<i64>> {
     Ok(view.peek(Key::new(key))?.map(|entry| match entry.string() {
@@ -48,25 +41,6 @@ fn put(view: &mut View<'_>, key: &[u8], value: i64) -> Outcome<()> {
 
 fn remove(view: &mut View<'_>, key: &[u8]) -> Outcome<()> {
     view.update(Key::new(key), |_| Ok((Change::Remove, ())))
-}
-
-/// One command in a batch of its own.
-fn run<R>(keyspace: &Keyspace, command: impl FnOnce(&mut View<'_>) -> Outcome<R>) -> R {
-    let mut batch = keyspace.enter();
-    let mut view = batch.view();
-    match command(&mut view) {
-        Ok(result) => result,
-        Err(KeyspaceError::Contention(Contention::RunAlone)) => panic!("it lost too often"),
-        Err(error) => panic!("{error:?}"),
-    }
-}
-
-fn spawn<R: 'static>(
-    keyspace: &Arc<Keyspace>,
-    command: impl FnOnce(&mut View<'_>) -> Outcome<R> + 'static,
-) -> thread::JoinHandle<R> {
-    let keyspace = Arc::clone(keyspace);
-    thread::spawn(move || run(&keyspace, command))
 }
 
 /// Both keys, and that as many are counted.

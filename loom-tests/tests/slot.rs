@@ -9,6 +9,7 @@
 #![cfg(kvns_loom)]
 
 use kvns::concurrent::generation::{DEFAULT_NAMESPACE, Generation};
+use kvns::concurrent::nodes::Edits;
 use kvns::concurrent::reclaim::{Guard, pin};
 use kvns::concurrent::slot::{Reaped, Slot};
 use kvns::concurrent::transaction::{Write, commit};
@@ -26,7 +27,7 @@ fn create<'g>(generation: &'g Generation, name: &[u8], guard: &'g Guard) -> &'g 
 
 fn put(slot: &Slot, value: i64, guard: &Guard) -> bool {
     let base = slot.cell().settle(guard);
-    !base.is_dead() && slot.cell().replace(base, next(base, value), guard).is_ok()
+    !base.is_dead() && slot.cell().replace(base, next(base, value).into(), guard).is_ok()
 }
 
 /// Deletes, and says at which seq the slot is absent now.
@@ -34,7 +35,7 @@ fn delete(slot: &Slot, guard: &Guard) -> u32 {
     let base = slot.cell().settle(guard);
     let mut absent = VersionBox::empty(Content::Absent);
     absent.set_seq(base.seq() + 1);
-    slot.cell().replace(base, absent, guard).expect("nobody else writes").seq()
+    slot.cell().replace(base, absent.into(), guard).expect("nobody else writes").seq()
 }
 
 model!(
@@ -182,7 +183,7 @@ model!(
                     Write { cell: read.cell(), expected, new: VersionBox::fresh_copy(expected) },
                     Write { cell: written.cell(), expected: base, new: next(base, 1) },
                 ];
-                let _ = commit(writes, &guard);
+                let _ = commit(writes, &mut Edits::new(&guard), &guard);
             }
         }
         assert_eq!(reaper.join().unwrap(), Reaped::Dead, "an absent slot stays for ever");

@@ -13,6 +13,7 @@
 #![cfg(kvns_loom)]
 
 use kvns::concurrent::cell::Cell;
+use kvns::concurrent::nodes::Edits;
 use kvns::concurrent::reclaim::{Guard, pin};
 use kvns::concurrent::transaction::{Write, commit};
 use kvns::concurrent::version::VersionBox;
@@ -48,7 +49,7 @@ fn add(
                 Write { cell: &cells[*at], expected, new }
             })
             .collect();
-        if commit(writes, guard).is_ok() {
+        if commit(writes, &mut Edits::new(guard), guard).is_ok() {
             return attempt;
         }
         assert!(attempt < 10, "an abort without somebody's commit");
@@ -184,7 +185,7 @@ model!(
                 .iter()
                 .map(|(cell, expected)| Write { cell, expected, new: next(expected, 7) })
                 .collect();
-            let unused = commit(writes, &guard).expect_err("its last cell has changed");
+            let unused = commit(writes, &mut Edits::new(&guard), &guard).expect_err("its last cell has changed");
             assert_eq!(unused.len(), 3);
         }
         helper.join().unwrap();

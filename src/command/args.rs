@@ -50,6 +50,20 @@ impl<'r> Args<'r> {
         parse_integer(self.bytes()?).ok_or(CommandError::NotAnInteger)
     }
 
+    /// The next argument as a cursor: an unsigned decimal number.
+    pub fn cursor(&mut self) -> Result<u64, CommandError> {
+        let text = self.bytes()?;
+        let is_decimal = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+        let number = || std::str::from_utf8(text).ok()?.parse().ok();
+        is_decimal.then(number).flatten().ok_or(CommandError::InvalidCursor)
+    }
+
+    /// The next argument as a number of 1 or more; the error calls it `name`.
+    pub fn above_zero(&mut self, name: &'static str) -> Result<u64, CommandError> {
+        let number = parse_integer(self.bytes()?).and_then(|number| u64::try_from(number).ok());
+        number.filter(|number| *number > 0).ok_or(CommandError::NotAboveZero(name))
+    }
+
     /// The next argument as the index of a database. There is only database 0.
     pub fn database(&mut self) -> Result<(), CommandError> {
         match i32::try_from(self.integer()?) {
@@ -76,10 +90,15 @@ impl<'r> Args<'r> {
         self.len() > values && self.take(option)
     }
 
+    /// The rest, whatever they are. Reads nothing.
+    pub fn rest_bytes(&self) -> impl ExactSizeIterator<Item = &'r [u8]> + Clone + use<'r> {
+        let request = self.request;
+        (self.next..request.len()).map(move |index| request.get(index).unwrap_or_default())
+    }
+
     /// The rest as keys, for commands that end in them. Reads nothing.
     pub fn rest_keys(&self) -> impl ExactSizeIterator<Item = Key<'r>> + Clone + use<'r> {
-        let request = self.request;
-        (self.next..request.len()).map(move |index| Key::new(request.get(index).unwrap_or_default()))
+        self.rest_bytes().map(Key::new)
     }
 
     /// The rest as pairs of a key and bytes; an odd one out is left unread. Reads nothing.

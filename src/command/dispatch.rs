@@ -8,13 +8,14 @@ use super::context::{Context, Next};
 use super::error::{CommandError, CommandResult};
 use super::execute::execute;
 use super::observe;
-use super::spec::{CommandSpec, Flags};
+use super::spec::{CommandSpec, Flags, Group};
 use super::table::{self, Row};
 use crate::engine::Engine;
 use crate::engine::pause::PauseMode;
-use crate::keyspace::{Batch, Contention, View};
+use crate::keyspace::{Batch, Contention, Key, View};
 use crate::resp::{Protocol, ReplyWriter, Request};
 use crate::session::{ReplyMode, Session};
+use smallvec::SmallVec;
 
 /// Bytes a transaction may queue; beyond it the connection is closed, as Redis does at its query buffer limit.
 const QUEUE_LIMIT: usize = 1 << 30;
@@ -101,6 +102,97 @@ fn admit_muted(
         reply.rollback(mark);
     }
     outcome
+}
+
+/// How many of `requests` may run as one transaction, from the first on: quick commands of one key, the first of
+/// them a write. One if the first stands alone.
+///
+/// Pipelined writes of one key then cost one change of it, and a busy key is fought for less often.
+pub fn run_length<'r>(mut requests: impl Iterator<Item = Request<'r>>) -> usize {
+    let Some(first) = requests.next() else { return 0 };
+    let Some(key) = first.get(1) else { return 1 };
+    let joins = |request: Request<'r>| table::resolve(request).is_ok_and(|row| row.spec().joins());
+    let mut length = 1;
+    for request in requests {
+        if request.get(1) != Some(key) {
+            break;
+        }
+        if length == 1 {
+            let writes = table::resolve(first).is_ok_and(|row| row.spec().flags.has(Flags::WRITE));
+            if !writes || !joins(first) {
+                break;
+            }
+        }
+        if !joins(request) {
+            break;
+        }
+        length += 1;
+    }
+    length
+}
+
+/// Runs requests that [`run_length`] found to go together at one instant, and writes their replies. False if they
+/// have to run one by one: then nothing was replied or changed.
+pub fn dispatch_run<'r>(
+    engine: &Engine,
+    session: &mut Session,
+    batch: &mut Batch<'_>,
+    requests: impl Iterator<Item = Request<'r>> + Clone,
+    reply: &mut ReplyWriter,
+) -> bool {
+    let is_ordinary = !session.is_queuing() && !session.is_subscribed() && !session.is_monitor();
+    if !is_ordinary || session.preferences.replies != ReplyMode::On || engine.pause.is_set() {
+        return false;
+    }
+    let rows = requests.clone().filter_map(|request| Some((table::resolve(request).ok()?, request)));
+    let commands: SmallVec<[(Row, Request<'r>); 32]> = rows.collect();
+    let mut started = session.command_start(engine);
+    let mut view = batch.view();
+    if let Some((_, request)) = commands.first() {
+        let key = Key::new(request.get(1).unwrap_or_default());
+        view.prefetch_items(key, commands.iter().filter_map(|(row, request)| item(row.spec(), *request)));
+    }
+    let mark = reply.mark();
+    let mut runs: SmallVec<[observe::Run; 32]> = SmallVec::new();
+    let mut errors = Vec::new();
+    let result = view.transact(|view| {
+        reply.rollback(mark);
+        runs.clear();
+        errors.clear();
+        for (row, request) in &commands {
+            let failed = match call(engine, session, view, row.spec(), *request, reply).0 {
+                Ok(()) => false,
+                Err(again @ (CommandError::Contention(_) | CommandError::Busy)) => return Err(again),
+                Err(error) => {
+                    let text = error.text(row.spec().name);
+                    reply.error(&text);
+                    errors.push(text);
+                    true
+                }
+            };
+            let ended = engine.clock.ticks();
+            runs.push(observe::Run { ticks: ended.saturating_sub(started), failed });
+            started = ended;
+        }
+        Ok(())
+    });
+    if result.is_err() {
+        reply.rollback(mark);
+        return false;
+    }
+    session.command_end(started);
+    errors.iter().for_each(|text| engine.stats.count_error(text));
+    for ((row, request), run) in commands.iter().zip(runs) {
+        session.client().note_command(row.number(), view.now_ms());
+        observe::count(engine, session, *row, *request, run);
+    }
+    session.show();
+    true
+}
+
+/// The argument that is looked for in the collection, if the command has one.
+fn item<'r>(spec: &CommandSpec, request: Request<'r>) -> Option<&'r [u8]> {
+    request.get(if spec.group == Group::Hash { 2 } else { request.len() - 1 })
 }
 
 fn admit(

@@ -42,9 +42,33 @@ pub enum CommandError {
     NotAnInteger,
     /// An integer of more than 32 bits where Redis takes an `int`.
     NotAnInt32,
+    /// A count that is negative, or no integer.
+    NotPositive,
+    /// The number of this name should be 0 or more.
+    Negative(&'static str),
+    /// The number of this name should be 1 or more.
+    NotAboveZero(&'static str),
+    /// A position where the list has no element.
+    IndexOutOfRange,
+    /// LPOS of match number 0.
+    RankZero,
+    /// A number of keys beyond the number of arguments.
+    TooManyKeys,
+    /// A count of more than a reply can hold.
+    OutOfRange,
+    /// A count whose opposite is no integer.
+    CountOutOfRange,
     /// An argument or value that should be a float is none.
     NotAFloat,
-    /// INCRBYFLOAT's result is no finite number.
+    /// SORT by numbers of what is no number.
+    ScoreNotANumber,
+    /// HINCRBY of a field whose value is no integer.
+    HashValueNotAnInteger,
+    /// HINCRBYFLOAT of a field whose value is no float.
+    HashValueNotAFloat,
+    /// HINCRBYFLOAT by an infinity.
+    InfiniteIncrement,
+    /// The result of INCRBYFLOAT or HINCRBYFLOAT is no finite number.
     NotFinite,
     /// The arguments do not follow the command's grammar.
     Syntax,
@@ -114,6 +138,8 @@ pub enum CommandError {
     GetKeysUnknown,
     /// COMMAND GETKEYS of a command without keys.
     GetKeysNone,
+    /// COMMAND GETKEYS of a command that announces keys it does not have.
+    GetKeysInvalid,
     /// COMMAND GETKEYS with too few or too many arguments for the command.
     GetKeysArity,
     /// CONFIG SET of a setting there is not.
@@ -169,6 +195,8 @@ impl CommandError {
             ),
             WrongArity => format!("ERR wrong number of arguments for '{command}' command").into_bytes(),
             InvalidExpireTime => format!("ERR invalid expire time in '{command}' command").into_bytes(),
+            Negative(name) => format!("ERR {name} can't be negative").into_bytes(),
+            NotAboveZero(name) => format!("ERR {name} should be greater than 0").into_bytes(),
             UnsupportedOption(option) => quoted(&[b"ERR Unsupported option "], option),
             HelloOption(option) => quoted(&[b"ERR Syntax error in HELLO option '", option], b"'"),
             UnrecognizedOption(option) => quoted(&[b"ERR Unrecognized option '", option], b"'"),
@@ -203,14 +231,24 @@ impl CommandError {
         }
     }
 
-    /// The text of the errors that name nothing.
+    /// The text of the errors that name nothing: those of arguments and values first.
     fn fixed_text(&self) -> &'static str {
         use CommandError::*;
         match self {
             WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             NotAnInteger => "ERR value is not an integer or out of range",
             NotAnInt32 => "ERR value is out of range, value must between -2147483648 and 2147483647",
+            NotPositive => "ERR value is out of range, must be positive",
+            TooManyKeys => "ERR Number of keys can't be greater than number of args",
+            OutOfRange => "ERR value is out of range",
+            CountOutOfRange => {
+                "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
+            }
             NotAFloat => "ERR value is not a valid float",
+            ScoreNotANumber => "ERR One or more scores can't be converted into double",
+            HashValueNotAnInteger => "ERR hash value is not an integer",
+            HashValueNotAFloat => "ERR hash value is not a float",
+            InfiniteIncrement => "ERR value is NaN or Infinity",
             NotFinite => "ERR increment would produce NaN or Infinity",
             Syntax => "ERR syntax error",
             IncrementOverflow => "ERR increment or decrement would overflow",
@@ -220,12 +258,25 @@ impl CommandError {
             LcsNeedsStrings => "ERR The specified keys must contain string values",
             LcsLenAndIdx => "ERR If you want both the length and indexes, please just use IDX.",
             LcsTooLarge => "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+            IndexOutOfRange => "ERR index out of range",
+            RankZero => {
+                "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... \
+                 or use negative to start from the end of the list"
+            }
             NoSuchKey => "ERR no such key",
             SameObject => "ERR source and destination objects are the same",
             ExpireNxConflict => "ERR NX and XX, GT or LT options at the same time are not compatible",
             ExpireGtLtConflict => "ERR GT and LT options at the same time are not compatible",
             InvalidCursor => "ERR invalid cursor",
             DbIndexOutOfRange => "ERR DB index is out of range",
+            other => other.session_text(),
+        }
+    }
+
+    /// The text of those that concern sessions and the server.
+    fn session_text(&self) -> &'static str {
+        use CommandError::*;
+        match self {
             NestedMulti => "ERR MULTI calls can not be nested",
             WatchInsideMulti => "ERR WATCH inside MULTI is not allowed",
             ExecWithoutMulti => "ERR EXEC without MULTI",
@@ -245,29 +296,13 @@ impl CommandError {
             InvalidClientId => "ERR Invalid client ID",
             GetKeysUnknown => "ERR Invalid command specified",
             GetKeysNone => "ERR The command has no key arguments",
+            GetKeysInvalid => "ERR Invalid arguments specified for command",
             GetKeysArity => "ERR Invalid number of arguments specified for command",
             NoConfigFile => {
                 "ERR The server is running without a config file: settings come from the environment"
             }
             Plain(text) => text,
-            Contention(_)
-            | Busy
-            | OnlySubscriptions
-            | Custom(_)
-            | SubcommandSyntax(_)
-            | NoSuchUser(_)
-            | NoSamples(_)
-            | UnknownCommand(_)
-            | UnknownSubcommand { .. }
-            | WrongArity
-            | InvalidExpireTime
-            | UnsupportedOption(_)
-            | HelloOption(_)
-            | UnrecognizedOption(_)
-            | UnknownClientType(_)
-            | InvalidClientInfo(_)
-            | UnknownSetting(_)
-            | SettingRefused { .. } => "ERR",
+            _ => "ERR",
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::args::Args;
 use super::context::Context;
 use super::error::CommandResult;
+use crate::number::parse_integer;
 use crate::resp::Request;
 
 /// Runs a command: parse all, operate once, reply last.
@@ -61,10 +62,16 @@ impl CommandSpec {
         let is_command = self.subcommands.is_empty();
         let group = self.group;
         let of = move |wanted: Group| is_command && group == wanted;
+        let is_of_any = flags.has(Flags::COLLECTIONS);
+        let is_of_keyspace = (of(Group::Generic) && !is_of_any) || flags.has(Flags::KEYSPACE);
         [
-            (of(Group::Generic) || flags.has(Flags::KEYSPACE), "keyspace"),
+            (is_of_keyspace, "keyspace"),
             (flags.has(Flags::READONLY), "read"),
             (flags.has(Flags::WRITE), "write"),
+            (of(Group::Set) || is_of_any, "set"),
+            (is_of_any, "sortedset"),
+            (of(Group::List) || is_of_any, "list"),
+            (of(Group::Hash), "hash"),
             (of(Group::String), "string"),
             (of(Group::Stream), "stream"),
             (flags.has(Flags::ADMIN) || flags.has(Flags::SHOWN_AS_ADMIN), "admin"),
@@ -80,12 +87,19 @@ impl CommandSpec {
     }
 
     /// The positions of the first and last key and the step between keys, as COMMAND INFO gives them; zeros
-    /// without keys.
+    /// without keys. Keys whose number or position depends on other arguments do not count.
     pub fn key_range(&self) -> (i64, i64, i64) {
-        match (self.keys.first(), self.keys.last()) {
-            (Some(first), Some(last)) => (first.first as i64, last.last, first.step as i64),
-            _ => (0, 0, 0),
-        }
+        let mut ranges = self.keys.iter().filter(|keys| !keys.numbered && keys.found_by.is_none());
+        let Some(first) = ranges.next() else { return (0, 0, 0) };
+        (first.first as i64, ranges.next_back().unwrap_or(first).last, first.step as i64)
+    }
+
+    /// True for quick commands with one key, their first argument: pipelined ones of one key may run as one.
+    pub const fn joins(&self) -> bool {
+        self.flags.has(Flags::FAST)
+            && matches!(self.keys, [KeySpec { first: 1, last: 1, .. }])
+            && self.subcommands.is_empty()
+            && !self.flags.has(Flags::AFTER_COMMIT)
     }
 
     /// The specs of what are keys.
@@ -94,12 +108,11 @@ impl CommandSpec {
     }
 
     /// The positions of the request's keys, in order, each with its spec.
-    pub fn key_positions(
+    pub fn key_positions<'r>(
         &self,
-        request: Request<'_>,
-    ) -> impl Iterator<Item = (usize, &'static KeySpec)> + use<> {
-        let len = request.len();
-        self.key_specs().flat_map(move |spec| spec.positions(len).map(move |position| (position, spec)))
+        request: Request<'r>,
+    ) -> impl Iterator<Item = (usize, &'static KeySpec)> + use<'r> {
+        self.key_specs().flat_map(move |spec| spec.positions(request).map(move |position| (position, spec)))
     }
 }
 
@@ -110,6 +123,12 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Lists.
+    List,
+    /// Hashes.
+    Hash,
+    /// Sets.
+    Set,
     /// The connection itself.
     Connection,
     /// The server.
@@ -128,6 +147,9 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::List => "list",
+            Group::Hash => "hash",
+            Group::Set => "set",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",
@@ -198,6 +220,10 @@ impl Flags {
     pub const PUBSUB: Flags = Flags(1 << 11);
     /// Not between MULTI and EXEC.
     pub const NO_MULTI: Flags = Flags(1 << 12);
+    /// Where its keys are depends on other arguments.
+    pub const MOVABLE_KEYS: Flags = Flags(1 << 13);
+    /// In the categories of lists, sets and sorted sets instead of the keyspace's. Not shown.
+    pub const COLLECTIONS: Flags = Flags(1 << 23);
     /// Runs at once inside MULTI instead of being queued. Not shown.
     pub const IMMEDIATE: Flags = Flags(1 << 24);
     /// In the keyspace category, though not of the generic group. Not shown.
@@ -207,7 +233,7 @@ impl Flags {
     /// In the dangerous category, though not for administrators. Not shown.
     pub const DANGEROUS: Flags = Flags(1 << 27);
     /// In the admin category, though not for administrators. Not shown.
-    pub const SHOWN_AS_ADMIN: Flags = Flags(1 << 23);
+    pub const SHOWN_AS_ADMIN: Flags = Flags(1 << 22);
     /// Acts outside the keyspace and touches no keys: in a transaction it runs once, after the commit. Not shown.
     pub const AFTER_COMMIT: Flags = Flags(1 << 28);
     /// Allowed in RESP2 while the client is subscribed to something. Not shown.
@@ -216,7 +242,7 @@ impl Flags {
     pub const MAY_REPLICATE: Flags = Flags(1 << 30);
 
     /// The names of the shown flags, in COMMAND INFO's order.
-    const NAMES: [(Flags, &'static str); 13] = [
+    const NAMES: [(Flags, &'static str); 14] = [
         (Flags::WRITE, "write"),
         (Flags::READONLY, "readonly"),
         (Flags::DENYOOM, "denyoom"),
@@ -230,6 +256,7 @@ impl Flags {
         (Flags::NO_MULTI, "no_multi"),
         (Flags::NO_AUTH, "no_auth"),
         (Flags::ALLOW_BUSY, "allow_busy"),
+        (Flags::MOVABLE_KEYS, "movablekeys"),
     ];
 
     /// Both sets together.
@@ -258,6 +285,10 @@ pub struct KeySpec {
     pub last: i64,
     /// From one key to the next.
     pub step: usize,
+    /// True if the argument before the first key says how many keys there are; `last` says nothing then.
+    pub numbered: bool,
+    /// Finds the one key where only other arguments tell its position; `first` and `last` say nothing then.
+    pub found_by: Option<fn(Request<'_>) -> Option<usize>>,
     /// What is done to the keys, in COMMAND INFO's words.
     pub access: &'static [&'static str],
     /// Where `access` says the most that may happen: what this request does.
@@ -269,7 +300,20 @@ pub struct KeySpec {
 impl KeySpec {
     /// Keys from `first` to `last`, `step` apart.
     pub const fn range(first: usize, last: i64, step: usize, access: &'static [&'static str]) -> KeySpec {
-        KeySpec { first, last, step, access, access_of: None, notes: "" }
+        KeySpec { first, last, step, numbered: false, found_by: None, access, access_of: None, notes: "" }
+    }
+
+    /// Keys behind the argument at `position`, which says how many.
+    pub const fn numbered(position: usize, access: &'static [&'static str]) -> KeySpec {
+        KeySpec { numbered: true, ..KeySpec::range(position + 1, -1, 1, access) }
+    }
+
+    /// A key that `find` finds in a request; COMMAND INFO calls its position unknown.
+    pub const fn found_by(
+        find: fn(Request<'_>) -> Option<usize>,
+        access: &'static [&'static str],
+    ) -> KeySpec {
+        KeySpec { found_by: Some(find), ..KeySpec::at(0, access) }
     }
 
     /// One key at `position`.
@@ -282,9 +326,23 @@ impl KeySpec {
         !self.access.contains(&"not_key")
     }
 
-    /// The positions of its keys in a request of `len` arguments.
-    pub fn positions(&self, len: usize) -> impl Iterator<Item = usize> + use<> {
-        let end = if self.last < 0 { len as i64 + self.last } else { self.last }.min(len as i64 - 1);
-        (self.first..(end + 1).max(0) as usize).step_by(self.step)
+    /// The positions of its keys in a request; none if it announces more keys than it has arguments.
+    pub fn positions(&self, request: Request<'_>) -> impl Iterator<Item = usize> + use<> {
+        let (first, len) = (self.first as i64, request.len() as i64);
+        if let Some(find) = self.found_by {
+            return find(request).map_or(0..0, |position| position..position + 1).step_by(1);
+        }
+        let last = match self.last {
+            _ if self.numbered => first - 1 + self.announced(request).unwrap_or(0),
+            last if last < 0 => len + last,
+            last => last.min(len - 1),
+        };
+        (self.first..(last + 1).max(0) as usize).step_by(self.step)
+    }
+
+    /// How many keys the argument before the first one announces, if that many can follow.
+    fn announced(&self, request: Request<'_>) -> Option<i64> {
+        let number = parse_integer(request.get(self.first - 1)?)?;
+        (1..=request.len() as i64 - self.first as i64).contains(&number).then_some(number)
     }
 }

@@ -26,6 +26,7 @@
 //! # Progress
 //! Reading is wait-free: an intent resolves through its descriptor's status. Writing is lock-free.
 
+use super::nodes::{Candidate, free_whole, lose, retire_replaced};
 use super::reclaim::Guard;
 use super::transaction::Intent;
 use super::version::{FRESH, Version, VersionBox};
@@ -105,26 +106,42 @@ impl Cell {
         }
     }
 
-    /// Puts `new` in place of `expected` and retires `expected`, or gives `new` back if something else is there.
+    /// Puts `new` in place of `expected` and retires what it replaced, nodes included; or gives the version back
+    /// and frees the nodes that its edit built, if something else is there.
     pub fn replace<'g>(
         &self,
         expected: &'g Version,
-        new: VersionBox,
+        new: Candidate,
         guard: &'g Guard,
     ) -> Result<&'g Version, VersionBox> {
-        let new = new.into_raw();
+        let Candidate { version, edit } = new;
         let old = NonNull::from(expected);
         if seeded(Bug::RetiresBeforeExchange) {
             // SAFETY: none; this is the seeded mistake.
             unsafe { Version::retire(old, guard) };
         }
-        match self.exchange(old.as_ptr(), new.as_ptr()) {
-            // SAFETY: I2, our exchange moved the word away from `old`; the new version is published and stays
-            // allocated for this guard even if it leaves at once.
-            Ok(()) => unsafe {
+        match self.swap(expected, version) {
+            Ok(new) => {
                 if !seeded(Bug::RetiresBeforeExchange) {
-                    Version::retire(old, guard);
+                    // SAFETY: I2, the exchange moved the word away from `old`.
+                    unsafe { retire_replaced(old, new, edit, guard) };
                 }
+                Ok(new)
+            }
+            Err(version) => {
+                edit.into_iter().for_each(|edit| lose(*edit, guard));
+                Err(version)
+            }
+        }
+    }
+
+    /// Puts `new` in place of `expected`, or gives it back. It is the caller's to retire what it replaced.
+    pub(super) fn swap<'g>(&self, expected: &'g Version, new: VersionBox) -> Result<&'g Version, VersionBox> {
+        let new = new.into_raw();
+        match self.exchange((&raw const *expected).cast_mut(), new.as_ptr()) {
+            // SAFETY: the new version is published and stays allocated for the guard of `expected` even if it
+            // leaves at once.
+            Ok(()) => unsafe {
                 Cell::entered(new, expected);
                 Ok(&*new.as_ptr())
             },
@@ -152,7 +169,10 @@ impl Cell {
     fn entered(_new: NonNull<Version>, _old: &Version) {
         #[cfg(kvns_loom)]
         {
-            super::reclaim::sim::enter(_new.as_ptr());
+            // Seeded together with a breach of Rule V, which it alone makes harmless.
+            if !seeded(Bug::AbortedDescriptorOneGrace) {
+                crate::sync::memory::enter(_new.as_ptr());
+            }
             // SAFETY: the caller has just published it under its guard.
             assert!(unsafe { _new.as_ref() }.stamp() >= _old.stamp(), "a stamp decreased along a cell");
         }
@@ -186,7 +206,10 @@ impl Drop for Cell {
         debug_assert!(word.addr() & INTENT == 0, "a cell is dropped when no transaction can reach it");
         if !std::ptr::eq(word, &FRESH) {
             // SAFETY: nobody else reaches a cell that is being dropped; the version in it is ours to free.
-            drop(unsafe { VersionBox::from_raw(NonNull::new_unchecked(word)) });
+            unsafe {
+                let version = VersionBox::from_raw(NonNull::new_unchecked(word));
+                free_whole(version.root());
+            }
         }
     }
 }

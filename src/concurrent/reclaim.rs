@@ -58,9 +58,18 @@ mod backend {
         /// What `free` frees is unreachable for guards taken later, is retired only here, and may be freed by
         /// any thread.
         pub unsafe fn retire<F: FnOnce()>(&self, free: F) {
+            // SAFETY: the caller's promise.
+            unsafe { self.retire_several(1, free) };
+        }
+
+        /// Like [`Guard::retire`], of a closure that frees `objects` allocations.
+        ///
+        /// # Safety
+        /// As for [`Guard::retire`].
+        pub unsafe fn retire_several<F: FnOnce()>(&self, objects: u32, free: F) {
             // SAFETY: I2, which the caller promises, is what `defer_unchecked` asks for.
             unsafe { self.inner.defer_unchecked(free) };
-            RETIRED.with(|retired| retired.set(retired.get() + 1));
+            RETIRED.with(|retired| retired.set(retired.get().saturating_add(objects)));
         }
 
         /// Calls `then` once every guard held now is gone; for a second step, where `retire` is for freeing.
@@ -84,6 +93,12 @@ mod backend {
             self.inner.repin();
             self.inner.flush();
             RETIRED.with(|retired| retired.set(0));
+        }
+
+        /// The pin, for structures of crossbeam's own.
+        #[inline]
+        pub(in crate::concurrent) fn epoch(&self) -> &epoch::Guard {
+            &self.inner
         }
 
         /// In models: asserts that `_address` was not retired before this guard was taken.
@@ -133,16 +148,28 @@ pub use backend::sim;
 
 #[cfg(kvns_loom)]
 mod backend {
-    //! The loom form: nothing is freed while an execution runs; touching what was retired before the guard was
-    //! taken, and retiring twice, fail the model. All loom threads of an execution share one OS thread, so the
-    //! bookkeeping is a plain thread-local.
+    //! The loom form: nothing is freed while an execution runs; `sync::memory` asserts instead.
 
-    use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+    use crate::sync::memory;
     use std::cell::{Cell, RefCell};
-    use std::collections::{BTreeMap, HashMap, HashSet};
-    use std::rc::Rc;
+    use std::mem::ManuallyDrop;
 
-    type Deferred = (u64, Box<dyn FnOnce()>);
+    #[derive(Default)]
+    struct Deferred {
+        /// Second steps, run as soon as their grace period has passed.
+        pending: Vec<(u64, Box<dyn FnOnce()>)>,
+        /// Frees, run when the execution has ended.
+        frees: Vec<Box<dyn FnOnce()>>,
+    }
+
+    thread_local! {
+        /// Never dropped: a model that fails ends its process, and frees nothing any more.
+        static DEFERRED: ManuallyDrop<RefCell<Deferred>> = ManuallyDrop::default();
+    }
+
+    fn deferred<R>(ask: impl FnOnce(&mut Deferred) -> R) -> R {
+        DEFERRED.with(|deferred| ask(&mut deferred.borrow_mut()))
+    }
 
     /// Erases a closure's lifetime.
     ///
@@ -155,75 +182,31 @@ mod backend {
         }
     }
 
-    #[derive(Default)]
-    struct Sim {
-        /// What loom sees of pins and grace periods: that their order matters.
-        order: Option<Rc<AtomicUsize>>,
-        clock: u64,
-        pins: BTreeMap<u64, u64>,
-        next_pin: u64,
-        retired: HashMap<usize, u64>,
-        /// Versions that have entered a cell.
-        entered: HashSet<usize>,
-        /// Versions and descriptors that were not freed yet.
-        allocated: HashSet<usize>,
-        /// Second steps, run as soon as their grace period has passed.
-        pending: Vec<Deferred>,
-        /// Frees, run when the execution has ended, so that no address is used twice in it.
-        frees: Vec<Box<dyn FnOnce()>>,
-    }
-
-    thread_local! {
-        static SIM: RefCell<Sim> = RefCell::new(Sim::default());
-    }
-
     /// A pin in the model.
     pub struct Guard {
-        id: Cell<u64>,
+        pin: Cell<u64>,
     }
 
-    /// Lets loom try this step before and after those of others.
-    fn step() {
-        let order = SIM.with_borrow(|sim| sim.order.clone()).expect("a model begins with `sim::begin`");
-        order.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn enter() -> u64 {
-        step();
-        // ORDERING: the fence stands for the one of a real pin: what was unlinked before a retirement that
-        // precedes this pin is seen as unlinked.
-        fence(Ordering::SeqCst);
-        SIM.with_borrow_mut(|sim| {
-            sim.clock += 1;
-            sim.next_pin += 1;
-            let id = sim.next_pin;
-            sim.pins.insert(id, sim.clock);
-            id
-        })
-    }
-
-    fn leave(id: u64) {
-        step();
-        fence(Ordering::SeqCst);
-        let due = SIM.with_borrow_mut(|sim| {
-            sim.pins.remove(&id);
-            let oldest = sim.pins.values().copied().min().unwrap_or(u64::MAX);
-            let (due, kept) = std::mem::take(&mut sim.pending).into_iter().partition(|(at, _)| *at < oldest);
-            sim.pending = kept;
+    fn leave(pin: u64) {
+        memory::unpin(pin);
+        let oldest = memory::oldest_pin().unwrap_or(u64::MAX);
+        let due: Vec<_> = deferred(|deferred| {
+            let pending = std::mem::take(&mut deferred.pending);
+            let (due, kept) = pending.into_iter().partition(|(at, _)| *at < oldest);
+            deferred.pending = kept;
             due
         });
-        let due: Vec<Deferred> = due;
-        due.into_iter().for_each(|(_, free)| free());
+        due.into_iter().for_each(|(_, then)| then());
     }
 
     /// Pins this model thread.
     pub fn pin() -> Guard {
-        Guard { id: Cell::new(enter()) }
+        Guard { pin: Cell::new(memory::pin()) }
     }
 
     impl Drop for Guard {
         fn drop(&mut self) {
-            leave(self.id.get());
+            leave(self.pin.get());
         }
     }
 
@@ -235,7 +218,16 @@ mod backend {
         pub unsafe fn retire<F: FnOnce()>(&self, free: F) {
             // SAFETY: the caller's promise.
             let free = unsafe { erase(free) };
-            SIM.with_borrow_mut(|sim| sim.frees.push(free));
+            deferred(|deferred| deferred.frees.push(free));
+        }
+
+        /// See the real form.
+        ///
+        /// # Safety
+        /// As in the real form.
+        pub unsafe fn retire_several<F: FnOnce()>(&self, _objects: u32, free: F) {
+            // SAFETY: the caller's promise.
+            unsafe { self.retire(free) };
         }
 
         /// See the real form.
@@ -243,14 +235,10 @@ mod backend {
         /// # Safety
         /// As in the real form.
         pub unsafe fn after_grace<F: FnOnce()>(&self, then: F) {
-            fence(Ordering::SeqCst);
+            let at = memory::tick();
             // SAFETY: the caller's promise.
             let then = unsafe { erase(then) };
-            SIM.with_borrow_mut(|sim| {
-                sim.clock += 1;
-                let at = sim.clock;
-                sim.pending.push((at, then));
-            });
+            deferred(|deferred| deferred.pending.push((at, then)));
         }
 
         /// Never due in a model.
@@ -260,21 +248,13 @@ mod backend {
 
         /// Ends this pin and takes a new one.
         pub fn renew(&mut self) {
-            leave(self.id.get());
-            self.id.set(enter());
+            leave(self.pin.get());
+            self.pin.set(memory::pin());
         }
 
         /// Asserts that `address` was not retired before this guard was taken.
         pub(crate) fn touch<T>(&self, address: *const T) {
-            SIM.with_borrow(|sim| {
-                if let Some(retired) = sim.retired.get(&(address as usize)) {
-                    let pinned = sim.pins[&self.id.get()];
-                    assert!(
-                        *retired > pinned,
-                        "touched something that was retired before this guard was taken"
-                    );
-                }
-            });
+            memory::touch(address);
         }
     }
 
@@ -290,82 +270,39 @@ mod backend {
     impl Grace {
         /// Starts a grace period.
         pub fn start() -> Grace {
-            step();
-            fence(Ordering::SeqCst);
-            SIM.with_borrow_mut(|sim| {
-                sim.clock += 1;
-                Grace { started: sim.clock }
-            })
+            memory::step();
+            Grace { started: memory::tick() }
         }
 
         /// True once every guard held at its start is gone.
         pub fn has_passed(&self) -> bool {
-            step();
-            fence(Ordering::SeqCst);
-            SIM.with_borrow(|sim| sim.pins.values().all(|pinned| *pinned > self.started))
+            memory::step();
+            memory::oldest_pin().is_none_or(|pinned| pinned > self.started)
         }
     }
 
-    /// What models ask of the bookkeeping.
+    /// How a model's execution begins and ends.
     pub mod sim {
-        use super::SIM;
-        use crate::sync::{Bug, seeded};
+        use super::deferred;
+        use crate::sync::memory;
 
         /// Forgets everything; the first line of every model.
         pub fn begin() {
-            let order = Some(super::Rc::new(super::AtomicUsize::new(0)));
-            SIM.with_borrow_mut(|sim| *sim = super::Sim { order, ..super::Sim::default() });
+            memory::begin();
         }
 
         /// Runs what is still deferred, once all model threads have ended; asserts that nothing is left.
         pub fn end() {
+            memory::end_threads();
             loop {
-                let (pending, frees) = SIM.with_borrow_mut(|sim| {
-                    (std::mem::take(&mut sim.pending), std::mem::take(&mut sim.frees))
-                });
-                if pending.is_empty() && frees.is_empty() {
+                let deferred = deferred(std::mem::take);
+                if deferred.pending.is_empty() && deferred.frees.is_empty() {
                     break;
                 }
-                pending.into_iter().for_each(|(_, then)| then());
-                frees.into_iter().for_each(|free| free());
+                deferred.pending.into_iter().for_each(|(_, then)| then());
+                deferred.frees.into_iter().for_each(|free| free());
             }
-            let kept = SIM.with_borrow_mut(std::mem::take).allocated.len();
-            assert_eq!(kept, 0, "versions or descriptors were never freed");
-        }
-
-        /// Notes that `address` was retired; asserts that it is the first time.
-        pub(crate) fn retire<T>(address: *const T) {
-            crate::sync::atomic::fence(crate::sync::atomic::Ordering::SeqCst);
-            SIM.with_borrow_mut(|sim| {
-                sim.clock += 1;
-                let at = sim.clock;
-                let earlier = sim.retired.insert(address as usize, at);
-                assert!(earlier.is_none(), "retired twice");
-            });
-        }
-
-        /// Notes that the version at `address` enters a cell; asserts that it is the first time (Rule V).
-        pub(crate) fn enter<T>(address: *const T) {
-            if seeded(Bug::AbortedDescriptorOneGrace) {
-                // Seeded together with a breach of Rule V, which it alone makes harmless.
-                return;
-            }
-            let is_new = SIM.with_borrow_mut(|sim| sim.entered.insert(address as usize));
-            assert!(is_new, "a version entered a cell again");
-        }
-
-        /// Notes that `address` is freed.
-        pub(crate) fn free<T>(address: *const T) {
-            SIM.with_borrow_mut(|sim| sim.allocated.remove(&(address as usize)));
-        }
-
-        /// Notes that `address` is allocated afresh.
-        pub(crate) fn allocate<T>(address: *const T) {
-            SIM.with_borrow_mut(|sim| {
-                sim.retired.remove(&(address as usize));
-                sim.entered.remove(&(address as usize));
-                sim.allocated.insert(address as usize);
-            });
+            memory::end();
         }
     }
 }

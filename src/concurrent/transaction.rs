@@ -33,10 +33,12 @@
 //! Lock-free: helping goes up in address order, so it never cycles, and an abort traces back to a commit.
 
 use super::cell::{Cell, Word};
+use super::nodes::Edits;
 use super::reclaim::{Guard, pin};
 use super::version::{Version, VersionBox};
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{Bug, seeded};
+use crate::sync::{Bug, give_back, seeded};
+use smallvec::SmallVec;
 use std::ptr::NonNull;
 
 const UNDECIDED: u32 = 0;
@@ -201,13 +203,23 @@ impl Intent {
 }
 
 /// Makes all of `writes` happen at one instant, or none: then they are given back, in the order of their cells'
-/// addresses, with their new versions unused. A cell may appear only once. O(n log n).
-pub fn commit<'g>(mut writes: Vec<Write<'g>>, guard: &'g Guard) -> Result<(), Vec<Write<'g>>> {
+/// addresses, with their new versions unused. `edits` built the nodes of the new versions; what they replaced is
+/// retired. A cell may appear only once. O(n log n).
+pub fn commit<'g>(
+    mut writes: Vec<Write<'g>>,
+    edits: &mut Edits<'g>,
+    guard: &'g Guard,
+) -> Result<(), Vec<Write<'g>>> {
     if writes.len() == 1
         && let Some(Write { cell, expected, new }) = writes.pop()
     {
-        return match cell.replace(expected, new, guard) {
-            Ok(_) => Ok(()),
+        return match cell.swap(expected, new) {
+            // SAFETY: the swap moved `expected` out of its cell, and only here.
+            Ok(new) => unsafe {
+                Version::retire(NonNull::from(expected), guard);
+                edits.settle(&[(expected, new)]);
+                Ok(())
+            },
             Err(new) => Err(vec![Write { cell, expected, new }]),
         };
     }
@@ -224,7 +236,7 @@ pub fn commit<'g>(mut writes: Vec<Write<'g>>, guard: &'g Guard) -> Result<(), Ve
     let descriptor =
         Box::into_raw(Box::new(Descriptor { status: AtomicU32::new(UNDECIDED), intents: intents.into() }));
     #[cfg(kvns_loom)]
-    super::reclaim::sim::allocate(descriptor);
+    crate::sync::memory::allocate(descriptor);
     // SAFETY: the descriptor is ours alone until `run` shares it, and is freed only after the grace periods that
     // I6 asks for.
     unsafe {
@@ -239,6 +251,12 @@ pub fn commit<'g>(mut writes: Vec<Write<'g>>, guard: &'g Guard) -> Result<(), Ve
                 let stays = seeded(Bug::ReadCellsWithoutIntent) && intent.is_read_only();
                 Version::retire(if stays { intent.new } else { intent.expected }, guard);
             }
+            let changes: SmallVec<[_; 8]> = (*descriptor)
+                .intents
+                .iter()
+                .map(|intent| (intent.expected.as_ref(), intent.new.as_ref()))
+                .collect();
+            edits.settle(&changes);
             retire(descriptor, guard);
             return Ok(());
         }
@@ -258,13 +276,9 @@ pub fn commit<'g>(mut writes: Vec<Write<'g>>, guard: &'g Guard) -> Result<(), Ve
 /// One grace period from now nobody can reach the descriptor (I6).
 unsafe fn retire(descriptor: *mut Descriptor, guard: &Guard) {
     #[cfg(kvns_loom)]
-    super::reclaim::sim::retire(descriptor);
+    crate::sync::memory::retire(descriptor);
     // SAFETY: the caller's promise; the descriptor came from a `Box`.
     unsafe {
-        guard.retire(move || {
-            #[cfg(kvns_loom)]
-            super::reclaim::sim::free(descriptor);
-            drop(Box::from_raw(descriptor));
-        });
+        guard.retire(move || give_back(descriptor, move || drop(Box::from_raw(descriptor))));
     }
 }

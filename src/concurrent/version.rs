@@ -10,15 +10,20 @@
 //! - I2. (Rule V) A version that has left a cell never enters any cell again; restoring makes a fresh copy with
 //!   the same stamp and seq.
 //! - I3. Exactly one party retires a version that left a cell; a version that never entered one is freed at once.
-//! - I4. `FRESH` is the one version that is not allocated: it stands in a slot that was never used, enters each
+//! - I4. A version owns none of the nodes that its root reaches (`nodes.rs`); copies of it share them.
+//! - I5. `FRESH` is the one version that is not allocated: it stands in a slot that was never used, enters each
 //!   cell at most once between two grace periods (slots are not reset), and is never freed.
 
+use super::order_index::{LargeSet, OrderAt};
 use super::reclaim::Guard;
 use crate::size_class::size_class;
-use crate::sync::plain;
+use crate::sync::{give_back, plain};
+use crate::value::chunks::Chunks;
+use crate::value::sorted_set::{Parts, SortedSet};
 use crate::value::string::Str;
+use crate::value::tree::{Hash, Layout, List, Root, Set, Tree};
 use bytes::Bytes;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout as Memory, alloc, dealloc, handle_alloc_error};
 use std::mem::ManuallyDrop;
 use std::ptr::{NonNull, addr_of};
 
@@ -41,6 +46,36 @@ pub enum Content {
     Inline,
     /// A `Bytes` behind the header.
     Shared,
+    /// The root of a list's tree behind the header; likewise the others.
+    List,
+    /// The root of a hash's tree.
+    Hash,
+    /// The root of a set's tree.
+    Set,
+    /// The root of a long string's chunks; the header has the string's length.
+    Chunks,
+    /// The root of a small sorted set's leaf.
+    SmallSortedSet,
+    /// A `LargeSet` behind the header.
+    LargeSortedSet,
+}
+
+/// A layout of trees that versions hold.
+pub trait Collection: Layout {
+    /// What a version holds that has such a tree.
+    const CONTENT: Content;
+}
+
+impl Collection for List {
+    const CONTENT: Content = Content::List;
+}
+
+impl Collection for Hash {
+    const CONTENT: Content = Content::Hash;
+}
+
+impl Collection for Set {
+    const CONTENT: Content = Content::Set;
 }
 
 const HAS_DEADLINE: u8 = 1;
@@ -60,7 +95,7 @@ pub struct Version {
 const HEADER: usize = size_of::<Version>();
 const _: () = assert!(HEADER == 16 && align_of::<Version>() == 4);
 
-/// The version of a slot that was never used (I4).
+/// The version of a slot that was never used (I5).
 pub static FRESH: Version =
     Version { stamp: plain::AtomicU32::new(0), seq: 0, content: Content::Absent, flags: 0, len: 0 };
 
@@ -122,9 +157,47 @@ impl Version {
                 Content::Integer => Some(Str::Int(payload.cast::<i64>().read_unaligned())),
                 Content::Inline => Some(Str::Inline(std::slice::from_raw_parts(payload, self.len as usize))),
                 Content::Shared => Some(Str::Shared(&*payload.cast::<Bytes>())),
-                Content::Absent | Content::Closing | Content::Dead => None,
+                // `nodes.rs` I1: the nodes stay as long as who read the version may look at it.
+                Content::Chunks => Some(Str::Chunks(Chunks::new(self.root().tree(), self.len as usize))),
+                _ => None,
             }
         }
+    }
+
+    /// The root of the value's tree; that of an empty tree if the value is none.
+    pub fn root(&self) -> Root {
+        match self.content {
+            // SAFETY: I1; the content says what the payload is.
+            Content::List | Content::Hash | Content::Set | Content::Chunks | Content::SmallSortedSet => unsafe {
+                self.payload().cast::<Root>().read_unaligned()
+            },
+            _ => self.large_set().map_or(Root::EMPTY, LargeSet::root),
+        }
+    }
+
+    /// What it holds, if that is a large sorted set.
+    pub fn large_set(&self) -> Option<&LargeSet> {
+        // SAFETY: I1; the content says what the payload is, and it lives as long as the header.
+        (self.content == Content::LargeSortedSet).then(|| unsafe { &*self.payload().cast::<LargeSet>() })
+    }
+
+    /// The value as a sorted set, if it is one.
+    pub fn sorted_set<'g>(&'g self, guard: &'g Guard) -> Option<SortedSet<'g, OrderAt<'g>>> {
+        // SAFETY: the content says what made the root; `nodes.rs` I1; who has the version found it or planned it
+        // under its guard.
+        unsafe {
+            match self.content {
+                Content::SmallSortedSet => Some(SortedSet::small(self.root().tree())),
+                _ => self.large_set().map(|set| set.read(guard)),
+            }
+        }
+    }
+
+    /// The value as a collection of layout `L`, if it is one.
+    pub fn tree<L: Collection>(&self) -> Option<Tree<'_, L>> {
+        // SAFETY: the content says the layout; `nodes.rs` I1: the nodes stay as long as who read the version may
+        // look at it.
+        (self.content == L::CONTENT).then(|| unsafe { self.root().tree() })
     }
 
     /// Bytes the allocator holds for this version.
@@ -134,7 +207,12 @@ impl Version {
         }
         let heap = match self.string() {
             Some(Str::Shared(bytes)) => size_class(bytes.len()),
-            _ => 0,
+            // SAFETY: `nodes.rs` I1; the content says what made the root.
+            _ => unsafe {
+                let members = || self.root().tree::<Parts>().len();
+                let index = self.large_set().map_or(0, |set| set.index_footprint(members()));
+                self.root().footprint() as usize + index
+            },
         };
         size_class(self.layout().size()) + heap
     }
@@ -156,11 +234,14 @@ impl Version {
             Content::Integer => 8,
             Content::Inline => self.len as usize,
             Content::Shared => size_of::<Bytes>(),
+            Content::List | Content::Hash | Content::Set => size_of::<Root>(),
+            Content::Chunks | Content::SmallSortedSet => size_of::<Root>(),
+            Content::LargeSortedSet => size_of::<LargeSet>(),
             Content::Absent | Content::Closing | Content::Dead => 0,
         }
     }
 
-    fn layout(&self) -> Layout {
+    fn layout(&self) -> Memory {
         let deadline = if self.flags & HAS_DEADLINE == 0 { 0 } else { 8 };
         layout(deadline + self.payload_len())
     }
@@ -175,7 +256,7 @@ impl Version {
             return;
         }
         #[cfg(kvns_loom)]
-        super::reclaim::sim::retire(version.as_ptr());
+        crate::sync::memory::retire(version.as_ptr());
         // SAFETY: I2 and I3: no later guard finds it, and only this call frees it.
         unsafe { guard.retire(move || Version::free(version)) };
     }
@@ -183,22 +264,24 @@ impl Version {
     /// # Safety
     /// Nobody else has the version, and it is freed only here.
     unsafe fn free(version: NonNull<Version>) {
-        #[cfg(kvns_loom)]
-        super::reclaim::sim::free(version.as_ptr());
+        let start = version.as_ptr().cast::<u8>();
         // SAFETY: the caller's promise; the header is intact until the dealloc below.
-        unsafe {
+        let layout = unsafe {
             let header = version.as_ref();
-            let layout = header.layout();
-            if header.content == Content::Shared {
-                header.payload().cast_mut().cast::<Bytes>().drop_in_place();
+            match header.content {
+                Content::Shared => header.payload().cast_mut().cast::<Bytes>().drop_in_place(),
+                Content::LargeSortedSet => header.payload().cast_mut().cast::<LargeSet>().drop_in_place(),
+                _ => {}
             }
-            dealloc(version.as_ptr().cast(), layout);
-        }
+            header.layout()
+        };
+        // SAFETY: the caller's promise; `allocate` made it with this layout.
+        give_back(start, move || unsafe { dealloc(start, layout) });
     }
 }
 
-fn layout(behind_header: usize) -> Layout {
-    Layout::from_size_align(HEADER + behind_header, 8).expect("a version's size is bounded by the protocol")
+fn layout(behind_header: usize) -> Memory {
+    Memory::from_size_align(HEADER + behind_header, 8).expect("a version's size is bounded by the protocol")
 }
 
 /// A version that only its holder can see.
@@ -239,7 +322,7 @@ impl VersionBox {
         let Some(version) = NonNull::new(start.cast::<Version>()) else { handle_alloc_error(layout) };
         let _ = start.expose_provenance();
         #[cfg(kvns_loom)]
-        super::reclaim::sim::allocate(version.as_ptr());
+        crate::sync::memory::allocate(version.as_ptr());
         // SAFETY: the allocation is ours and large enough for header, deadline and payload.
         unsafe {
             version.write(Version { stamp: plain::AtomicU32::new(0), seq: 0, content, flags, len });
@@ -290,13 +373,52 @@ impl VersionBox {
         version
     }
 
+    /// A collection of layout `L` whose tree has this root.
+    pub fn collection<L: Collection>(root: Root, deadline: Option<u64>) -> VersionBox {
+        VersionBox::rooted(L::CONTENT, 0, root, deadline)
+    }
+
+    /// A string of `len` bytes in chunks, whose tree has this root.
+    pub fn chunks(len: usize, root: Root, deadline: Option<u64>) -> VersionBox {
+        let len = u32::try_from(len).expect("a string is bounded by the protocol");
+        VersionBox::rooted(Content::Chunks, len, root, deadline)
+    }
+
+    /// A small sorted set, whose leaf is this root.
+    pub fn small_sorted_set(root: Root, deadline: Option<u64>) -> VersionBox {
+        VersionBox::rooted(Content::SmallSortedSet, 0, root, deadline)
+    }
+
+    /// A large sorted set.
+    pub fn large_sorted_set(set: LargeSet, deadline: Option<u64>) -> VersionBox {
+        let (version, payload) =
+            VersionBox::allocate(Content::LargeSortedSet, 0, size_of::<LargeSet>(), deadline);
+        // SAFETY: the payload has room for it and is aligned to 8, as for `shared`.
+        unsafe { payload.cast::<LargeSet>().write(set) };
+        version
+    }
+
+    fn rooted(content: Content, len: u32, root: Root, deadline: Option<u64>) -> VersionBox {
+        debug_assert!(root != Root::EMPTY, "an empty collection is an absent key");
+        let (version, payload) = VersionBox::allocate(content, len, size_of::<Root>(), deadline);
+        // SAFETY: the payload has room for a root.
+        unsafe { payload.cast::<Root>().write_unaligned(root) };
+        version
+    }
+
     /// The same value with another deadline.
     pub fn with_value_of(version: &Version, deadline: Option<u64>) -> VersionBox {
+        if let Some(set) = version.large_set() {
+            return VersionBox::large_sorted_set(set.clone(), deadline);
+        }
         match version.string() {
             Some(Str::Int(value)) => VersionBox::integer(value, deadline),
             Some(Str::Inline(bytes)) => VersionBox::bytes(&[bytes], deadline),
             Some(Str::Shared(bytes)) => VersionBox::shared(bytes.clone(), deadline),
-            None => VersionBox::empty(version.content),
+            _ if version.root() != Root::EMPTY => {
+                VersionBox::rooted(version.content, version.len, version.root(), deadline)
+            }
+            _ => VersionBox::empty(version.content),
         }
     }
 

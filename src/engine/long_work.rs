@@ -1,12 +1,22 @@
 //! Work that is known to be long: it runs where it holds nobody up, and only some of it at a time.
 //!
-//! A thread more than there are cores makes no long work faster, but every other client slower. So whoever finds the
-//! places taken lets go of everything, waits for a place, and begins again.
+//! A thread more than there are cores makes no long work faster, but every other client slower. So a command that has
+//! changed and replied nothing yet, and finds as many at work as there are workers, lets go of everything, waits, and
+//! begins again. What cannot begin again takes a thread of its own all the same, up to a bound; beyond it runs in place.
 
 use super::Engine;
 use super::clients::Client;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Most threads that do long work at one time; far below what the runtime has for that.
+const MOST_THREADS: usize = 64;
+
+/// From this many elements on work is long: what takes longer than handing a worker's other tasks over.
+const LONG_WORK: u64 = 4096;
+
+/// Bytes whose copy takes as long as the work on one element.
+const ELEMENT: usize = 1024;
 
 /// Too much long work is running: the command is to be run again, from its start, when there is room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,26 +72,47 @@ impl Drop for Place<'_> {
     }
 }
 
+impl LongWork {
+    /// A place, if fewer than `most` are taken.
+    fn enter(&self, most: usize) -> Option<Place<'_>> {
+        let mut state = self.state();
+        let has_room = state.running < most;
+        state.running += usize::from(has_room);
+        // Not `then_some`: a place that is not taken must not be given back.
+        has_room.then(|| Place(self))
+    }
+}
+
 impl Engine {
-    /// Runs work that is known to be long where it holds nobody up, and returns its result; or [`Busy`], and then the
-    /// work has not begun. Long work does not call for more of it.
-    pub fn run_long<R>(&self, mut work: impl FnMut() -> R) -> Result<R, Busy> {
-        let place = {
-            let mut state = self.long_work.state();
-            if state.running >= self.long_work.most {
-                return Err(Busy);
-            }
-            state.running += 1;
-            Place(&self.long_work)
-        };
-        let mut result = None;
-        (self.offload)(&mut || result = Some(work()));
-        drop(place);
-        Ok(result.unwrap_or_else(work))
+    /// Runs work that is known to be long where it holds nobody up, and returns its result; or [`Busy`] if as many are
+    /// at work as there are workers, and then the work has not begun. For commands that have changed and replied
+    /// nothing yet.
+    pub fn run_long_if_free<R>(&self, work: impl FnMut() -> R) -> Result<R, Busy> {
+        let place = self.long_work.enter(self.long_work.most).ok_or(Busy)?;
+        Ok(self.run_in(Some(place), work))
     }
 
-    /// Runs work that may be long and that cannot be begun again: aside if there is room, or else here.
-    pub fn run_aside<R>(&self, mut work: impl FnMut() -> R) -> R {
-        self.run_long(&mut work).unwrap_or_else(|Busy| work())
+    /// Runs work that is known to be long where it holds nobody up, if that is possible, and returns its result.
+    pub fn run_long<R>(&self, work: impl FnMut() -> R) -> R {
+        self.run_in(self.long_work.enter(MOST_THREADS), work)
+    }
+
+    /// Runs work that touches about `elements` elements: in place, or as long work if they are many.
+    pub fn run_sized<R>(&self, elements: u64, mut work: impl FnMut() -> R) -> R {
+        if elements > LONG_WORK { self.run_long(work) } else { work() }
+    }
+
+    /// Runs work that copies about `bytes` bytes: in place, or as long work if they are many.
+    pub fn run_copying<R>(&self, bytes: usize, work: impl FnMut() -> R) -> R {
+        self.run_sized((bytes / ELEMENT) as u64, work)
+    }
+
+    /// Runs work in its place; without one, here.
+    fn run_in<R>(&self, place: Option<Place<'_>>, mut work: impl FnMut() -> R) -> R {
+        let mut result = None;
+        if place.is_some() {
+            (self.offload)(&mut || result = Some(work()));
+        }
+        result.unwrap_or_else(work)
     }
 }

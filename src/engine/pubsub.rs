@@ -104,7 +104,7 @@ impl Engine {
             }
             receivers
         };
-        if is_heard < MANY { publish() } else { self.run_aside(publish) }
+        if is_heard < MANY { publish() } else { self.run_long(publish) }
     }
 
     /// Leaves mail for a client and ends the client if it lets too much wait. True if the mail waits.

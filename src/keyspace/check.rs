@@ -6,10 +6,13 @@ use crate::concurrent::generation::{DEFAULT_NAMESPACE, Generation};
 use crate::concurrent::namespace::Namespace;
 use crate::concurrent::reclaim::{Guard, pin};
 use crate::concurrent::slot::Slot;
+use crate::concurrent::version::{Content, Version};
+use crate::value::string::Str;
+use crate::value::tree::{Hash, List, Set, Tree};
 use std::collections::HashMap;
 
-/// Rounds of housekeeping that a check waits for quiescence.
-const ROUNDS: usize = 100_000;
+/// Rounds of housekeeping that a check waits for quiescence: on a busy machine a pinned thread may not run for long.
+const ROUNDS: usize = 10_000_000;
 
 #[derive(Default)]
 struct Counted {
@@ -95,6 +98,7 @@ fn count_slot(
     if !version.is_live() && !slot.is_watched() {
         return Err(format!("{name} is absent and nobody queued its slot"));
     }
+    check_value(version, guard).map_err(|error| format!("{name}: {error}"))?;
     counted.taken += 1;
     let namespace = generation.namespace_of(slot, guard).name().to_vec();
     let tally = counted.by_namespace.entry(namespace).or_default();
@@ -113,6 +117,20 @@ fn count_slot(
         }
     }
     Ok(())
+}
+
+/// Verifies a collection: its tree, and the index of a sorted set; or a long string. O(n log n).
+fn check_value(version: &Version, guard: &Guard) -> Result<(), String> {
+    match version.content() {
+        Content::List => version.tree::<List>().map_or(Ok(()), Tree::<List>::check),
+        Content::Hash => version.tree::<Hash>().map_or(Ok(()), Tree::<Hash>::check),
+        Content::Set => version.tree::<Set>().map_or(Ok(()), Tree::<Set>::check),
+        Content::Chunks => match version.string() {
+            Some(Str::Chunks(chunks)) => chunks.check(),
+            _ => Ok(()),
+        },
+        _ => version.sorted_set(guard).map_or(Ok(()), |set| set.check()),
+    }
 }
 
 fn equal(what: &str, accounted: i64, counted: i64) -> Result<(), String> {

@@ -58,7 +58,7 @@ impl Keyspace {
     ) {
         let tombstone = absent_after(expired);
         tombstone.set_stamp(self.epoch.read());
-        if let Ok(new) = slot.cell().replace(expired, tombstone, guard) {
+        if let Ok(new) = slot.cell().replace(expired, tombstone.into(), guard) {
             self.stats.expired.add(1);
             self.record_of(generation.namespace_of(slot, guard)).expired.add(1);
             self.account(generation, Changed { slot, old: expired, new }, guard);

@@ -5,6 +5,7 @@
 
 use super::Keyspace;
 use crate::concurrent::generation::{Departure, Generation, Reaping, Replaced};
+use crate::concurrent::nodes;
 use crate::concurrent::reclaim::{Guard, pin};
 use crate::concurrent::wheel::{Alarm, Wheel};
 use std::sync::{Arc, PoisonError, TryLockError};
@@ -15,6 +16,9 @@ const SLICE: usize = 64;
 const ALARM_SLICES: usize = 8192;
 /// Slices of absent slots in one round.
 const REAPING_SLICES: usize = 256;
+
+/// Nodes of dropped collections that are freed in one round.
+const FREED_NODES: usize = 4096;
 
 /// What the housekeeper owns.
 #[derive(Debug, Default)]
@@ -74,6 +78,7 @@ impl Housekeeper {
         let more = self.expire(keyspace, &generation);
         let more = self.reap(&generation) | more;
         let more = self.release(&generation) | more;
+        let more = nodes::free_some(FREED_NODES) | more;
         drop(generation);
         self.free(keyspace);
         pin().renew();

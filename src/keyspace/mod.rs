@@ -12,14 +12,16 @@ mod entry;
 mod housekeeping;
 mod key;
 mod multi;
+mod open;
 mod records;
 mod scan;
 mod view;
 mod watch;
 
 pub use batch::{Batch, PrefetchList};
-pub use entry::{Change, Draft, Entry, Kind};
+pub use entry::{Change, Draft, Entry, Kind, SortedSet, SortedSetEdit};
 pub use key::Key;
+pub use open::Gather;
 pub use view::View;
 pub use watch::Watch;
 

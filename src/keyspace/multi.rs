@@ -17,8 +17,11 @@
 
 use super::commit::{Changed, absent_after};
 use super::entry::{Change, Entry};
+use super::open::Open;
 use super::{Contention, Key, KeyspaceError, View};
 use crate::concurrent::generation::{Current, Generation};
+use crate::concurrent::nodes::Edits;
+use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::transaction::{Write, commit};
 use crate::concurrent::version::{Planned, Version, VersionBox};
@@ -39,6 +42,10 @@ const SEARCHED: usize = 16;
 pub struct Transaction<'g> {
     pub(super) generation: &'g Generation,
     cells: Vec<Touched<'g>>,
+    /// The cell that was asked for last.
+    latest: usize,
+    /// What built the trees that are planned, or were.
+    edits: Edits<'g>,
     /// Where a slot stands in `cells`, once there are many.
     places: HashMap<usize, usize, ahash::RandomState>,
     /// Names that were read and had no slot.
@@ -59,11 +66,14 @@ struct Touched<'g> {
     plan: Plan<'g>,
 }
 
+/// What happens to a slot when the transaction commits.
 #[derive(Debug)]
-enum Plan<'g> {
+pub(super) enum Plan<'g> {
     Unchanged,
     Put(Planned<'g>),
     Remove,
+    /// An edit of a collection that goes on; closed before anything but the edit looks at it.
+    Open(Box<Open<'g>>),
 }
 
 impl<'g> Touched<'g> {
@@ -71,11 +81,24 @@ impl<'g> Touched<'g> {
         match &self.plan {
             Plan::Put(planned) => planned.version(),
             Plan::Unchanged | Plan::Remove => self.base,
+            Plan::Open(_) => unreachable!("an open edit is closed before the slot is looked at"),
+        }
+    }
+
+    fn close(&mut self, edits: &mut Edits<'g>, guard: &'g Guard) {
+        if let Plan::Open(_) = self.plan
+            && let Plan::Open(open) = std::mem::replace(&mut self.plan, Plan::Unchanged)
+        {
+            self.plan = open.close(self.base, edits, guard);
         }
     }
 
     fn is_live(&self) -> bool {
-        !matches!(self.plan, Plan::Remove) && self.version().is_live()
+        match &self.plan {
+            Plan::Remove => false,
+            Plan::Open(open) => !open.is_empty(),
+            Plan::Put(_) | Plan::Unchanged => self.version().is_live(),
+        }
     }
 
     /// What the transaction sees here. A planned deadline may lie in the past: what is planned so is not seen.
@@ -87,16 +110,18 @@ impl<'g> Touched<'g> {
         match self.plan {
             Plan::Unchanged => false,
             // What was put and removed again is a change too: a watcher is told, as in Redis.
-            Plan::Put(_) | Plan::Remove => true,
+            Plan::Put(_) | Plan::Remove | Plan::Open(_) => true,
         }
     }
 }
 
 impl<'g> Transaction<'g> {
-    fn new(generation: &'g Generation) -> Transaction<'g> {
+    fn new(generation: &'g Generation, guard: &'g Guard) -> Transaction<'g> {
         Transaction {
             generation,
             cells: Vec::new(),
+            latest: 0,
+            edits: Edits::new(guard),
             places: HashMap::default(),
             missing: Vec::new(),
             made: Vec::new(),
@@ -109,6 +134,11 @@ impl<'g> Transaction<'g> {
         self.fresh.is_some()
     }
 
+    /// Ends every edit that goes on.
+    pub(super) fn close(&mut self, guard: &'g Guard) {
+        self.cells.iter_mut().for_each(|touched| touched.close(&mut self.edits, guard));
+    }
+
     fn place(&self, slot: &Slot) -> Option<usize> {
         if self.cells.len() <= SEARCHED {
             return self.cells.iter().position(|touched| std::ptr::eq(touched.slot, slot));
@@ -118,6 +148,7 @@ impl<'g> Transaction<'g> {
 
     fn add(&mut self, slot: &'g Slot, base: &'g Version) -> usize {
         let place = self.cells.len();
+        self.latest = place;
         self.cells.push(Touched { slot, base, plan: Plan::Unchanged });
         if place == SEARCHED {
             self.places =
@@ -151,12 +182,14 @@ impl<'g> View<'g> {
         &mut self,
         mut body: impl FnMut(&mut View<'g>) -> Result<R, E>,
     ) -> Result<R, E> {
-        if self.transaction.is_some() {
-            return body(self);
+        match self.transaction.as_deref() {
+            Some(transaction) if transaction.has_flushed() => return self.transact_after_flush(body),
+            Some(_) => return body(self),
+            None => {}
         }
         for attempt in 0.. {
             self.admit()?;
-            self.transaction = Some(Box::new(Transaction::new(self.generation())));
+            self.transaction = Some(Box::new(Transaction::new(self.generation(), self.guard())));
             let result = body(self);
             let Some(mut transaction) = self.transaction.take() else { continue };
             if transaction.is_contended {
@@ -180,6 +213,27 @@ impl<'g> View<'g> {
         unreachable!("the attempts are not bounded by their number")
     }
 
+    /// Runs `body` as a transaction of its own in the generation that a flush prepared (M5). It cannot lose.
+    fn transact_after_flush<R, E: From<KeyspaceError>>(
+        &mut self,
+        mut body: impl FnMut(&mut View<'g>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let outer = self.transaction.take();
+        self.transaction = Some(Box::new(Transaction::new(
+            outer.as_deref().map_or_else(|| self.generation(), |outer| outer.generation),
+            self.guard(),
+        )));
+        let result = body(self);
+        if let Some(mut inner) = self.transaction.take() {
+            if result.is_ok() {
+                self.commit(&mut inner)?;
+            }
+            self.abandon(&inner);
+        }
+        self.transaction = outer;
+        result
+    }
+
     /// Queues the slots that the transaction made and left absent.
     fn abandon(&self, transaction: &Transaction<'g>) {
         for slot in &transaction.made {
@@ -190,6 +244,12 @@ impl<'g> View<'g> {
     /// The transaction's cell for a name, if the name has a slot.
     fn touch_cell(&mut self, key: Key<'_>) -> Result<Option<usize>, KeyspaceError> {
         let (generation, guard) = (self.generation(), self.guard());
+        if let Some(transaction) = self.transaction.as_deref()
+            && let Some(touched) = transaction.cells.get(transaction.latest)
+            && touched.slot.name() == key.name()
+        {
+            return Ok(Some(transaction.latest));
+        }
         loop {
             let Some(slot) = generation.find(key.name(), guard) else { return Ok(None) };
             if let Some(place) = self.touch_slot(slot)? {
@@ -201,7 +261,10 @@ impl<'g> View<'g> {
     /// The transaction's cell for a slot, or `None` if the slot is dead.
     fn touch_slot(&mut self, slot: &'g Slot) -> Result<Option<usize>, KeyspaceError> {
         let generation = self.generation();
-        if let Some(place) = self.transaction.as_deref().and_then(|transaction| transaction.place(slot)) {
+        if let Some(transaction) = self.transaction.as_deref_mut()
+            && let Some(place) = transaction.place(slot)
+        {
+            transaction.latest = place;
             return Ok(Some(place));
         }
         let base = self.present(generation, slot);
@@ -224,15 +287,17 @@ impl<'g> View<'g> {
     }
 
     pub(super) fn look_up_buffered(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
-        let (place, now_ms) = (self.touch_cell(key)?, self.now_ms());
+        let (place, now_ms, guard) = (self.touch_cell(key)?, self.now_ms(), self.guard());
         let Some(transaction) = self.transaction.as_deref_mut() else { return Ok(None) };
         let Some(place) = place else {
             transaction.missing.push(key.name().into());
             return Ok(None);
         };
-        let touched = &transaction.cells[place];
+        let touched = &mut transaction.cells[place];
+        touched.close(&mut transaction.edits, guard);
         let (slot, found) = (touched.slot, touched.visible(now_ms));
-        Ok(found.map(|version| self.entry(slot, version)))
+        let is_planned = matches!(touched.plan, Plan::Put(_));
+        Ok(found.map(|version| Entry { is_planned, ..self.entry(slot, version) }))
     }
 
     pub(super) fn update_buffered<R, E: From<KeyspaceError>>(
@@ -245,23 +310,38 @@ impl<'g> View<'g> {
         if matches!(change, Change::Keep) || (matches!(change, Change::Remove) && entry.is_none()) {
             return Ok(result);
         }
-        let place = match self.touch_cell(key)? {
-            Some(place) => place,
-            None => self.make_cell(key)?,
-        };
+        let place = self.cell_for(key)?;
         let guard = self.guard();
-        if let Some(transaction) = self.transaction.as_deref_mut() {
-            let touched = &mut transaction.cells[place];
+        if let Some(Transaction { cells, edits, .. }) = self.transaction.as_deref_mut() {
+            let touched = &mut cells[place];
             touched.plan = match change {
-                Change::Keep => Plan::Unchanged,
-                Change::Remove => Plan::Remove,
-                Change::Put(mut draft) => {
-                    draft.0.set_seq(touched.base.seq().wrapping_add(1));
-                    Plan::Put(Planned::new(draft.0, guard))
-                }
+                Change::Put(draft) => Plan::put(draft, touched.base, edits, guard),
+                Change::Keep | Change::Remove => Plan::Remove,
             };
         }
         Ok(result)
+    }
+
+    /// The transaction's cell for a name, made if need be.
+    fn cell_for(&mut self, key: Key<'_>) -> Result<usize, KeyspaceError> {
+        match self.touch_cell(key)? {
+            Some(place) => Ok(place),
+            None => self.make_cell(key),
+        }
+    }
+
+    /// What is planned for a name, if it has a cell.
+    pub(super) fn plan_of(&mut self, key: Key<'_>) -> Result<Option<&mut Plan<'g>>, KeyspaceError> {
+        let place = self.touch_cell(key)?;
+        let transaction = self.transaction.as_deref_mut();
+        Ok(place.and_then(|place| Some(&mut transaction?.cells[place].plan)))
+    }
+
+    /// What is planned for a name, which gets a cell if it has none. Inside a transaction only.
+    pub(super) fn plan_for(&mut self, key: Key<'_>) -> Result<&mut Plan<'g>, KeyspaceError> {
+        let place = self.cell_for(key)?;
+        let transaction = self.transaction.as_deref_mut().expect("updates are buffered in transactions only");
+        Ok(&mut transaction.cells[place].plan)
     }
 
     /// Gives a missing name a slot and a cell (M2).
@@ -286,6 +366,7 @@ impl<'g> View<'g> {
             self.keyspace().replace_generation(fresh);
             return Ok(true);
         }
+        transaction.close(self.guard());
         if !transaction.cells.iter().any(Touched::changes) {
             return Ok(self.reads_hold(transaction));
         }
@@ -337,7 +418,7 @@ impl<'g> View<'g> {
         if self.batch.is_alone {
             self.abandon(&transaction);
             let fresh = keyspace.next_generation();
-            *transaction = Transaction::new(Current::prepare(&fresh, self.guard()));
+            *transaction = Transaction::new(Current::prepare(&fresh, self.guard()), self.guard());
             transaction.fresh = Some(fresh);
             self.transaction = Some(transaction);
             return Ok(());
@@ -361,6 +442,7 @@ impl<'g> View<'g> {
                 Plan::Put(planned) => planned,
                 Plan::Remove => Planned::new(absent_after(base), guard),
                 Plan::Unchanged => Planned::new(VersionBox::fresh_copy(base), guard),
+                Plan::Open(_) => unreachable!("closed before the commit"),
             };
             let new = planned.version();
             if changed {
@@ -370,7 +452,7 @@ impl<'g> View<'g> {
             writes.push(Write { cell: slot.cell(), expected: base, new: planned.publish() });
         }
         for _ in 0..RECOMMITS {
-            match commit(writes, guard) {
+            match commit(writes, &mut transaction.edits, guard) {
                 Ok(()) => {
                     let twice = seeded(Bug::GenerationLoadedTwice);
                     let generation = if twice { self.generation() } else { transaction.generation };

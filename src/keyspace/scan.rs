@@ -40,6 +40,7 @@ impl<'g> View<'g> {
         namespace: Option<&[u8]>,
         mut visit: impl FnMut(&'g [u8], Entry<'g>),
     ) -> Result<u64, KeyspaceError> {
+        self.close_edits();
         let (generation, guard) = (self.generation(), self.guard());
         let namespace = match namespace {
             None => None,
@@ -90,6 +91,7 @@ impl<'g> View<'g> {
 
     /// The name of a random entry, each as likely as any other. O(1) unless almost all slots are free.
     pub fn random(&mut self) -> Result<Option<&'g [u8]>, KeyspaceError> {
+        self.close_edits();
         if self.is_empty() {
             return Ok(None);
         }

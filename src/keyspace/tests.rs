@@ -1,5 +1,8 @@
+mod sorted_sets;
+
 use super::*;
 use crate::value::string::Str;
+use crate::value::tree::List;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 type Result<T> = std::result::Result<T, KeyspaceError>;
@@ -15,11 +18,7 @@ fn set(view: &mut View<'_>, key: &[u8], value: &[u8], deadline: Option<u64>) -> 
 
 fn get(view: &mut View<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
     let Some(entry) = view.read(Key::new(key))? else { return Ok(None) };
-    Ok(Some(match entry.string()? {
-        Str::Int(value) => value.to_string().into_bytes(),
-        Str::Inline(bytes) => bytes.to_vec(),
-        Str::Shared(bytes) => bytes.to_vec(),
-    }))
+    Ok(Some(entry.string()?.bytes().into_owned()))
 }
 
 fn remove(view: &mut View<'_>, key: &[u8]) -> Result<bool> {
@@ -377,5 +376,99 @@ fn a_deadline_that_was_moved_has_an_alarm_as_soon_as_the_first_one_fired() {
     set(&mut keyspace.enter().view(), b"k", b"v", Some(1_000_010)).unwrap();
     set(&mut keyspace.enter().view(), b"k", b"v", Some(9_000_000)).unwrap();
     clock.advance(1_000);
+    keyspace.check_invariants().unwrap();
+}
+
+fn push(view: &mut View<'_>, key: &[u8], items: &[&[u8]]) -> Result<u64> {
+    view.edit::<List, _, _>(Key::new(key), |_, delta| {
+        delta.push_back(items);
+        Ok(delta.tree().len())
+    })
+}
+
+fn rename(view: &mut View<'_>, from: &[u8], to: &[u8]) -> Result<()> {
+    view.transact(|view| {
+        if let Some(entry) = view.peek(Key::new(from))? {
+            view.put(Key::new(to), Draft::value_of(&entry, None))?;
+            remove(view, from)?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn trees_go_with_their_keys_through_every_kind_of_change() {
+    let (keyspace, _) = keyspace();
+    let large: Vec<Vec<u8>> = (0..5000).map(|item: u32| item.to_string().into_bytes()).collect();
+    let large: Vec<&[u8]> = large.iter().map(Vec::as_slice).collect();
+    for round in 0..64_u32 {
+        let mut batch = keyspace.enter();
+        let mut view = batch.view();
+        push(&mut view, b"a", if round % 3 == 0 { &large } else { &[b"x", b"y"] }).unwrap();
+        let steps = |view: &mut View<'_>| -> Result<()> {
+            if round & 1 > 0 {
+                push(view, b"a", &[b"z"])?;
+            }
+            if round & 2 > 0 {
+                rename(view, b"a", b"b")?;
+                push(view, b"b", &[b"1", b"2"])?;
+            }
+            if round & 4 > 0 {
+                view.transact(|view| {
+                    let Some(entry) = view.peek(Key::new(b"b"))? else { return Ok(()) };
+                    view.put(Key::new(b"c"), Draft::copy_of(&entry, view.birth()))
+                })?;
+                push(view, b"c", &[b"3"])?;
+            }
+            if round & 8 > 0 {
+                remove(view, b"b")?;
+                push(view, b"b", &[b"new"])?;
+            }
+            if round & 16 > 0 {
+                rename(view, b"b", b"a")?;
+            }
+            Ok(())
+        };
+        if round & 32 > 0 {
+            let aborted: Result<()> = view.transact(|view| {
+                steps(view)?;
+                Err(KeyspaceError::WrongType)
+            });
+            assert!(aborted.is_err());
+            view.transact(steps).unwrap();
+        } else {
+            steps(&mut view).unwrap();
+        }
+        if round % 7 == 0 {
+            let overwritten = view.update(Key::new(b"a"), |_| {
+                Ok::<_, KeyspaceError>((Change::Put(Draft::integer(1, None)), ()))
+            });
+            overwritten.unwrap();
+            remove(&mut view, b"a").unwrap();
+        }
+        drop(view);
+        drop(batch);
+        keyspace.check_invariants().unwrap();
+    }
+}
+
+#[test]
+fn a_rename_after_a_flush_in_one_transaction_moves_the_tree() {
+    let (keyspace, _) = keyspace();
+    let reservation = keyspace.reserve().unwrap();
+    while !reservation.is_ready() {}
+    let mut batch = keyspace.enter_alone(&reservation);
+    let mut view = batch.view();
+    view.transact(|view| {
+        view.flush()?;
+        push(view, b"a", &[b"x"])?;
+        rename(view, b"a", b"b")?;
+        push(view, b"b", &[b"y"])
+    })
+    .unwrap();
+    assert_eq!(view.tree::<List>(Key::new(b"b")).unwrap().len(), 2);
+    drop(view);
+    drop(batch);
+    drop(reservation);
     keyspace.check_invariants().unwrap();
 }

@@ -1,14 +1,16 @@
 //! What handlers see of the keyspace.
 
 use super::commit::{Changed, absent_after};
-use super::entry::{Change, Entry};
+use super::entry::{Change, Draft, Entry, SortedSet, SortedSetEdit};
 use super::multi::Transaction;
 use super::{Batch, Contention, Key, Keyspace, KeyspaceError};
 use crate::concurrent::generation::Generation;
 use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
-use crate::concurrent::version::Version;
+use crate::concurrent::version::{Collection, Version};
 use crate::sync::{Bug, seeded};
+use crate::value::sorted_set::{self, Placed};
+use crate::value::tree::{Delta, Hash, Set, Tree};
 
 /// What one command may do to the keyspace: directly, or inside a transaction.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl<'g> View<'g> {
     }
 
     pub(super) fn entry(&self, slot: &'g Slot, version: &'g Version) -> Entry<'g> {
-        Entry { version, slot, now_s: self.now_s() }
+        Entry { version, slot, guard: self.guard(), is_planned: false, now_s: self.now_s() }
     }
 
     /// Gives way to a transaction that runs alone. Every attempt that may write comes here before it reads.
@@ -178,6 +180,99 @@ impl<'g> View<'g> {
         result
     }
 
+    /// The birth of nodes that are built now: the snapshot epoch, read before the version that will hold them is
+    /// stamped.
+    pub fn birth(&self) -> u32 {
+        self.keyspace().epoch.read()
+    }
+
+    /// Reads a collection, as [`View::read`] does; one that is missing is empty.
+    pub fn tree<L: Collection>(&mut self, key: Key<'_>) -> Result<Tree<'g, L>, KeyspaceError> {
+        self.read(key)?.map_or(Ok(Tree::EMPTY), |entry| entry.tree())
+    }
+
+    /// Brings items of a large collection into the cache, if that is what the key holds: a hint, nothing more.
+    pub fn prefetch_items<'k>(&self, key: Key<'_>, items: impl Iterator<Item = &'k [u8]>) {
+        let Some(slot) = self.generation().find(key.name(), self.guard()) else { return };
+        let version = slot.cell().read(self.guard());
+        if let Some(hash) = version.tree::<Hash>() {
+            hash.prefetch(items);
+        } else if let Some(set) = version.tree::<Set>() {
+            set.prefetch(items);
+        }
+    }
+
+    /// Changes one collection atomically, as [`View::update`] does: `change` gets the tree as it is, empty if the key
+    /// is missing, and a delta of it to edit. The deadline stays; a collection that became empty is removed.
+    pub fn edit<L: Collection, R, E: From<KeyspaceError>>(
+        &mut self,
+        key: Key<'_>,
+        mut change: impl FnMut(Tree<'g, L>, &mut Delta<'g, L>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let birth = self.birth();
+        self.update(key, |entry| {
+            let base = entry.map_or(Ok(Tree::EMPTY), |entry| entry.tree())?;
+            let mut delta = Delta::new(base, birth);
+            let result = change(base, &mut delta)?;
+            Ok((Change::edited(delta, entry.and_then(|entry| entry.deadline_ms())), result))
+        })
+    }
+
+    /// Reads a sorted set, as [`View::read`] does; one that is missing is empty.
+    pub fn sorted_set(&mut self, key: Key<'_>) -> Result<SortedSet<'g>, KeyspaceError> {
+        self.read(key)?.map_or(Ok(SortedSet::EMPTY), |entry| entry.sorted_set())
+    }
+
+    /// Changes one sorted set atomically, as [`View::update`] does: `change` gets an edit of the set as it is, empty
+    /// if the key is missing. The deadline stays; a set that became empty is removed.
+    pub fn edit_sorted_set<R, E: From<KeyspaceError>>(
+        &mut self,
+        key: Key<'_>,
+        mut change: impl FnMut(&mut SortedSetEdit<'g>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let (birth, guard) = (self.birth(), self.guard());
+        self.update(key, |entry| {
+            let base = entry.map_or(Ok(SortedSet::EMPTY), |entry| entry.sorted_set())?;
+            let mut edit = SortedSetEdit::new(base);
+            let result = change(&mut edit)?;
+            let next = edit.finish(birth, entry.is_some_and(|entry| entry.is_planned));
+            let deadline_ms = entry.and_then(|entry| entry.deadline_ms());
+            Ok((Change::sorted_set(next, entry, deadline_ms, guard), result))
+        })
+    }
+
+    /// Puts a sorted set of these members, each once and in any order, in place of whatever is there, without a
+    /// deadline; none removes the key. Inside a transaction only. Returns their number. O(n log n).
+    pub fn store_sorted_set(&mut self, key: Key<'_>, members: Vec<Placed>) -> Result<u64, KeyspaceError> {
+        let len = members.len() as u64;
+        match Change::sorted_set(sorted_set::build(members, self.birth()), None, None, self.guard()) {
+            Change::Put(draft) => self.put(key, draft)?,
+            Change::Keep | Change::Remove => {
+                self.update(key, |_| Ok::<_, KeyspaceError>((Change::Remove, ())))?;
+            }
+        }
+        Ok(len)
+    }
+
+    /// Puts `draft` in place of whatever is there. Inside a transaction only.
+    pub fn put(&mut self, key: Key<'_>, draft: Draft) -> Result<(), KeyspaceError> {
+        debug_assert!(self.transaction.is_some(), "a direct update may run its closure again");
+        let mut draft = Some(draft);
+        self.update(key, |_| Ok((draft.take().map_or(Change::Keep, Change::Put), ())))
+    }
+
+    /// Puts the collection that `delta` built in place of whatever is there, without a deadline; an empty one
+    /// removes the key. Inside a transaction only. Returns its length.
+    pub fn store<L: Collection>(&mut self, key: Key<'_>, delta: Delta<'_, L>) -> Result<u64, KeyspaceError> {
+        let len = delta.tree().len();
+        if len == 0 {
+            self.update(key, |_| Ok::<_, KeyspaceError>((Change::Remove, ())))?;
+        } else {
+            self.put(key, Draft::collection(delta, None))?;
+        }
+        Ok(len)
+    }
+
     /// One attempt to change a slot from `base`. True if it happened, or nothing was to happen.
     fn try_change(
         &self,
@@ -189,11 +284,11 @@ impl<'g> View<'g> {
         let mut new = match change {
             Change::Keep => return true,
             Change::Remove if !base.is_live() => return true,
-            Change::Remove => absent_after(base),
+            Change::Remove => absent_after(base).into(),
             Change::Put(draft) => draft.0,
         };
-        new.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
-        new.set_stamp(self.keyspace().epoch.read());
+        new.version.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
+        new.version.set_stamp(self.keyspace().epoch.read());
         match slot.cell().replace(base, new, self.guard()) {
             Ok(new) => {
                 let generation =

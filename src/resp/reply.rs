@@ -1,9 +1,10 @@
 //! Replies to bytes, in RESP2 or RESP3. The one writer of replies.
 //!
-//! Small replies are collected in one buffer, so that a whole pipelined batch leaves in one write. Large
-//! shared values are not copied: they stand beside the buffer as segments, each at its place, and leave by a
-//! vectored write. A [`ReplyWriter`] is a [`bytes::Buf`] of what waits to be sent: a connection sends its
-//! chunks and advances over what the socket took.
+//! Small replies are collected in one buffer, so that a whole pipelined batch leaves in one write. A reply that
+//! grows large leaves the buffer in segments, so that it is never moved as a whole. Large shared values are not
+//! copied: they stand beside the buffer as segments, each at its place, and leave by a vectored write. A
+//! [`ReplyWriter`] is a [`bytes::Buf`] of what waits to be sent: a connection sends its chunks and advances over
+//! what the socket took.
 
 use crate::number::format_double;
 use bytes::{Buf, Bytes};
@@ -12,6 +13,9 @@ use std::io::IoSlice;
 /// Shared values of this length and more leave by reference. Below it one copy costs less than the extra
 /// pieces of a vectored write and holding the value until it is sent.
 pub const MIN_SHARED_LEN: usize = 16 << 10;
+
+/// What a reply writes into the buffer before it becomes a segment.
+const SEGMENT_LEN: usize = 256 << 10;
 
 /// What the buffer may keep once everything is sent; larger ones are given back.
 const MAX_KEPT_CAPACITY: usize = 256 << 10;
@@ -26,7 +30,7 @@ pub enum Protocol {
     Resp3,
 }
 
-/// A shared value that leaves without being copied.
+/// A shared value that leaves without being copied, or a part of a large reply.
 #[derive(Clone, Debug)]
 struct Segment {
     /// Offset in the buffer of the byte it stands before.
@@ -41,6 +45,8 @@ pub struct ReplyWriter {
     protocol: Protocol,
     buffer: Vec<u8>,
     segments: Vec<Segment>,
+    /// Where the last mark stands in the buffer: what is before it stays there.
+    marked: usize,
     /// Bytes in all segments.
     shared: usize,
     /// Bytes of the buffer that were sent.
@@ -100,8 +106,32 @@ impl ReplyWriter {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        if self.buffer.len() - self.marked >= SEGMENT_LEN {
+            self.cut();
+        }
         self.header(b'$', bytes.len());
         self.buffer.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+
+    /// A bulk string of `len` bytes that come in `parts`; a large one leaves the buffer in segments.
+    pub fn bulk_parts<'p>(&mut self, len: usize, parts: impl Iterator<Item = &'p [u8]>) {
+        self.header(b'$', len);
+        if len < MIN_SHARED_LEN {
+            parts.for_each(|part| self.buffer.extend_from_slice(part));
+        } else {
+            let mut left = len;
+            let mut segment = Vec::new();
+            for part in parts {
+                if segment.len() + part.len() > segment.capacity() {
+                    self.push_segment(Bytes::from(std::mem::take(&mut segment)));
+                    segment.reserve_exact(left.min(SEGMENT_LEN).max(part.len()));
+                }
+                segment.extend_from_slice(part);
+                left -= part.len();
+            }
+            self.push_segment(Bytes::from(segment));
+        }
         self.buffer.extend_from_slice(b"\r\n");
     }
 
@@ -117,8 +147,7 @@ impl ReplyWriter {
             return self.bulk(bytes);
         }
         self.header(b'$', bytes.len());
-        self.segments.push(Segment { before: self.buffer.len(), bytes: bytes.clone() });
-        self.shared += bytes.len();
+        self.push_segment(bytes.clone());
         self.buffer.extend_from_slice(b"\r\n");
     }
 
@@ -198,7 +227,8 @@ impl ReplyWriter {
     }
 
     /// A mark to come back to, good until bytes are sent. O(1).
-    pub fn mark(&self) -> ReplyMark {
+    pub fn mark(&mut self) -> ReplyMark {
+        self.marked = self.buffer.len();
         ReplyMark { buffer: self.buffer.len(), segments: self.segments.len(), shared: self.shared }
     }
 
@@ -209,14 +239,15 @@ impl ReplyWriter {
         self.buffer.truncate(mark.buffer);
         self.segments.truncate(mark.segments);
         self.shared = mark.shared;
+        self.marked = mark.buffer;
     }
 
     /// Forgets everything that waits to be sent, and gives large memory back. The protocol stays.
     pub fn clear(&mut self) {
         self.buffer.clear();
         self.segments.clear();
-        (self.shared, self.sent, self.sent_segments, self.sent_of_segment, self.sent_shared) =
-            (0, 0, 0, 0, 0);
+        (self.marked, self.shared, self.sent, self.sent_segments) = (0, 0, 0, 0);
+        (self.sent_of_segment, self.sent_shared) = (0, 0);
         self.shrink(MAX_KEPT_CAPACITY);
     }
 
@@ -226,6 +257,26 @@ impl ReplyWriter {
         if self.is_empty() {
             self.buffer.shrink_to(capacity);
             self.segments.shrink_to(capacity / size_of::<Segment>());
+        }
+    }
+
+    /// Puts a segment behind what was written.
+    fn push_segment(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.shared += bytes.len();
+            self.segments.push(Segment { before: self.buffer.len(), bytes });
+        }
+    }
+
+    /// Makes a segment of what was written since the last mark, or the last segment, if that is much.
+    #[cold]
+    fn cut(&mut self) {
+        let behind = self.segments.last().map_or(0, |segment| segment.before);
+        let start = behind.max(self.marked).max(self.sent);
+        if self.buffer.len() - start >= SEGMENT_LEN {
+            let bytes = Bytes::from(self.buffer.split_off(start));
+            self.shared += bytes.len();
+            self.segments.push(Segment { before: start, bytes });
         }
     }
 
@@ -483,6 +534,45 @@ mod tests {
         writer.rollback(mark);
         assert_eq!(writer.pending(), expected.len());
         assert_eq!(sent(writer, 999), expected);
+    }
+
+    #[test]
+    fn bulks_in_parts_are_the_same_bytes() {
+        for len in [0, 1, 8000, MIN_SHARED_LEN - 1, MIN_SHARED_LEN, SEGMENT_LEN, 3 * SEGMENT_LEN + 1] {
+            for size in [1, 5000, 8174, 2 * SEGMENT_LEN] {
+                let bytes: Vec<u8> = (0..len).map(|at| at as u8).collect();
+                let (mut writer, mut whole) = (ReplyWriter::new(), ReplyWriter::new());
+                for _ in 0..2 {
+                    writer.bulk_parts(len, bytes.chunks(size));
+                    whole.bulk(&bytes);
+                }
+                assert_eq!(writer.pending(), whole.pending());
+                assert_eq!(sent(writer, 99_999), sent(whole, 99_999));
+            }
+        }
+    }
+
+    #[test]
+    fn large_replies_leave_the_buffer_and_can_be_taken_back() {
+        let (mut writer, mut expected) = (ReplyWriter::new(), Vec::new());
+        let item = vec![b'x'; 1000];
+        for round in 0..3 {
+            let mark = writer.mark();
+            let before = expected.len();
+            writer.array(1000);
+            expected.extend_from_slice(b"*1000\r\n");
+            for _ in 0..1000 {
+                writer.bulk(&item);
+                expected.extend_from_slice(&[b"$1000\r\n", &item[..], b"\r\n"].concat());
+            }
+            assert!(writer.buffer.len() < 2 * SEGMENT_LEN * (round + 1) && !writer.segments.is_empty());
+            if round == 1 {
+                writer.rollback(mark);
+                expected.truncate(before);
+            }
+            assert_eq!(writer.pending(), expected.len());
+        }
+        assert_eq!(sent(writer, 4000), expected);
     }
 
     #[test]

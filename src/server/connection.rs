@@ -9,7 +9,7 @@ use super::Shared;
 use super::buffers::Buffers;
 use super::roster::Seat;
 use crate::command;
-use crate::command::dispatch::{Hold, Outcome, dispatch};
+use crate::command::dispatch::{Hold, Outcome, dispatch, dispatch_run, run_length};
 use crate::keyspace::{Contention, Reservation};
 use crate::resp::ReplyWriter;
 use crate::session::Session;
@@ -237,7 +237,20 @@ impl Connection {
                 command::prefetch(&batch, (*next..group).map(|index| decoder.request(input, index)));
                 self.session.begin_turn();
             }
+            let mut alone = *next;
             while *next < group {
+                let requests = (*next..group).map(|index| decoder.request(input, index));
+                let length = if *next < alone { 1 } else { run_length(requests.clone()) };
+                if length > 1 {
+                    let run = requests.take(length);
+                    if dispatch_run(engine, &mut self.session, &mut batch, run, replies) {
+                        *next += length;
+                    } else {
+                        alone = *next + length;
+                    }
+                    batch.between_commands();
+                    continue;
+                }
                 let outcome =
                     dispatch(engine, &mut self.session, &mut batch, decoder.request(input, *next), replies);
                 match self.shared.stop_after(outcome) {

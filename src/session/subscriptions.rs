@@ -111,7 +111,7 @@ impl Session {
             }
         };
         let count: usize = subscriptions.names.iter().map(HashSet::len).sum();
-        if count < MANY { leave() } else { self.engine.run_aside(leave) }
+        if count < MANY { leave() } else { self.engine.run_long(leave) }
     }
 
     /// True if something waits to be delivered. One load.

@@ -1,7 +1,10 @@
 //! Strings: what a version of kind string holds, and the pure operations on it.
 
+use super::chunks::{Chunks, Slices as ChunkSlices};
 use crate::number::parse_integer;
 use bytes::Bytes;
+use std::borrow::Cow;
+use std::ops::Range;
 
 /// The longest string a key may hold: 512 MB, as in Redis.
 pub const MAX_STRING_LEN: usize = 512 << 20;
@@ -9,7 +12,7 @@ pub const MAX_STRING_LEN: usize = 512 << 20;
 /// Strings up to this length are reported as `embstr` by OBJECT ENCODING, longer ones as `raw`.
 const EMBEDDED_LEN: usize = 44;
 
-/// The string held by a version: an integer, bytes inline behind the header, or shared bytes.
+/// The string held by a version: an integer, bytes inline behind the header, shared bytes, or chunks.
 #[derive(Clone, Copy, Debug)]
 pub enum Str<'g> {
     /// A value in canonical decimal form that fits an `i64`.
@@ -18,6 +21,8 @@ pub enum Str<'g> {
     Inline(&'g [u8]),
     /// Bytes shared by reference count, so that a reply need not copy them.
     Shared(&'g Bytes),
+    /// A long string that was edited.
+    Chunks(Chunks<'g>),
 }
 
 impl<'g> Str<'g> {
@@ -27,6 +32,7 @@ impl<'g> Str<'g> {
             Str::Int(value) => decimal_len(value),
             Str::Inline(bytes) => bytes.len(),
             Str::Shared(bytes) => bytes.len(),
+            Str::Chunks(chunks) => chunks.len(),
         }
     }
 
@@ -35,15 +41,30 @@ impl<'g> Str<'g> {
         self.len() == 0
     }
 
-    /// The string's bytes; `buffer` is where an integer is formatted.
-    pub fn bytes<'b>(self, buffer: &'b mut itoa::Buffer) -> &'b [u8]
+    /// The bytes of `range`, piece by piece; `digits` is where an integer is formatted.
+    ///
+    /// # Panics
+    /// If the range ends behind the string.
+    pub fn slices<'b>(self, range: Range<usize>, digits: &'b mut itoa::Buffer) -> Slices<'b>
     where
         'g: 'b,
     {
-        match self {
-            Str::Int(value) => buffer.format(value).as_bytes(),
+        let whole: &[u8] = match self {
+            Str::Int(value) => digits.format(value).as_bytes(),
             Str::Inline(bytes) => bytes,
             Str::Shared(bytes) => bytes,
+            Str::Chunks(chunks) => return Slices::Chunks(chunks.slices(range)),
+        };
+        Slices::One(Some(&whole[range]))
+    }
+
+    /// The string's bytes in one piece; made for this if it is an integer or in chunks.
+    pub fn bytes(self) -> Cow<'g, [u8]> {
+        match self {
+            Str::Int(value) => Cow::Owned(itoa::Buffer::new().format(value).as_bytes().to_vec()),
+            Str::Inline(bytes) => Cow::Borrowed(bytes),
+            Str::Shared(bytes) => Cow::Borrowed(bytes),
+            Str::Chunks(chunks) => Cow::Owned(chunks.slices(0..chunks.len()).collect::<Vec<_>>().concat()),
         }
     }
 
@@ -53,6 +74,7 @@ impl<'g> Str<'g> {
             Str::Int(value) => Some(value),
             Str::Inline(bytes) => parse_integer(bytes),
             Str::Shared(bytes) => parse_integer(bytes),
+            Str::Chunks(_) => None,
         }
     }
 
@@ -61,7 +83,27 @@ impl<'g> Str<'g> {
         match self {
             Str::Int(_) => "int",
             Str::Inline(bytes) if bytes.len() <= EMBEDDED_LEN => "embstr",
-            Str::Inline(_) | Str::Shared(_) => "raw",
+            Str::Inline(_) | Str::Shared(_) | Str::Chunks(_) => "raw",
+        }
+    }
+}
+
+/// A stretch of a string, piece by piece.
+#[derive(Clone)]
+pub enum Slices<'b> {
+    /// In one piece, if it was not taken yet.
+    One(Option<&'b [u8]>),
+    /// In chunks.
+    Chunks(ChunkSlices<'b>),
+}
+
+impl<'b> Iterator for Slices<'b> {
+    type Item = &'b [u8];
+
+    fn next(&mut self) -> Option<&'b [u8]> {
+        match self {
+            Slices::One(bytes) => bytes.take(),
+            Slices::Chunks(slices) => slices.next(),
         }
     }
 }
@@ -74,7 +116,7 @@ fn decimal_len(value: i64) -> usize {
 
 /// The part of a string of `len` bytes from `start` to `end`, both inclusive and both counted from the end
 /// when negative, as GETRANGE reads them. Empty when they do not meet.
-pub fn inclusive_range(len: usize, start: i64, end: i64) -> std::ops::Range<usize> {
+pub fn inclusive_range(len: usize, start: i64, end: i64) -> Range<usize> {
     let len = len as i64;
     if len == 0 || (start < 0 && end < 0 && start > end) {
         return 0..0;
@@ -91,9 +133,8 @@ mod tests {
     #[test]
     fn integers_know_their_length_and_text() {
         for value in [0, 1, 9, 10, -1, -10, 99, 100, i64::MAX, i64::MIN] {
-            let mut buffer = itoa::Buffer::new();
             assert_eq!(Str::Int(value).len(), value.to_string().len());
-            assert_eq!(Str::Int(value).bytes(&mut buffer), value.to_string().as_bytes());
+            assert_eq!(*Str::Int(value).bytes(), *value.to_string().as_bytes());
         }
     }
 

@@ -48,9 +48,18 @@ fn what_object_tells() {
         ("OBJECT ENCODING s", "$6\nembstr"),
         ("SETRANGE s 1 x", ":6"),
         ("OBJECT ENCODING s", "$6\nembstr"),
+        ("RPUSH l a b", ":2"),
+        ("OBJECT ENCODING l", "$8\nlistpack"),
+        ("SADD set 1 2", ":2"),
+        ("OBJECT ENCODING set", "$8\nlistpack"),
         ("CONFIG GET maxmemory-policy", "*2\n$16\nmaxmemory-policy\n$10\nnoeviction"),
     ]);
     assert!(c.run("OBJECT FREQ n").starts_with(':'));
+    c.check(&format!("RPUSH l{}", " x".repeat(200)), ":202");
+    c.check("OBJECT ENCODING l", "$9\nquicklist");
+    let members: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+    c.check(&format!("SADD set {}", members.join(" ")), ":198");
+    c.check("OBJECT ENCODING set", "$9\nhashtable");
 }
 
 /// To Redis the `!` is one of the bytes in the class.

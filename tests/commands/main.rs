@@ -5,10 +5,14 @@
 mod connection;
 mod departures;
 mod harness;
+mod hashes;
 mod introspection;
 mod keys;
+mod lists;
 mod namespaces;
 mod pubsub;
 mod server;
+mod sets;
+mod sort;
 mod strings;
 mod transactions;

@@ -331,3 +331,140 @@ fn a_deadline_is_kept_to_the_millisecond() {
     c.check("GET a", "$-1");
     c.check("DBSIZE", ":0");
 }
+
+/// Bytes in a chunk; a test may know, for edits at its borders are the ones that go wrong.
+const CHUNK: usize = kvns::value::chunks::CHUNK;
+
+fn bulk(bytes: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+}
+
+/// A string in chunks: what APPEND makes of a long one.
+fn long_string(c: &mut crate::harness::Client, key: &str, len: usize) -> Vec<u8> {
+    let bytes: Vec<u8> = (0..len).map(|at| b'a' + (at * 7 % 26) as u8).collect();
+    c.send(&[b"SET", key.as_bytes(), &bytes[..len - 1]]);
+    assert_eq!(c.send(&[b"APPEND", key.as_bytes(), &bytes[len - 1..]]), format!(":{len}\r\n").as_bytes());
+    bytes
+}
+
+#[test]
+fn long_strings_are_read_like_short_ones() {
+    let server = Server::new();
+    for mut c in [server.client(), server.client3()] {
+        let long = long_string(&mut c, "a", 100_000);
+        assert_eq!(c.send(&[b"GET", b"a"]), bulk(&long));
+        c.check("STRLEN a", ":100000");
+        c.check("TYPE a", "+string");
+        c.check("OBJECT ENCODING a", "$3\nraw");
+        let all = [b"*2\r\n", &bulk(&long)[..], &bulk(&long)[..]].concat();
+        assert_eq!(c.send(&[b"MGET", b"a", b"a"]), all);
+        let (chunk, len) = (CHUNK as i64, 100_000);
+        for (start, end) in [
+            (0, 0),
+            (0, -1),
+            (chunk - 1, chunk),
+            (chunk, 2 * chunk - 1),
+            (chunk + 1, 5 * chunk),
+            (-1, -1),
+            (-chunk, 200_000),
+            (3, 2),
+            (99_999, 99_999),
+            (100_000, 100_001),
+        ] {
+            let from = if start < 0 { start + len } else { start };
+            let to = if end < 0 { end + len } else { end.min(len - 1) } + 1;
+            let part = if from < to { &long[from as usize..to as usize] } else { b"" };
+            let reply =
+                c.send(&[b"GETRANGE", b"a", start.to_string().as_bytes(), end.to_string().as_bytes()]);
+            assert_eq!(reply, bulk(part), "{start} {end}");
+        }
+        c.check_all(&[
+            ("INCR a", NOT_AN_INTEGER),
+            ("DECRBY a 5", NOT_AN_INTEGER),
+            ("INCRBYFLOAT a 1.5", "-ERR value is not a valid float"),
+            ("LPUSH a x", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+            ("SET b abc", "+OK"),
+            ("LCS a b LEN", ":3"),
+            ("LCS a missing LEN", ":0"),
+            ("STRLEN a", ":100000"),
+        ]);
+    }
+}
+
+#[test]
+fn long_strings_are_changed_like_short_ones() {
+    let server = Server::new();
+    let mut c = server.client();
+    let mut long = long_string(&mut c, "a", 100_000);
+    for (round, (offset, len)) in [
+        (0, 1),
+        (CHUNK - 1, 2),
+        (CHUNK, CHUNK),
+        (2 * CHUNK - 10, 3 * CHUNK),
+        (99_999, 1),
+        (99_999, 2),
+        (13 * CHUNK - 5, 5),
+        (13 * CHUNK, 1),
+        (15 * CHUNK - 1, 1),
+        (16 * CHUNK + 100, 5),
+        (20 * CHUNK, 3 * CHUNK),
+        (200_000, 0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let patch = vec![b'A' + round as u8; len];
+        if len > 0 {
+            long.resize(long.len().max(offset + len), 0);
+            long[offset..offset + len].copy_from_slice(&patch);
+        }
+        let reply = c.send(&[b"SETRANGE", b"a", offset.to_string().as_bytes(), &patch]);
+        assert_eq!(reply, format!(":{}\r\n", long.len()).as_bytes());
+        let tail = vec![b'z'; round * 1000];
+        long.extend_from_slice(&tail);
+        assert_eq!(c.send(&[b"APPEND", b"a", &tail]), format!(":{}\r\n", long.len()).as_bytes());
+        assert_eq!(c.send(&[b"GET", b"a"]), bulk(&long));
+    }
+    c.check("SETRANGE a 16777215 xy", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    let zeros = vec![0; 16_777_215];
+    c.check("SETRANGE new 16777215 x", ":16777216");
+    assert_eq!(c.send(&[b"GET", b"new"]), bulk(&[&zeros[..], b"x"].concat()));
+    c.check("SETRANGE short 65535 x", ":65536");
+    c.check("SETRANGE short 65536 x", ":65537");
+    assert_eq!(c.send(&[b"GET", b"short"]), bulk(&[&zeros[..65535], b"xx"].concat()));
+    c.check("SET n 12", "+OK");
+    c.check("SETRANGE n 70000 x", ":70001");
+    assert_eq!(c.send(&[b"GET", b"n"]), bulk(&[b"12", &zeros[..69_998], b"x"].concat()));
+}
+
+#[test]
+fn long_strings_move_and_go_like_short_ones() {
+    let server = Server::new();
+    let mut c = server.client();
+    let long = long_string(&mut c, "a", 150_000);
+    c.check_all(&[("COPY a b", ":1"), ("RENAME a c", "+OK"), ("EXPIRE c 100", ":1"), ("TTL c", ":100")]);
+    c.check("APPEND b !", ":150001");
+    assert_eq!(c.send(&[b"GET", b"c"]), bulk(&long));
+    assert_eq!(c.send(&[b"GETEX", b"c", b"PERSIST"]), bulk(&long));
+    c.check_all(&[("TTL c", ":-1"), ("APPEND c ?", ":150001"), ("SETRANGE c 150000 \"\"", ":150001")]);
+    assert_eq!(c.send(&[b"GETSET", b"c", b"7"]), bulk(&[&long[..], b"?"].concat()));
+    c.check("GET c", "$1\n7");
+    assert_eq!(c.send(&[b"SET", b"b", b"8", b"GET"]), bulk(&[&long[..], b"!"].concat()));
+    let long = long_string(&mut c, "b", 70_000);
+    assert_eq!(c.send(&[b"GETDEL", b"b"]), bulk(&long));
+    c.check("GET b", "$-1");
+    let long = long_string(&mut c, "b", 70_000);
+    c.check_all(&[
+        ("MULTI", "+OK"),
+        ("APPEND b 1", "+QUEUED"),
+        ("RENAME b d", "+QUEUED"),
+        ("SETRANGE d 69999 23", "+QUEUED"),
+        ("COPY d e", "+QUEUED"),
+        ("APPEND d \"\"", "+QUEUED"),
+        ("DEL e", "+QUEUED"),
+        ("GETRANGE d -3 -1", "+QUEUED"),
+        ("EXEC", "*7\n:70001\n+OK\n:70001\n:1\n:70001\n:1\n$3\nq23"),
+    ]);
+    assert_eq!(c.send(&[b"GET", b"d"]), bulk(&[&long[..69_999], b"23"].concat()));
+    c.check_all(&[("DEL d", ":1"), ("DBSIZE", ":1")]);
+}

@@ -63,6 +63,26 @@ fn string_commands_answer_alike() {
 }
 
 #[test]
+fn list_commands_answer_alike() {
+    run_scripts(include_str!("lists.txt"));
+}
+
+#[test]
+fn hash_commands_answer_alike() {
+    run_scripts(include_str!("hashes.txt"));
+}
+
+#[test]
+fn sort_answers_alike() {
+    run_scripts(include_str!("sort.txt"));
+}
+
+#[test]
+fn set_commands_answer_alike() {
+    run_scripts(include_str!("sets.txt"));
+}
+
+#[test]
 fn key_commands_answer_alike() {
     run_scripts(include_str!("keys.txt"));
 }

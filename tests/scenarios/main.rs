@@ -9,6 +9,7 @@ mod isolation;
 mod limits;
 mod namespaces;
 mod pubsub;
+mod queues;
 mod scan;
 mod settings;
 mod shutdown;

@@ -94,3 +94,57 @@ fn foreign_cursors_are_harmless() {
     }
     assert_eq!(client.run("DBSIZE"), Value::Integer(1000));
 }
+
+/// Every field one whole walk of HSCAN shows.
+fn hscan_all(client: &mut Client, count: &str) -> BTreeSet<Vec<u8>> {
+    let (mut fields, mut cursor) = (BTreeSet::new(), b"0".to_vec());
+    loop {
+        let reply = client.command(&cmd!["HSCAN", "ns/h", cursor, "COUNT", count]);
+        fields.extend(reply.elements()[1].elements().iter().step_by(2).map(|field| field.bytes().to_vec()));
+        cursor = reply.elements()[0].bytes().to_vec();
+        if cursor == b"0" {
+            return fields;
+        }
+    }
+}
+
+/// Adds and removes fields, and rewrites stable ones, until told to stop.
+fn churn_fields(mut client: Client, worker: usize, done: &AtomicBool) {
+    let mut round = 0;
+    while !done.load(Ordering::Relaxed) {
+        let mut commands = Vec::new();
+        for number in round * 50..(round + 1) * 50 {
+            commands.push(cmd!["HSET", "ns/h", format!("passing{worker}:{number}"), "x"]);
+            commands.push(cmd!["HINCRBY", "ns/h", stable_name((number * 7919) % STABLE), "1"]);
+            commands.push(cmd!["HDEL", "ns/h", format!("passing{worker}:{}", number.saturating_sub(3000))]);
+        }
+        assert!(client.pipeline(&commands).iter().all(|reply| !reply.is_error()));
+        round += 1;
+    }
+}
+
+#[test]
+fn a_walk_over_fields_under_concurrent_writes_misses_nothing() {
+    let server = Server::start();
+    let mut client = server.client();
+    let numbers: Vec<usize> = (0..STABLE).collect();
+    for chunk in numbers.chunks(500) {
+        let pairs = chunk.iter().flat_map(|n| cmd![stable_name(*n), "0"]);
+        client.command(&cmd!["HSET", "ns/h"].into_iter().chain(pairs).collect::<Command>());
+    }
+    let expected: BTreeSet<Vec<u8>> = numbers.iter().map(|n| stable_name(*n).into_bytes()).collect();
+    let done = AtomicBool::new(false);
+    let results = std::thread::scope(|scope| {
+        for worker in 0..2 {
+            let (client, done) = (server.client(), &done);
+            scope.spawn(move || churn_fields(client, worker, done));
+        }
+        let results = ["10", "100", "1000"].map(|count| hscan_all(&mut client, count));
+        done.store(true, Ordering::Relaxed);
+        results
+    });
+    for fields in results {
+        let missed: Vec<_> = expected.difference(&fields).take(5).collect();
+        assert!(missed.is_empty(), "HSCAN missed {missed:?}");
+    }
+}

@@ -1,7 +1,12 @@
-//! The sequential model: what strings, keys, deadlines and watches mean, one command after the other.
+//! The sequential model: what strings, collections, keys, deadlines and watches mean, one command after the other.
 //!
-//! Plain and slow on purpose. It covers valid commands of the families strings, keys and transactions; what
-//! Redis says about wrong ones is the business of `tests/compat.rs`.
+//! Plain and slow on purpose. It covers valid commands of the families strings, lists, hashes, sets, keys and
+//! transactions, and SORT; what Redis says about wrong ones is the business of `tests/compat.rs`.
+
+mod hashes;
+mod lists;
+mod sets;
+mod sort;
 
 use super::resp::{Command, Value, printable_command};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,10 +15,37 @@ const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 const OVERFLOW: &str = "ERR increment or decrement would overflow";
 const SAME_OBJECT: &str = "ERR source and destination objects are the same";
 const NO_SUCH_KEY: &str = "ERR no such key";
+const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+
+/// Commands that need a string where there is a value at all.
+const OF_STRINGS: &[&str] = &[
+    "GET", "GETSET", "GETDEL", "GETEX", "APPEND", "STRLEN", "INCR", "DECR", "INCRBY", "DECRBY", "SETRANGE",
+    "GETRANGE", "SUBSTR",
+];
+
+/// A value of any type.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Content {
+    String(Vec<u8>),
+    List(Vec<Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>),
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+}
+
+impl Content {
+    fn kind(&self) -> &'static str {
+        match self {
+            Content::String(_) => "string",
+            Content::List(_) => "list",
+            Content::Set(_) => "set",
+            Content::Hash(_) => "hash",
+        }
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Entry {
-    value: Vec<u8>,
+    content: Content,
     /// Unix time in milliseconds.
     deadline: Option<u64>,
 }
@@ -30,6 +62,36 @@ struct Watching {
 pub struct Model {
     entries: BTreeMap<Vec<u8>, Entry>,
     watching: BTreeMap<usize, Watching>,
+}
+
+/// A reply as the model gives it: what comes in no order is sorted.
+pub fn in_order(command: &[Vec<u8>], reply: Value) -> Value {
+    match (command[0].as_slice(), reply) {
+        (
+            b"SMEMBERS" | b"SUNION" | b"SINTER" | b"SDIFF" | b"SPOP" | b"SRANDMEMBER" | b"HKEYS" | b"HVALS",
+            Value::Array(mut members),
+        ) => {
+            members.sort();
+            Value::Array(members)
+        }
+        (b"HGETALL" | b"HRANDFIELD", Value::Array(flat)) => {
+            let mut pairs: Vec<&[Value]> = flat.chunks(2).collect();
+            pairs.sort();
+            Value::Array(pairs.concat())
+        }
+        (_, reply) => reply,
+    }
+}
+
+/// The same for the replies of EXEC.
+pub fn all_in_order(commands: &[Command], reply: Value) -> Value {
+    match reply {
+        Value::Array(replies) => {
+            let in_order = |(command, reply): (&Command, Value)| in_order(command, reply);
+            Value::Array(commands.iter().zip(replies).map(in_order).collect())
+        }
+        other => other,
+    }
 }
 
 /// The options of SET and GETEX that concern the deadline.
@@ -87,6 +149,10 @@ impl Model {
             self.forget_expired(key, now_ms);
         }
         self.apply_to_strings(&name, args, now_ms)
+            .or_else(|| self.apply_to_lists(&name, args))
+            .or_else(|| self.apply_to_sets(&name, args))
+            .or_else(|| self.apply_to_hashes(&name, args))
+            .or_else(|| self.apply_to_sort(&name, args, now_ms))
             .or_else(|| self.apply_to_several(&name, args))
             .or_else(|| self.apply_to_keys(&name, args, now_ms))
             .unwrap_or_else(|| panic!("the model does not know {}", printable_command(command)))
@@ -94,6 +160,9 @@ impl Model {
 
     fn apply_to_strings(&mut self, name: &str, args: &[Vec<u8>], now_ms: u64) -> Option<Value> {
         let key = args.first().cloned().unwrap_or_default();
+        if OF_STRINGS.contains(&name) && self.kind(&key).is_some_and(|kind| kind != "string") {
+            return Some(Value::error(WRONG_TYPE));
+        }
         let number = |index: usize| integer(&args[index]).expect("a valid integer argument");
         Some(match name {
             "GET" => self.get(&key),
@@ -101,13 +170,13 @@ impl Model {
             "SETNX" => {
                 let absent = !self.entries.contains_key(&key);
                 if absent {
-                    self.put(&key, args[1].clone(), None);
+                    self.put_string(&key, &args[1]);
                 }
                 Value::Integer(absent.into())
             }
             "GETSET" => {
                 let old = self.get(&key);
-                self.put(&key, args[1].clone(), None);
+                self.put_string(&key, &args[1]);
                 old
             }
             "GETDEL" => {
@@ -120,7 +189,7 @@ impl Model {
                 let mut value = self.value(&key);
                 value.extend_from_slice(&args[1]);
                 let len = value.len();
-                self.replace(&key, value);
+                self.replace(&key, Content::String(value));
                 Value::Integer(len as i64)
             }
             "STRLEN" => Value::Integer(self.value(&key).len() as i64),
@@ -136,7 +205,10 @@ impl Model {
 
     fn apply_to_several(&mut self, name: &str, args: &[Vec<u8>]) -> Option<Value> {
         Some(match name {
-            "MGET" => Value::Array(args.iter().map(|key| self.get(key)).collect()),
+            "MGET" => {
+                let string = |key| Some(self.get(key)).filter(|value| !value.is_error());
+                Value::Array(args.iter().map(|key| string(key).unwrap_or(Value::NullBulk)).collect())
+            }
             "MSET" => {
                 self.put_pairs(args);
                 Value::ok()
@@ -166,7 +238,7 @@ impl Model {
                 match self.entries.get(&args[0]).cloned() {
                     _ if args[0] == args[1] => Value::error(SAME_OBJECT),
                     Some(entry) if replace || !self.entries.contains_key(&args[1]) => {
-                        self.put(&args[1], entry.value, entry.deadline);
+                        self.put(&args[1], entry.content, entry.deadline);
                         Value::Integer(1)
                     }
                     _ => Value::Integer(0),
@@ -192,7 +264,7 @@ impl Model {
             Some(Some(ms)) => Value::Integer(((ms + unit / 2) / unit) as i64),
         };
         Some(match name {
-            "TYPE" => Value::simple(if deadline.is_some() { "string" } else { "none" }),
+            "TYPE" => Value::simple(self.kind(&key).unwrap_or("none")),
             "EXPIRE" => self.expire(args, 1000, now_ms),
             "PEXPIRE" => self.expire(args, 1, now_ms),
             "EXPIREAT" => self.expire(args, 1000, 0),
@@ -210,35 +282,54 @@ impl Model {
     }
 
     fn get(&self, key: &[u8]) -> Value {
-        self.entries.get(key).map_or(Value::NullBulk, |entry| Value::Bulk(entry.value.clone()))
+        match self.content(key) {
+            None => Value::NullBulk,
+            Some(Content::String(value)) => Value::Bulk(value.clone()),
+            Some(_) => Value::error(WRONG_TYPE),
+        }
     }
 
+    fn content(&self, key: &[u8]) -> Option<&Content> {
+        self.entries.get(key).map(|entry| &entry.content)
+    }
+
+    fn kind(&self, key: &[u8]) -> Option<&'static str> {
+        self.content(key).map(Content::kind)
+    }
+
+    /// The string at a key, empty if there is none.
     fn value(&self, key: &[u8]) -> Vec<u8> {
-        self.entries.get(key).map(|entry| entry.value.clone()).unwrap_or_default()
+        match self.content(key) {
+            Some(Content::String(value)) => value.clone(),
+            _ => Vec::new(),
+        }
     }
 
-    fn put(&mut self, key: &[u8], value: Vec<u8>, deadline: Option<u64>) {
-        self.entries.insert(key.to_vec(), Entry { value, deadline });
+    fn put(&mut self, key: &[u8], content: Content, deadline: Option<u64>) {
+        self.entries.insert(key.to_vec(), Entry { content, deadline });
         self.modified(key);
     }
 
+    fn put_string(&mut self, key: &[u8], value: &[u8]) {
+        self.put(key, Content::String(value.to_vec()), None);
+    }
+
     /// Changes the value and keeps the deadline.
-    fn replace(&mut self, key: &[u8], value: Vec<u8>) {
+    fn replace(&mut self, key: &[u8], content: Content) {
         let deadline = self.entries.get(key).and_then(|entry| entry.deadline);
-        self.put(key, value, deadline);
+        self.put(key, content, deadline);
     }
 
     /// Takes the deadline away, if there is one.
     fn persist(&mut self, key: &[u8]) {
-        if self.entries.get(key).is_some_and(|entry| entry.deadline.is_some()) {
-            let value = self.value(key);
-            self.put(key, value, None);
+        if let Some(entry) = self.entries.get(key).cloned().filter(|entry| entry.deadline.is_some()) {
+            self.put(key, entry.content, None);
         }
     }
 
     fn put_pairs(&mut self, args: &[Vec<u8>]) {
         for pair in args.chunks(2) {
-            self.put(&pair[0], pair[1].clone(), None);
+            self.put_string(&pair[0], &pair[1]);
         }
     }
 
@@ -264,10 +355,13 @@ impl Model {
     }
 
     fn set(&mut self, args: &[Vec<u8>], now_ms: u64) -> Value {
-        let (key, value) = (&args[0], args[1].clone());
+        let (key, value) = (&args[0], Content::String(args[1].clone()));
         let (options, new_deadline) = options(&args[2..], now_ms);
         let has = |option: &str| options.iter().any(|name| name == option);
         let old = self.get(key);
+        if has("GET") && old.is_error() {
+            return old;
+        }
         let exists = self.entries.contains_key(key);
         let refused = (has("NX") && exists) || (has("XX") && !exists);
         if !refused {
@@ -289,7 +383,7 @@ impl Model {
         let (options, new_deadline) = options(&args[1..], now_ms);
         let old = self.get(&args[0]);
         if !old.is_null() {
-            let value = self.value(&args[0]);
+            let value = Content::String(self.value(&args[0]));
             match new_deadline {
                 NewDeadline::At(deadline) if deadline <= now_ms => {
                     self.remove(&args[0]);
@@ -303,10 +397,10 @@ impl Model {
     }
 
     fn increment(&mut self, key: &[u8], by: i64) -> Value {
-        let value = self.entries.get(key).map_or(Some(0), |entry| integer(&entry.value));
+        let value = self.content(key).map_or(Some(0), |_| integer(&self.value(key)));
         let Some(value) = value else { return Value::error(NOT_AN_INTEGER) };
         let Some(sum) = value.checked_add(by) else { return Value::error(OVERFLOW) };
-        self.replace(key, sum.to_string().into_bytes());
+        self.replace(key, Content::String(sum.to_string().into_bytes()));
         Value::Integer(sum)
     }
 
@@ -315,7 +409,7 @@ impl Model {
         if !bytes.is_empty() {
             value.resize(value.len().max(offset + bytes.len()), 0);
             value[offset..offset + bytes.len()].copy_from_slice(bytes);
-            self.replace(key, value.clone());
+            self.replace(key, Content::String(value.clone()));
         }
         Value::Integer(value.len() as i64)
     }
@@ -324,7 +418,7 @@ impl Model {
         let Some(entry) = self.entries.get(&args[0]).cloned() else { return Value::error(NO_SUCH_KEY) };
         if args[0] != args[1] {
             self.remove(&args[0]);
-            self.put(&args[1], entry.value, entry.deadline);
+            self.put(&args[1], entry.content, entry.deadline);
         }
         Value::ok()
     }
@@ -341,7 +435,7 @@ impl Model {
             _ => panic!("the model knows NX XX GT LT"),
         });
         if allowed {
-            self.put(&args[0], entry.value, Some(deadline));
+            self.put(&args[0], entry.content, Some(deadline));
         }
         Value::Integer(allowed.into())
     }

@@ -9,7 +9,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
-use crate::keyspace::{Change, Draft, Key, KeyspaceError, Kind, View};
+use crate::keyspace::{Change, Draft, Key, KeyspaceError, View};
 pub use object::encoding_of;
 
 const READ: Flags = Flags::READONLY;
@@ -186,7 +186,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "copy",
         since: "6.2.0",
         summary: "Copies the value at a key, with its time to live, to another key.",
-        complexity: "O(N) with N elements; O(1) for strings",
+        complexity: "O(N) with N elements; O(1) for strings that were not edited when they were long",
         arity: AtLeast(3),
         flags: Flags::WRITE.or(Flags::DENYOOM),
         keys: &[KeySpec::at(1, &["RO", "access"]), KeySpec::at(2, &["OW", "update"])],
@@ -228,13 +228,6 @@ pub const ROWS: &[CommandSpec] = &[
     object::OBJECT,
 ];
 
-/// The type's name, as TYPE gives it.
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::String => "string",
-    }
-}
-
 /// `DEL key [key ...]` and `UNLINK`: how many were there.
 fn del(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     let removed =
@@ -273,7 +266,7 @@ fn count_keys<'g>(
 /// `TYPE key`: the type's name, `none` for a missing key.
 fn kind(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
-    let name = cx.view.peek(key)?.map_or("none", |entry| kind_name(entry.kind()));
+    let name = cx.view.peek(key)?.map_or("none", |entry| entry.kind().name());
     cx.reply.simple(name);
     Ok(())
 }
@@ -309,9 +302,7 @@ fn move_key(
         if !replaces && view.peek(to)?.is_some() {
             return Ok(false);
         }
-        view.update(to, |_| {
-            Ok::<_, CommandError>((Change::Put(Draft::value_of(&entry, entry.deadline_ms())), ()))
-        })?;
+        view.put(to, Draft::value_of(&entry, entry.deadline_ms()))?;
         view.update(from, |_| Ok::<_, CommandError>((Change::Remove, ())))?;
         Ok(true)
     })
@@ -333,14 +324,14 @@ fn copy(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     if from == to {
         return Err(CommandError::SameObject);
     }
+    let engine = cx.engine;
     let is_copied = cx.view.transact(|view| {
         let Some(entry) = view.read(from)? else { return Ok(false) };
         if !replaces && view.peek(to)?.is_some() {
             return Ok(false);
         }
-        view.update(to, |_| {
-            Ok::<_, CommandError>((Change::Put(Draft::value_of(&entry, entry.deadline_ms())), ()))
-        })?;
+        let (bytes, birth) = (Draft::copy_cost(&entry), view.birth());
+        view.put(to, engine.run_copying(bytes, || Draft::copy_of(&entry, birth)))?;
         Ok::<_, CommandError>(true)
     })?;
     cx.reply.integer(i64::from(is_copied));

@@ -1,9 +1,15 @@
 //! The families: handlers and their rows, a file each.
 
+mod choice;
 mod connection;
+mod cursors;
+mod hashes;
 mod keys;
+mod lists;
 mod pubsub;
 mod server;
+mod sets;
+mod sort;
 mod strings;
 mod transactions;
 
@@ -13,8 +19,18 @@ use super::spec::CommandSpec;
 use crate::command::args::Args;
 
 /// Every family's rows.
-pub const FAMILIES: &[&[CommandSpec]] =
-    &[connection::ROWS, strings::ROWS, keys::ROWS, transactions::ROWS, pubsub::ROWS, server::ROWS];
+pub const FAMILIES: &[&[CommandSpec]] = &[
+    connection::ROWS,
+    strings::ROWS,
+    lists::ROWS,
+    hashes::ROWS,
+    sets::ROWS,
+    keys::ROWS,
+    sort::ROWS,
+    transactions::ROWS,
+    pubsub::ROWS,
+    server::ROWS,
+];
 
 /// Handler of containers: the gate gets here only without a subcommand, which arity forbids.
 fn needs_subcommand(_: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {

@@ -241,7 +241,7 @@ fn channels(cx: &mut Context<'_, '_>, args: Args<'_>, topic: Topic) -> CommandRe
         });
         names
     };
-    let names = if hub.len() < MANY { find() } else { cx.engine.run_aside(find) };
+    let names = if hub.len() < MANY { find() } else { cx.engine.run_long(find) };
     cx.reply.array(names.len());
     names.iter().for_each(|name| cx.reply.bulk(name));
     Ok(())

@@ -14,6 +14,7 @@ use crate::keyspace::{Change, Draft, Entry, Key};
 use crate::resp::ReplyWriter;
 use crate::value::string::Str;
 use smallvec::SmallVec;
+use std::ops::Range;
 
 const READ: Flags = Flags::READONLY;
 const READ_FAST: Flags = READ.or(Flags::FAST);
@@ -152,7 +153,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "append",
         since: "2.0.0",
         summary: "Appends bytes to a string, creating it if needed.",
-        complexity: "O(N) with N bytes in the resulting string",
+        complexity: "O(N) with N bytes appended, or in the resulting string if it is short",
         arity: Exactly(3),
         flags: WRITE_FAST,
         keys: &[KeySpec::at(1, &["RW", "insert"])],
@@ -171,7 +172,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "setrange",
         since: "2.2.0",
         summary: "Overwrites a part of a string, padding it with zero bytes if needed.",
-        complexity: "O(N) with N bytes in the resulting string",
+        complexity: "O(N) with N bytes written, or in the resulting string if it is short",
         arity: Exactly(4),
         flags: WRITE,
         keys: &[KeySpec::at(1, &["RW", "update"])],
@@ -254,21 +255,36 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// Writes a string as a bulk string; large ones leave by reference.
+/// Writes a string as a bulk string.
+#[inline]
 fn reply_string(reply: &mut ReplyWriter, string: Str<'_>) {
     match string {
-        Str::Int(value) => reply.bulk_integer(value),
         Str::Inline(bytes) => reply.bulk(bytes),
-        Str::Shared(bytes) => reply.shared_bulk(bytes),
+        other => reply_range(reply, other, 0..other.len()),
+    }
+}
+
+/// Writes a part of a string as a bulk string; large ones leave by reference where they are in one piece.
+fn reply_range(reply: &mut ReplyWriter, string: Str<'_>, range: Range<usize>) {
+    match string {
+        Str::Shared(bytes) => reply.shared_bulk(&bytes.slice(range)),
+        other => reply.bulk_parts(range.len(), other.slices(range, &mut itoa::Buffer::new())),
     }
 }
 
 /// Writes a string, or null for a missing one.
-fn reply_optional(reply: &mut ReplyWriter, string: Option<Str<'_>>) {
+pub(super) fn reply_optional(reply: &mut ReplyWriter, string: Option<Str<'_>>) {
     match string {
         Some(string) => reply_string(reply, string),
         None => reply.null(),
     }
+}
+
+/// Answers a string, or null for a missing one, where it holds nobody up.
+#[inline]
+fn answer(cx: &mut Context<'_, '_>, string: Option<Str<'_>>) {
+    let copied = if let Some(Str::Chunks(chunks)) = string { chunks.len() } else { 0 };
+    cx.engine.run_copying(copied, || reply_optional(cx.reply, string));
 }
 
 /// The entry's string, `None` without an entry.
@@ -279,10 +295,8 @@ fn string_of<'g>(entry: Option<Entry<'g>>) -> Result<Option<Str<'g>>, CommandErr
 /// `GET key`: the string, or null.
 fn get(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
-    match cx.view.read(key)? {
-        Some(entry) => reply_string(cx.reply, entry.string()?),
-        None => cx.reply.null(),
-    }
+    let string = string_of(cx.view.read(key)?)?;
+    answer(cx, string);
     Ok(())
 }
 
@@ -295,7 +309,7 @@ fn mget(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     })?;
     cx.reply.array(strings.len());
     for string in strings {
-        reply_optional(cx.reply, string);
+        answer(cx, string);
     }
     Ok(())
 }
@@ -338,7 +352,7 @@ fn require_pairs(args: &Args<'_>) -> CommandResult {
 fn getset(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, value) = (args.key()?, args.bytes()?);
     let before = exchange(cx, key, || Change::Put(Draft::string(value, None)))?;
-    reply_optional(cx.reply, before);
+    answer(cx, before);
     Ok(())
 }
 
@@ -346,7 +360,7 @@ fn getset(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 fn getdel(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
     let before = exchange(cx, key, || Change::Remove)?;
-    reply_optional(cx.reply, before);
+    answer(cx, before);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::item::Items;
 use super::node::Node;
-use super::{FAN, LEAF_ITEMS, LEAF_SIZE, Layout, ROOT_LEAF_SIZE, Tree};
+use super::{FAN, LEAF_ITEMS, Layout, ROOT_LEAF_SIZE, Tree};
 use std::cmp::Ordering;
 
 /// A point in the order of keyed layouts.
@@ -76,6 +76,8 @@ where
         ensure(leaf.len() == 1 || leaf.size() <= limit, "T7: a leaf too large")?;
         let items = Items::<L>::new(leaf.bytes());
         ensure(items.clone().count() == leaf.len(), "T1: a leaf's length")?;
+        let weight = |item| if L::WEIGHTED { u64::from(L::weight(item)) } else { 1 };
+        ensure(items.clone().map(weight).sum::<u64>() == leaf.count(), "T6: a leaf's weight")?;
         if is_ordered {
             for item in items {
                 let point = ((self.rank)(item.key), item.key);
@@ -106,7 +108,7 @@ where
                 // What comes next must not be below the fence; the fence itself may be an item's place.
                 let before = self.last.take();
                 self.visit(child, below)?;
-                let first = super::Forward::<L>::from_index(Some(child), 0).next();
+                let first = super::Forward::<L>::from_front(Some(child)).next();
                 let first = first.map_or(below, |item| ((self.rank)(item.key), item.key));
                 ensure((self.order)(below, first).is_le(), "T3: an item is below its fence")?;
                 ensure(
@@ -122,6 +124,6 @@ where
     }
 
     fn visit(&mut self, node: Node<'g>, fence: Point<'g>) -> Result<(), String> {
-        if node.is_leaf() { self.leaf(node, LEAF_SIZE, L::KEYED) } else { self.inner(node, fence) }
+        if node.is_leaf() { self.leaf(node, L::LEAF_SIZE, L::KEYED) } else { self.inner(node, fence) }
     }
 }

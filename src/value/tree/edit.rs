@@ -2,12 +2,12 @@
 
 use super::item::{Piece, singles, totals};
 use super::node::{Child, Node, Nursery, Sealed};
-use super::{FAN, LEAF_ITEMS, LEAF_SIZE, Layout, Tree};
+use super::{FAN, LEAF_ITEMS, Layout, Tree};
 use smallvec::{SmallVec, smallvec};
 use std::marker::PhantomData;
 
-/// Leaves are merged up to this size, so that a merged one has room to grow before it splits.
-const MERGED_SIZE: usize = LEAF_SIZE / 4 * 3;
+/// Nodes are merged up to this size, and leaves up to three quarters of theirs, so that a merged one has room to grow
+/// before it splits.
 const MERGED_ITEMS: usize = LEAF_ITEMS / 4 * 3;
 const MERGED_FAN: usize = FAN / 4 * 3;
 
@@ -35,9 +35,25 @@ impl<'g, L: Layout> Delta<'g, L> {
         Delta { nursery: Nursery::new(base.root, birth), layout: PhantomData }
     }
 
+    /// A tree like `tree` that shares nothing with it, as COPY makes it. O(n).
+    pub fn copy_of(tree: Tree<'_, L>, birth: u32) -> Delta<'g, L> {
+        let delta = Delta::new(Tree::EMPTY, birth);
+        let copy = tree.root.map(|root| delta.nursery.copy_of(root));
+        delta.nursery.set_root(copy);
+        delta
+    }
+
     /// The tree after the edits so far.
     pub fn tree(&self) -> Tree<'_, L> {
         Tree::new(self.nursery.root())
+    }
+
+    /// Removes every item. O(1) for what the base has, which is freed in slices later.
+    pub fn clear(&mut self) {
+        if let Some(root) = self.nursery.root() {
+            self.nursery.retire_whole(root);
+        }
+        self.nursery.set_root(None);
     }
 
     /// False if the tree is still the base.
@@ -46,7 +62,7 @@ impl<'g, L: Layout> Delta<'g, L> {
     }
 
     /// Ends the editing, so that the root can be published.
-    pub fn seal(self) -> Sealed<L> {
+    pub fn seal(self) -> Sealed {
         self.nursery.seal()
     }
 }
@@ -130,13 +146,13 @@ fn cuts<L: Layout>(singles: &[Piece<'_>], fill: Fill) -> Vec<usize> {
     let size_of =
         |index: usize| singles[if fill == Fill::Back { len - 1 - index } else { index }].size::<L>();
     let total: usize = (0..len).map(size_of).sum();
-    let leaves = total.div_ceil(LEAF_SIZE).max(len.div_ceil(LEAF_ITEMS)).max(2);
-    let target = if fill == Fill::Even { total.div_ceil(leaves) } else { LEAF_SIZE };
+    let leaves = total.div_ceil(L::LEAF_SIZE).max(len.div_ceil(LEAF_ITEMS)).max(2);
+    let target = if fill == Fill::Even { total.div_ceil(leaves) } else { L::LEAF_SIZE };
     let mut ends = Vec::with_capacity(leaves + 1);
     let (mut size, mut start) = (0, 0);
     for index in 0..len {
         let next = size_of(index);
-        let is_full = size + next > LEAF_SIZE || index - start == LEAF_ITEMS;
+        let is_full = size + next > L::LEAF_SIZE || index - start == LEAF_ITEMS;
         let is_even = fill == Fill::Even && ends.len() + 1 < leaves && size + next / 2 > target;
         if index > start && (is_full || is_even) {
             ends.push(index);
@@ -154,18 +170,18 @@ fn cuts<L: Layout>(singles: &[Piece<'_>], fill: Fill) -> Vec<usize> {
     ends
 }
 
-fn is_small(node: Node<'_>) -> bool {
+fn is_small<L: Layout>(node: Node<'_>) -> bool {
     if node.is_leaf() {
-        node.size() < LEAF_SIZE / 2 && node.len() < LEAF_ITEMS / 2
+        node.size() < L::LEAF_SIZE / 2 && node.len() < LEAF_ITEMS / 2
     } else {
         node.len() < FAN / 2
     }
 }
 
-fn fit_together(left: Node<'_>, right: Node<'_>) -> bool {
+fn fit_together<L: Layout>(left: Node<'_>, right: Node<'_>) -> bool {
     let len = left.len() + right.len();
     if left.is_leaf() {
-        left.size() + right.size() <= MERGED_SIZE && len <= MERGED_ITEMS
+        left.size() + right.size() <= L::LEAF_SIZE / 4 * 3 && len <= MERGED_ITEMS
     } else {
         len <= MERGED_FAN
     }
@@ -180,7 +196,7 @@ pub(super) fn rebuild<'x, L: Layout>(
 ) -> Children<'x> {
     if let [(index, children)] = replacements.as_slice()
         && let [child] = children.as_slice()
-        && !(is_small(child.node) && child.node.size() < node.child(*index).size())
+        && !(is_small::<L>(child.node) && child.node.size() < node.child(*index).size())
     {
         let inner = nursery.inner_with(node, *index, child.node);
         nursery.retire(node);
@@ -237,7 +253,7 @@ impl<'x> Siblings<'x> {
         let mut index = 0;
         while index < self.children.len() {
             let child = self.children[index];
-            let is_candidate = child.fresh && is_small(child.node);
+            let is_candidate = child.fresh && is_small::<L>(child.node);
             if is_candidate && index > 0 && self.merge_pair::<L>(nursery, index - 1) {
                 index -= 1;
             } else if !is_candidate || !self.merge_pair::<L>(nursery, index) {
@@ -251,7 +267,7 @@ impl<'x> Siblings<'x> {
         let &[left, right] = &self.children[index..(index + 2).min(self.children.len())] else {
             return false;
         };
-        if !fit_together(left.node, right.node) {
+        if !fit_together::<L>(left.node, right.node) {
             return false;
         }
         for child in [left, right] {
@@ -307,7 +323,7 @@ fn merge<'x, L: Layout>(nursery: &'x Nursery<'_>, left: Node<'x>, right: Child<'
         siblings.children.extend(others.children);
         siblings.kept += others.kept;
         let [last, first] = [siblings.children[seam].node, siblings.children[seam + 1].node];
-        if is_small(last) || is_small(first) {
+        if is_small::<L>(last) || is_small::<L>(first) {
             siblings.merge_pair::<L>(nursery, seam);
         }
         siblings.build::<L>(nursery, left.height(), Fill::Even)[0].node

@@ -60,6 +60,20 @@ pub(super) fn totals<L: Layout>(pieces: &[Piece<'_>]) -> (usize, usize) {
     pieces.iter().fold((0, 0), |(size, items), piece| (size + piece.size::<L>(), items + piece.items()))
 }
 
+/// What the items of several pieces count for; `items` is their number.
+pub(super) fn weight<L: Layout>(pieces: &[Piece<'_>], items: usize) -> u16 {
+    let total = if L::WEIGHTED {
+        let weight_of = |piece: &Piece<'_>| match piece {
+            Piece::Run { bytes, .. } => Items::<L>::new(bytes).map(|item| usize::from(L::weight(item))).sum(),
+            Piece::New(item) => usize::from(L::weight(*item)),
+        };
+        pieces.iter().map(weight_of).sum()
+    } else {
+        items
+    };
+    u16::try_from(total).expect("a leaf has few items, and weights are small")
+}
+
 /// The same items, each a piece of its own.
 pub(super) fn singles<'n, L: Layout>(pieces: &[Piece<'n>]) -> Vec<Piece<'n>> {
     let mut singles = Vec::with_capacity(pieces.iter().map(Piece::items).sum());

@@ -1,5 +1,6 @@
 //! Walks over the items of one version, in both directions.
 
+use super::LEAF_SIZE;
 use super::item::{Item, Items};
 use super::node::Node;
 use super::{Keyed, Layout, child_at};
@@ -13,7 +14,7 @@ fn prefetch_next(path: &Path<'_>) {
     if let Some((parent, child)) = path.last()
         && child + 1 < parent.len()
     {
-        parent.child(child + 1).prefetch();
+        parent.child(child + 1).prefetch(LEAF_SIZE);
     }
 }
 
@@ -27,6 +28,18 @@ pub struct Forward<'g, L> {
 impl<'g, L: Layout> Forward<'g, L> {
     fn at_end() -> Forward<'g, L> {
         Forward { path: Path::new(), items: Items::new(&[]) }
+    }
+
+    /// From the first item, whatever items count for.
+    pub(super) fn from_front(root: Option<Node<'g>>) -> Forward<'g, L> {
+        let Some(mut node) = root else { return Forward::at_end() };
+        let mut path = Path::new();
+        while !node.is_leaf() {
+            path.push((node, 0));
+            node = node.child(0);
+        }
+        prefetch_next(&path);
+        Forward { path, items: Items::new(node.bytes()) }
     }
 
     pub(super) fn from_index(root: Option<Node<'g>>, mut index: u64) -> Forward<'g, L> {

@@ -2,13 +2,16 @@
 
 use super::edit::{Children, Delta, Fill, Replacements, grow, pack, rebuild};
 use super::item::{Item, Items, Piece, totals};
-use super::node::{Node, Nursery};
-use super::{Forward, Keyed, LEAF_ITEMS, LEAF_SIZE, ROOT_LEAF_SIZE, Tree};
+use super::node::{HEADER, Node, Nursery};
+use super::{FAN, Forward, Keyed, LEAF_ITEMS, ROOT_LEAF_SIZE, Tree};
 use smallvec::SmallVec;
 use std::cmp::Ordering;
 
 /// Up to this many edits a small tree looks each key up among them by comparing bytes, without hashing.
 const LINEAR_EDITS: usize = 8;
+
+/// Bytes of an inner node up to the end of its ranks.
+const RANKS_SIZE: usize = HEADER + 16 + 8 * FAN;
 
 /// What happens to one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,7 @@ struct Ranked<'x> {
 
 type Batch<'x> = SmallVec<[Ranked<'x>; 4]>;
 
-fn compare<L: Keyed>(left: (u64, &[u8]), right: (u64, &[u8])) -> Ordering {
+pub(super) fn compare<L: Keyed>(left: (u64, &[u8]), right: (u64, &[u8])) -> Ordering {
     left.0.cmp(&right.0).then_with(|| L::compare(left.1, right.1))
 }
 
@@ -64,6 +67,14 @@ pub(super) fn child_for<L: Keyed>(node: Node<'_>, rank: u64, key: &[u8]) -> usiz
         .map_or(below, |c| c + 1)
 }
 
+/// The child in which (rank, key) is, on its way into the cache: all of a leaf, of an inner node what is searched.
+#[inline]
+fn next<'g, L: Keyed>(node: Node<'g>, rank: u64, key: &[u8]) -> Node<'g> {
+    let child = node.child(child_for::<L>(node, rank, key));
+    child.prefetch(if node.height() == 1 { L::LEAF_SIZE } else { RANKS_SIZE });
+    child
+}
+
 fn find<'g, L: Keyed>(leaf: Node<'g>, key: &[u8]) -> Option<Item<'g>> {
     Items::<L>::new(leaf.bytes()).find(|item| item.key == key)
 }
@@ -75,11 +86,22 @@ impl<'g, L: Keyed> Tree<'g, L> {
         if !node.is_leaf() {
             let rank = L::rank(key);
             while !node.is_leaf() {
-                node = node.child(child_for::<L>(node, rank, key));
-                node.prefetch();
+                node = next::<L>(node, rank, key);
             }
         }
         find::<L>(node, key)
+    }
+
+    /// Brings the paths to keys into the cache: a hint. Looking for all of them level by level lets their cache misses
+    /// overlap. O(k log n).
+    pub fn prefetch<'k>(self, keys: impl Iterator<Item = &'k [u8]>) {
+        let Some(root) = self.root.filter(|root| !root.is_leaf()) else { return };
+        let mut paths: SmallVec<[_; 32]> = keys.map(|key| (L::rank(key), key, root)).collect();
+        for _ in 0..root.height() {
+            for (rank, key, node) in &mut paths {
+                *node = next::<L>(*node, *rank, key);
+            }
+        }
     }
 
     /// True if the key is there. O(log n).
@@ -96,6 +118,14 @@ impl<'g, L: Keyed> Tree<'g, L> {
             self.iter().for_each(visit);
             return 0;
         }
+        self.scan_while(cursor, count, |item| {
+            visit(item);
+            true
+        })
+    }
+
+    /// Like [`Tree::scan`], but it ends where `visit` returns false. For trees of more than one leaf.
+    pub fn scan_while(self, cursor: u64, count: usize, mut visit: impl FnMut(Item<'g>) -> bool) -> u64 {
         let mut last = None;
         for (visited, item) in Forward::<L>::from_rank(self.root, cursor).enumerate() {
             if visited >= count.max(1) {
@@ -107,7 +137,9 @@ impl<'g, L: Keyed> Tree<'g, L> {
             } else if visited + 1 == count.max(1) {
                 last = Some(L::rank(item.key));
             }
-            visit(item);
+            if !visit(item) {
+                break;
+            }
         }
         0
     }
@@ -355,9 +387,12 @@ impl<'x, L: Keyed> KeyedEdit<'x, '_, L> {
             };
             let (edits, rest) = batch.split_at(here);
             let child = node.child(index);
-            child.prefetch();
-            let new =
-                if child.is_leaf() { self.leaf(child, edits, LEAF_SIZE) } else { self.inner(child, edits) };
+            child.prefetch(L::LEAF_SIZE);
+            let new = if child.is_leaf() {
+                self.leaf(child, edits, L::LEAF_SIZE)
+            } else {
+                self.inner(child, edits)
+            };
             replacements.extend(new.map(|children| (index, children)));
             batch = rest;
         }

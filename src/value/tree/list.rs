@@ -3,7 +3,7 @@
 use super::edit::{Children, Delta, Fill, Replacements, grow, pack, rebuild};
 use super::item::{Item, Items, Piece};
 use super::node::{Node, Nursery};
-use super::{LEAF_SIZE, List, ROOT_LEAF_SIZE};
+use super::{LEAF_SIZE, List, ROOT_LEAF_SIZE, child_at};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -141,9 +141,10 @@ impl<'x> PositionEdit<'x, '_> {
     /// Edits an inner node whose first item is at position `base`; every splice touches it.
     fn inner(&self, node: Node<'x>, base: u64, splices: &[&'x Splice<'x>], is_last: bool) -> Children<'x> {
         let mut replacements = Replacements::new();
-        let mut stretch = base..base;
+        let (first, before) = child_at(node, splices[0].range.start.saturating_sub(base));
+        let mut stretch = base..base + before;
         let mut next = 0;
-        for (index, count) in node.counts().iter().enumerate() {
+        for (index, count) in node.counts().iter().enumerate().skip(first) {
             stretch = stretch.end..stretch.end + count;
             let is_last = is_last && index + 1 == node.len();
             let touches = |splice: &Splice<'_>| {

@@ -7,7 +7,7 @@ use super::*;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Keys of few ranks, ordered in small trees too: the shape of a sorted set's scores.
 #[derive(Clone, Copy, Debug)]
@@ -30,15 +30,17 @@ impl Keyed for Tied {
 
 /// The published versions of one tree. Nothing is freed before the end.
 struct Versions<L: Layout, M> {
-    root: Root<L>,
+    root: Root,
+    layout: std::marker::PhantomData<L>,
     birth: u32,
     garbage: Garbage,
-    kept: Vec<(Root<L>, M)>,
+    kept: Vec<(Root, M)>,
 }
 
 impl<L: Layout, M> Versions<L, M> {
     fn new() -> Versions<L, M> {
-        Versions { root: Root::EMPTY, birth: 0, garbage: Garbage::default(), kept: Vec::new() }
+        let layout = std::marker::PhantomData;
+        Versions { root: Root::EMPTY, layout, birth: 0, garbage: Garbage::default(), kept: Vec::new() }
     }
 
     fn tree(&self) -> Tree<'_, L> {
@@ -536,4 +538,78 @@ fn lengths_are_encoded_in_base_128() {
         let item = [&bytes[..size], &[0; 3]].concat();
         assert!(item[..size - 1].iter().all(|byte| byte & 0x80 != 0) && item[size - 1] < 0x80);
     }
+}
+
+#[test]
+fn gathered_pushes_and_pops_come_to_what_they_say() {
+    let rng = &mut SmallRng::seed_from_u64(61);
+    let mut versions = Versions::<List, ()>::new();
+    let mut model: VecDeque<Vec<u8>> = VecDeque::new();
+    for round in 0..3_000 {
+        let grows = round % 1_000 < 600;
+        versions.edit(|delta| {
+            let mut ends = Ends::from(std::mem::replace(delta, Delta::new(Tree::EMPTY, 0)));
+            for _ in 0..rng.random_range(0..40) {
+                let item = random_bytes(rng, 12);
+                match rng.random_range(0..if grows { 10 } else { 30 }) {
+                    0..4 => {
+                        ends.push_front(&item);
+                        model.push_front(item);
+                    }
+                    4..8 => {
+                        ends.push_back(&item);
+                        model.push_back(item);
+                    }
+                    odd if odd % 2 == 1 => assert_eq!(ends.pop_front(), model.pop_front().as_deref()),
+                    _ => assert_eq!(ends.pop_back(), model.pop_back().as_deref()),
+                }
+                assert_eq!(ends.len(), model.len() as u64);
+            }
+            *delta = ends.into();
+        });
+        assert!(versions.tree().iter().map(|item| item.key).eq(model.iter().map(Vec::as_slice)));
+    }
+    versions.tree().check().unwrap();
+    versions.end(|_, ()| {});
+}
+
+#[test]
+fn gathered_edits_by_key_come_to_what_they_say() {
+    let rng = &mut SmallRng::seed_from_u64(62);
+    let mut versions = Versions::<Hash, ()>::new();
+    let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    for round in 0..2_000 {
+        let keys = if round % 500 < 250 { 40 } else { 5_000 };
+        versions.edit(|delta| {
+            let base = std::mem::replace(delta, Delta::new(Tree::EMPTY, 0));
+            let mut patch = Patch::new(base, rng.random_bool(0.9));
+            for _ in 0..rng.random_range(0..12) {
+                let names: Vec<Vec<u8>> = (0..rng.random_range(1..24))
+                    .map(|_| rng.random_range(0..keys).to_string().into_bytes())
+                    .collect();
+                let before = model.len() as i64;
+                let edits: Vec<Edit<'_>> = names
+                    .iter()
+                    .map(|key| {
+                        let puts = rng.random_bool(0.6);
+                        if puts {
+                            model.insert(key.clone(), names[0].clone());
+                        } else {
+                            model.remove(key);
+                        }
+                        Edit { key, op: if puts { Op::Put(&names[0]) } else { Op::Remove } }
+                    })
+                    .collect();
+                assert_eq!(patch.apply(&edits), model.len() as i64 - before);
+                assert_eq!(patch.len(), model.len() as u64);
+                assert_eq!(patch.get(&names[0]), model.get(&names[0]).map(Vec::as_slice));
+            }
+            *delta = patch.into();
+        });
+        let mut items: Vec<_> = versions.tree().iter().map(|item| (item.key, item.value)).collect();
+        items.sort_unstable();
+        assert!(items.into_iter().eq(model.iter().map(|(key, value)| (&key[..], &value[..]))));
+    }
+    versions.tree().check().unwrap();
+    versions.end(|_, ()| {});
 }

@@ -7,6 +7,7 @@ use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, KeySpec};
 use crate::keyspace::{Entry, Kind};
+use crate::value::tree::{Hash, List, Set};
 
 const SUBCOMMAND: CommandSpec = CommandSpec {
     since: "2.2.3",
@@ -71,8 +72,13 @@ pub const OBJECT: CommandSpec = CommandSpec {
 
 /// The name of a value's representation.
 pub fn encoding_of(entry: &Entry<'_>) -> Result<&'static str, CommandError> {
+    let large = |is_small: bool, name| if is_small { "listpack" } else { name };
     Ok(match entry.kind() {
         Kind::String => entry.string()?.encoding(),
+        Kind::List => large(entry.tree::<List>()?.is_small(), "quicklist"),
+        Kind::Hash => large(entry.tree::<Hash>()?.is_small(), "hashtable"),
+        Kind::Set => large(entry.tree::<Set>()?.is_small(), "hashtable"),
+        Kind::SortedSet => large(entry.sorted_set()?.is_small(), "skiplist"),
     })
 }
 

@@ -3,16 +3,14 @@
 //! A pattern with a literal `namespace/` in front walks only that namespace; a pattern without special
 //! characters is a lookup.
 
-use super::kind_name;
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
+use crate::command::family::cursors;
 use crate::glob::Pattern;
 use crate::keyspace::{Key, KeyspaceError, View};
 use memchr::memchr;
 
-/// SCAN looks at about this many entries unless COUNT says otherwise.
-const DEFAULT_COUNT: i64 = 10;
 /// A call that looks at more entries than this runs where it holds nobody up.
 const LONG_COUNT: usize = 10_000;
 /// KEYS walks in steps of this many entries.
@@ -81,12 +79,10 @@ struct ScanOptions<'r> {
 
 impl<'r> ScanOptions<'r> {
     fn parse(mut args: Args<'r>) -> Result<ScanOptions<'r>, CommandError> {
-        let mut options = ScanOptions { filter: None, kind: None, count: DEFAULT_COUNT as usize };
+        let mut options = ScanOptions { filter: None, kind: None, count: cursors::DEFAULT_COUNT };
         while !args.is_empty() {
             if args.take_with("COUNT", 1) {
-                let count = args.integer()?;
-                options.count =
-                    usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
+                options.count = cursors::count(&mut args)?;
             } else if args.take_with("MATCH", 1) {
                 // Everything matches a lone star, so it need not be compared.
                 options.filter = Some(args.bytes()?).filter(|pattern| pattern != b"*").map(NameFilter::new);
@@ -104,7 +100,7 @@ impl<'r> ScanOptions<'r> {
         let namespace = self.filter.and_then(|filter| filter.namespace);
         let next = view.scan(cursor, self.count, namespace, |name, entry| {
             let is_wanted = self.filter.is_none_or(|filter| filter.matches(name));
-            let wants_kind = |kind: &[u8]| kind.eq_ignore_ascii_case(kind_name(entry.kind()).as_bytes());
+            let wants_kind = |kind: &[u8]| kind.eq_ignore_ascii_case(entry.kind().name().as_bytes());
             if is_wanted && self.kind.is_none_or(wants_kind) {
                 names.push(name);
             }
@@ -115,11 +111,11 @@ impl<'r> ScanOptions<'r> {
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`: the next cursor, 0 at the end, and the names.
 pub fn scan(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let cursor = parse_cursor(args.bytes()?)?;
+    let cursor = args.cursor()?;
     let options = ScanOptions::parse(args)?;
     let view = &mut *cx.view;
     let (next, names) = if options.count > LONG_COUNT {
-        cx.engine.run_long(|| options.walk(view, cursor))??
+        cx.engine.run_long_if_free(|| options.walk(view, cursor))??
     } else {
         options.walk(view, cursor)?
     };
@@ -127,13 +123,6 @@ pub fn scan(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     cx.reply.bulk(next.to_string().as_bytes());
     names.reply(cx);
     Ok(())
-}
-
-/// A cursor is an unsigned decimal number.
-fn parse_cursor(text: &[u8]) -> Result<u64, CommandError> {
-    let is_decimal = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let number = || std::str::from_utf8(text).ok()?.parse().ok();
-    is_decimal.then(number).flatten().ok_or(CommandError::InvalidCursor)
 }
 
 /// `KEYS pattern`: every matching name.
@@ -148,7 +137,7 @@ pub fn keys(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
             }
             names
         }
-        None => cx.engine.run_long(|| walk_all(view, filter))??,
+        None => cx.engine.run_long_if_free(|| walk_all(view, filter))??,
     };
     names.reply(cx);
     Ok(())

@@ -182,8 +182,17 @@ fn reply_key_spec(reply: &mut ReplyWriter, keys: &KeySpec) {
     reply.bulk(b"flags");
     reply_words(reply, keys.access);
     reply.bulk(b"begin_search");
-    reply_typed(reply, b"index", &[(b"index", keys.first as i64)]);
+    if keys.found_by.is_some() {
+        reply_typed(reply, b"unknown", &[]);
+        reply.bulk(b"find_keys");
+        return reply_typed(reply, b"unknown", &[]);
+    }
+    reply_typed(reply, b"index", &[(b"index", keys.first as i64 - i64::from(keys.numbered))]);
     reply.bulk(b"find_keys");
+    if keys.numbered {
+        let step = keys.step as i64;
+        return reply_typed(reply, b"keynum", &[(b"keynumidx", 0), (b"firstkey", 1), (b"keystep", step)]);
+    }
     // The last key counts from the first one here, unless it counts from the end.
     let last = if keys.last < 0 { keys.last } else { keys.last - keys.first as i64 };
     reply_typed(reply, b"range", &[(b"lastkey", last), (b"keystep", keys.step as i64), (b"limit", 0)]);
@@ -239,8 +248,8 @@ fn find_keys(args: Args<'_>) -> Result<(OwnedRequest, Vec<Position>), CommandErr
         return Err(CommandError::GetKeysNone);
     }
     arity?;
-    let keys = row.key_positions(request.as_request()).collect();
-    Ok((request, keys))
+    let keys: Vec<Position> = row.key_positions(request.as_request()).collect();
+    if keys.is_empty() { Err(CommandError::GetKeysInvalid) } else { Ok((request, keys)) }
 }
 
 /// `COMMAND HELP`: lines of text.

@@ -102,7 +102,7 @@ impl Digest {
     /// The digest of a value and its deadline; of its key too, if there is one.
     fn of(name: &[u8], entry: &Entry<'_>) -> Digest {
         let content = match entry.string() {
-            Ok(string) => string.bytes(&mut itoa::Buffer::new()).to_vec(),
+            Ok(string) => string.bytes().into_owned(),
             Err(_) => format!("{:?} {}", entry.kind(), entry.footprint()).into_bytes(),
         };
         let part = |seed: u64| {
@@ -125,7 +125,7 @@ impl Digest {
 /// `DEBUG DIGEST`: a digest of every key, its value and whether it expires; zeros without keys.
 fn digest(cx: &mut Context<'_, '_>) -> CommandResult {
     let view = &mut *cx.view;
-    let digest = cx.engine.run_long(|| digest_of_all(view))??;
+    let digest = cx.engine.run_long_if_free(|| digest_of_all(view))??;
     cx.reply.simple(&digest.text());
     Ok(())
 }

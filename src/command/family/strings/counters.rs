@@ -53,7 +53,9 @@ pub fn incrbyfloat(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResul
         let before = match string_of(entry)? {
             None => LongDouble::from(0),
             Some(Str::Int(value)) => LongDouble::from(value),
-            Some(other) => parse_float(other.bytes(&mut itoa::Buffer::new()))?,
+            // Longer than any number's text.
+            Some(Str::Chunks(_)) => return Err(CommandError::NotAFloat),
+            Some(other) => parse_float(&other.bytes())?,
         };
         let sum = before.checked_add(parse_float(increment)?).ok_or(CommandError::NotFinite)?.format();
         let deadline_ms = entry.and_then(|entry| entry.deadline_ms());

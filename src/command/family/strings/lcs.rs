@@ -8,6 +8,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::keyspace::{Key, View};
+use crate::value::string::Str;
 
 /// What LCS is asked to answer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,6 +31,9 @@ struct Run {
 /// are, the last ones first.
 pub fn lcs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let keys = [args.key()?, args.key()?];
+    // Redis looks at the strings before it looks at the options.
+    let [one, other] =
+        cx.view.transact(|view| Ok::<_, CommandError>([text(view, keys[0])?, text(view, keys[1])?]))?;
     let mut options = Options::default();
     while !args.is_empty() {
         if args.take("IDX") {
@@ -44,8 +48,6 @@ pub fn lcs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
             return Err(CommandError::Syntax);
         }
     }
-    let [one, other] =
-        cx.view.transact(|view| Ok::<_, CommandError>([text(view, keys[0])?, text(view, keys[1])?]))?;
     if options.wants_len && options.wants_runs {
         return Err(CommandError::LcsLenAndIdx);
     }
@@ -53,18 +55,16 @@ pub fn lcs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     if cells.saturating_mul(size_of::<u32>()) > cx.string_limit() {
         return Err(CommandError::LcsTooLarge);
     }
-    let runs = cx.engine.run_long(|| longest_common_runs(&one, &other))?;
+    let (one, other) = (one.bytes(), other.bytes());
+    let runs = cx.engine.run_long_if_free(|| longest_common_runs(&one, &other))?;
     reply_runs(cx, options, &one, &runs);
     Ok(())
 }
 
-/// The string at a key as bytes of their own; empty for a missing key.
-fn text(view: &mut View<'_>, key: Key<'_>) -> Result<Vec<u8>, CommandError> {
+/// The string at a key; empty for a missing key.
+fn text<'g>(view: &mut View<'g>, key: Key<'_>) -> Result<Str<'g>, CommandError> {
     match string_of(view.read(key)?) {
-        Ok(string) => {
-            let mut digits = itoa::Buffer::new();
-            Ok(string.map_or(Vec::new(), |string| string.bytes(&mut digits).to_vec()))
-        }
+        Ok(string) => Ok(string.unwrap_or(Str::Inline(b""))),
         Err(CommandError::WrongType) => Err(CommandError::LcsNeedsStrings),
         Err(error) => Err(error),
     }

@@ -1,29 +1,25 @@
 //! Lengths and parts of strings: APPEND, STRLEN, SETRANGE, GETRANGE.
 
-use super::{reply_string, string_of};
+use super::{reply_range, string_of};
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
+use crate::engine::Engine;
 use crate::keyspace::{Change, Draft};
 use crate::value::string::{Str, inclusive_range};
-use bytes::Bytes;
-
-/// Padding up to this length is taken from a constant; more of it is worth an allocation of its own.
-const ZEROS: [u8; 4096] = [0; 4096];
 
 /// `APPEND key tail`: the length after it.
 pub fn append(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, tail) = (args.key()?, args.bytes()?);
-    let limit = cx.string_limit();
+    let (limit, birth) = (cx.string_limit(), cx.view.birth());
     let len = cx.view.update(key, |entry| {
         let Some(entry) = entry else {
             return Ok((Change::Put(Draft::string(tail, None)), tail.len()));
         };
         let string = entry.string()?;
         let len = checked_len(string.len(), tail.len(), limit)?;
-        let mut digits = itoa::Buffer::new();
-        let draft = Draft::concat(&[string.bytes(&mut digits), tail], entry.deadline_ms());
-        Ok::<_, CommandError>((Change::Put(draft), len))
+        let change = patch(cx.engine, string, string.len(), tail, entry.deadline_ms(), birth);
+        Ok::<_, CommandError>((change, len))
     })?;
     cx.reply.integer(len as i64);
     Ok(())
@@ -37,40 +33,36 @@ pub fn strlen(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// `SETRANGE key offset patch`: the length after it. An empty patch changes nothing.
+/// `SETRANGE key offset bytes`: the length after it. No bytes change nothing.
 pub fn setrange(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let (key, offset, patch) = (args.key()?, args.integer()?, args.bytes()?);
+    let (key, offset, bytes) = (args.key()?, args.integer()?, args.bytes()?);
     let offset = usize::try_from(offset).map_err(|_| CommandError::OffsetOutOfRange)?;
-    let limit = cx.string_limit();
+    let (limit, birth) = (cx.string_limit(), cx.view.birth());
     let len = cx.view.update(key, |entry| {
-        let mut digits = itoa::Buffer::new();
-        let before = string_of(entry)?.map_or(&[][..], |string| string.bytes(&mut digits));
-        if patch.is_empty() {
+        let before = string_of(entry)?.unwrap_or(Str::Inline(b""));
+        if bytes.is_empty() {
             return Ok((Change::Keep, before.len()));
         }
-        let end = checked_len(offset, patch.len(), limit)?;
+        let end = checked_len(offset, bytes.len(), limit)?;
         let deadline_ms = entry.and_then(|entry| entry.deadline_ms());
-        let change = Change::Put(patched(before, offset, patch, deadline_ms));
+        let change = patch(cx.engine, before, offset, bytes, deadline_ms, birth);
         Ok::<_, CommandError>((change, before.len().max(end)))
     })?;
     cx.reply.integer(len as i64);
     Ok(())
 }
 
-/// `before` with `patch` over it from `offset` on, padded with zero bytes between the two.
-fn patched(before: &[u8], offset: usize, patch: &[u8], deadline_ms: Option<u64>) -> Draft {
-    let head = &before[..offset.min(before.len())];
-    let tail = before.get(offset + patch.len()..).unwrap_or_default();
-    match ZEROS.get(..offset - head.len()) {
-        Some(padding) => Draft::concat(&[head, padding, patch, tail], deadline_ms),
-        None => {
-            // Fresh zero pages cost nothing until they are read.
-            let mut bytes = vec![0; offset + patch.len()];
-            bytes[..head.len()].copy_from_slice(head);
-            bytes[offset..].copy_from_slice(patch);
-            Draft::shared(Bytes::from(bytes), deadline_ms)
-        }
-    }
+/// The change that writes `bytes` over `before` from `offset` on.
+fn patch(
+    engine: &Engine,
+    before: Str<'_>,
+    offset: usize,
+    bytes: &[u8],
+    deadline_ms: Option<u64>,
+    birth: u32,
+) -> Change {
+    let cost = Draft::patch_cost(before, offset, bytes);
+    Change::Put(engine.run_copying(cost, || Draft::patched(before, offset, bytes, deadline_ms, birth)))
 }
 
 /// The sum of two lengths, if a string may be that long.
@@ -86,10 +78,6 @@ pub fn getrange(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         return Ok(());
     };
     let range = inclusive_range(string.len(), start, end);
-    match string {
-        whole if range.len() == whole.len() => reply_string(cx.reply, whole),
-        Str::Shared(bytes) => cx.reply.shared_bulk(&bytes.slice(range)),
-        other => cx.reply.bulk(&other.bytes(&mut itoa::Buffer::new())[range]),
-    }
+    cx.engine.run_copying(range.len(), || reply_range(cx.reply, string, range.clone()));
     Ok(())
 }

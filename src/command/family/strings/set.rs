@@ -1,6 +1,6 @@
 //! SET with its options, the commands that are SET with fewer (SETNX, SETEX, PSETEX), and GETEX.
 
-use super::{reply_optional, string_of};
+use super::{answer, string_of};
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
@@ -122,7 +122,7 @@ pub fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         Ok::<_, CommandError>((change, (true, before)))
     })?;
     match (options.answers_old, is_set) {
-        (true, _) => reply_optional(cx.reply, before),
+        (true, _) => answer(cx, before),
         (false, true) => cx.reply.simple("OK"),
         (false, false) => cx.reply.null(),
     }
@@ -180,7 +180,7 @@ pub fn getex(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     }
     if expiry.is_none() && !persists {
         let string = string_of(cx.view.read(key)?)?;
-        reply_optional(cx.reply, string);
+        answer(cx, string);
         return Ok(());
     }
     let now_ms = cx.view.now_ms();
@@ -197,6 +197,6 @@ pub fn getex(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         };
         Ok::<_, CommandError>((change, Some(string)))
     })?;
-    reply_optional(cx.reply, string);
+    answer(cx, string);
     Ok(())
 }

@@ -1,48 +1,41 @@
 //! Publishing and freeing nodes: roots, finished edits, and what they leave behind.
 
-use super::super::{Layout, Tree};
+use super::super::{LEAF_SIZE, Layout, Tree};
 use super::{Node, Raw, free};
 use smallvec::SmallVec;
 use std::marker::PhantomData;
 
-/// The root of one version of a tree, as a version holds it: a pointer that neither keeps nor frees anything.
-#[derive(Debug)]
-pub struct Root<L> {
+/// The root of one version of a tree, as a version holds it: a pointer that neither keeps nor frees anything. Of
+/// which layout the tree is, its holder knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Root {
     pub(super) raw: Option<Raw>,
-    pub(super) layout: PhantomData<fn() -> L>,
-}
-
-impl<L> Clone for Root<L> {
-    fn clone(&self) -> Root<L> {
-        *self
-    }
-}
-
-impl<L> Copy for Root<L> {}
-
-impl<L> PartialEq for Root<L> {
-    /// True if they are the same version of the same tree.
-    fn eq(&self, other: &Root<L>) -> bool {
-        self.raw == other.raw
-    }
 }
 
 // SAFETY: published nodes are immutable memory (T2); the pointer may move and be shared between threads.
-unsafe impl<L> Send for Root<L> {}
+unsafe impl Send for Root {}
 // SAFETY: as above.
-unsafe impl<L> Sync for Root<L> {}
+unsafe impl Sync for Root {}
 
-impl<L: Layout> Root<L> {
+impl Root {
     /// The root of an empty tree.
-    pub const EMPTY: Root<L> = Root { raw: None, layout: PhantomData };
+    pub const EMPTY: Root = Root { raw: None };
 
     /// The tree, to be read and to start a delta from.
     ///
     /// # Safety
-    /// For `'g` the root's nodes stay allocated: the sealed delta that made it is neither dropped nor was the
-    /// garbage with its nodes freed; usually a guard sees to that.
-    pub unsafe fn tree<'g>(self) -> Tree<'g, L> {
+    /// `L` is the layout of the delta that made the root, and for `'g` the root's nodes stay allocated: the
+    /// sealed delta is neither dropped nor was the garbage with its nodes freed; usually a guard sees to that.
+    pub unsafe fn tree<'g, L: Layout>(self) -> Tree<'g, L> {
         Tree::new(self.raw.map(|raw| Node { raw, life: PhantomData }))
+    }
+
+    /// Bytes the allocator holds for all nodes. O(1).
+    ///
+    /// # Safety
+    /// The root's node is allocated.
+    pub unsafe fn footprint(self) -> u64 {
+        self.raw.map_or(0, |raw| Node { raw, life: PhantomData }.footprint())
     }
 
     /// All nodes of the tree, to be freed when nobody reads it any more. O(1).
@@ -55,25 +48,30 @@ impl<L: Layout> Root<L> {
 
 /// A finished edit: its root may be published. Whoever publishes it commits; dropping it frees what it built.
 #[must_use = "dropping a sealed delta frees the nodes of its root"]
-pub struct Sealed<L> {
-    pub(super) root: Root<L>,
-    pub(super) base: Option<Raw>,
+pub struct Sealed {
+    pub(super) root: Root,
+    pub(super) base: Root,
     pub(super) built: SmallVec<[Raw; 6]>,
     pub(super) replaced: Garbage,
 }
 
 // SAFETY: as for `Root`; unpublished nodes are reachable through this value only.
-unsafe impl<L> Send for Sealed<L> {}
+unsafe impl Send for Sealed {}
 
-impl<L> Sealed<L> {
+impl Sealed {
     /// The root after all edits.
-    pub fn root(&self) -> Root<L> {
+    pub fn root(&self) -> Root {
         self.root
+    }
+
+    /// The root that the delta started from.
+    pub fn base(&self) -> Root {
+        self.base
     }
 
     /// False if the root is the one that the delta started from.
     pub fn is_changed(&self) -> bool {
-        self.root.raw != self.base
+        self.root != self.base
     }
 
     /// The root was published: returns the nodes of the base that it replaced.
@@ -83,7 +81,13 @@ impl<L> Sealed<L> {
     }
 }
 
-impl<L> Drop for Sealed<L> {
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sealed").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Sealed {
     fn drop(&mut self) {
         for raw in self.built.drain(..) {
             // SAFETY: T4, not committed, so never published (`Root::tree` asks for that).
@@ -124,6 +128,15 @@ impl Garbage {
         self.entries.append(&mut other.entries);
     }
 
+    /// True if freeing it may take longer than a grace period's callback should: more than about `nodes` nodes.
+    pub fn is_larger_than(&self, nodes: usize) -> bool {
+        let whole = |entry: &Entry| {
+            let node = Node { raw: entry.raw, life: PhantomData };
+            entry.whole && node.height() > 0 && node.footprint() > (nodes * LEAF_SIZE) as u64
+        };
+        self.entries.len() > nodes || self.entries.iter().any(whole)
+    }
+
     /// Bytes the allocator holds for it. O(entries).
     pub fn footprint(&self) -> u64 {
         let nodes = self.entries.iter().map(|entry| {
@@ -131,6 +144,23 @@ impl Garbage {
             if entry.whole { node.footprint() } else { node.own_footprint() }
         });
         nodes.sum()
+    }
+
+    /// In models: calls `visit` with the address of each node.
+    #[cfg(kvns_loom)]
+    pub(crate) fn each_node(&self, mut visit: impl FnMut(*const u8)) {
+        fn walk(node: Node<'_>, visit: &mut impl FnMut(*const u8)) {
+            visit(node.raw.as_ptr().cast());
+            let children = if node.is_leaf() { 0 } else { node.len() };
+            (0..children).for_each(|index| walk(node.child(index), visit));
+        }
+        for entry in &self.entries {
+            if entry.whole {
+                walk(Node { raw: entry.raw, life: PhantomData }, &mut visit);
+            } else {
+                visit(entry.raw.as_ptr().cast());
+            }
+        }
     }
 
     /// Frees up to `budget` nodes, the ones last added first, and hands what was born before `keep_below` to

@@ -18,6 +18,7 @@ pub use garbage::{Garbage, Root, Sealed};
 pub(super) use nursery::Nursery;
 
 use crate::size_class::size_class;
+use crate::sync::give_back;
 use std::alloc::{Layout as Memory, dealloc};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -40,6 +41,8 @@ struct Header {
     size: u32,
     height: u8,
     flags: u8,
+    /// What the items of a leaf count for, all together.
+    weight: u16,
 }
 
 /// Bytes of a node in front of its content.
@@ -64,43 +67,51 @@ impl PartialEq for Node<'_> {
 }
 
 impl<'n> Node<'n> {
+    /// Where the header is; no reference covers it, for its flags may change.
+    #[inline]
+    fn header(self) -> *mut Header {
+        #[cfg(kvns_loom)]
+        crate::sync::memory::touch(self.raw.as_ptr());
+        self.raw.as_ptr()
+    }
+
     #[inline]
     pub(super) fn birth(self) -> u32 {
         // SAFETY: T1, the node is allocated and its header written.
-        unsafe { (*self.raw.as_ptr()).birth }
+        unsafe { (*self.header()).birth }
     }
 
     /// Items of a leaf, children of an inner node.
     #[inline]
     pub(super) fn len(self) -> usize {
         // SAFETY: T1.
-        unsafe { (*self.raw.as_ptr()).len as usize }
+        unsafe { (*self.header()).len as usize }
     }
 
     /// Bytes behind the header.
     #[inline]
     pub(super) fn size(self) -> usize {
         // SAFETY: T1.
-        unsafe { (*self.raw.as_ptr()).size as usize }
+        unsafe { (*self.header()).size as usize }
     }
 
     /// Levels below this one; 0 for a leaf.
     #[inline]
     pub(super) fn height(self) -> u8 {
         // SAFETY: T1.
-        unsafe { (*self.raw.as_ptr()).height }
+        unsafe { (*self.header()).height }
     }
 
     #[inline]
     fn flags(self) -> u8 {
         // SAFETY: T1. Flags change only while the node's delta is not sealed, on its own thread (T2).
-        unsafe { (*self.raw.as_ptr()).flags }
+        unsafe { (*self.header()).flags }
     }
 
     fn add_flag(self, flag: u8) {
         debug_assert!(self.is_own());
         // SAFETY: T2, only the delta that built the node has it; no reference covers the header.
-        unsafe { (*self.raw.as_ptr()).flags |= flag };
+        unsafe { (*self.header()).flags |= flag };
     }
 
     #[inline]
@@ -116,7 +127,7 @@ impl<'n> Node<'n> {
     #[inline]
     fn content(self) -> *const u8 {
         // SAFETY: T1, the header is the front of the allocation.
-        unsafe { self.raw.as_ptr().cast::<u8>().add(HEADER) }
+        unsafe { self.header().cast::<u8>().add(HEADER) }
     }
 
     #[inline]
@@ -126,10 +137,16 @@ impl<'n> Node<'n> {
         unsafe { self.content().cast::<u64>().add(index).read() }
     }
 
-    /// Items in the subtree.
+    #[inline]
+    fn weight(self) -> u64 {
+        // SAFETY: T1.
+        u64::from(unsafe { (*self.raw.as_ptr()).weight })
+    }
+
+    /// What the items in the subtree count for: their number, but in layouts with weights.
     #[inline]
     pub(super) fn count(self) -> u64 {
-        if self.is_leaf() { self.len() as u64 } else { self.total(0) }
+        if self.is_leaf() { self.weight() } else { self.total(0) }
     }
 
     /// Bytes the allocator holds for this node alone.
@@ -216,14 +233,14 @@ impl<'n> Node<'n> {
         }
     }
 
-    /// Asks the processor to fetch the node: a hint, which reads nothing.
+    /// Asks the processor to fetch the first `len` bytes of the node: a hint, which reads nothing.
     #[inline]
-    pub(super) fn prefetch(self) {
+    pub(super) fn prefetch(self, len: usize) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a prefetch touches no memory that the program can observe, whatever the address.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            for line in 0..16 {
+            for line in 0..len.div_ceil(64) {
                 _mm_prefetch::<_MM_HINT_T0>(self.raw.as_ptr().cast::<i8>().wrapping_add(64 * line));
             }
         }
@@ -250,7 +267,9 @@ fn memory(size: usize) -> Memory {
 /// The node is no longer reachable by anybody and is freed only here (T4).
 unsafe fn free(raw: Raw) {
     // SAFETY: the caller's promise; the header says what was allocated (T1).
-    unsafe { dealloc(raw.as_ptr().cast(), memory((*raw.as_ptr()).size as usize)) };
+    let memory = memory(unsafe { (*raw.as_ptr()).size } as usize);
+    // SAFETY: as above.
+    give_back(raw.as_ptr(), move || unsafe { dealloc(raw.as_ptr().cast(), memory) });
     #[cfg(test)]
     LIVE.with(|live| live.set(live.get() - 1));
 }

@@ -1,7 +1,7 @@
 //! Building nodes: what one delta built and what it replaced.
 
 use super::super::Layout;
-use super::super::item::{Piece, encode_length, totals};
+use super::super::item::{Piece, encode_length, totals, weight};
 use super::garbage::{Entry, Garbage, Root, Sealed};
 use super::{Child, DEAD, FENCE_KEYS, HEADER, Header, Node, OWN, RANKS, Raw, TOTALS, free, memory};
 use smallvec::SmallVec;
@@ -99,6 +99,7 @@ impl<'g> Nursery<'g> {
             size: u32::try_from(size).expect("items are bounded by the protocol"),
             height,
             flags: flags | OWN,
+            weight: 0,
         };
         // SAFETY: the layout is not empty, and the header lies at its front; `size` bytes follow (T1).
         let (raw, at) = unsafe {
@@ -108,6 +109,8 @@ impl<'g> Nursery<'g> {
         };
         #[cfg(test)]
         super::LIVE.with(|live| live.set(live.get() + 1));
+        #[cfg(kvns_loom)]
+        crate::sync::memory::allocate(raw.as_ptr());
         self.built.borrow_mut().push(raw);
         (Node { raw, life: PhantomData }, Writer { at, left: size })
     }
@@ -132,6 +135,9 @@ impl<'g> Nursery<'g> {
             }
         }
         assert_eq!(writer.left, 0, "T1: a node is written to its end");
+        let weight = weight::<L>(pieces, items);
+        // SAFETY: T1, the header is written; nobody else sees the node yet.
+        unsafe { (*node.raw.as_ptr()).weight = weight };
         node
     }
 
@@ -193,6 +199,25 @@ impl<'g> Nursery<'g> {
         node
     }
 
+    /// Builds a copy of `node` and all below it that shares nothing with it.
+    pub(in super::super) fn copy_of(&self, node: Node<'_>) -> Node<'_> {
+        let flags = node.flags() & (RANKS | FENCE_KEYS);
+        let (copy, writer) = self.allocate(node.len(), node.size(), node.height(), flags);
+        // SAFETY: T1, both nodes have the same size, and nobody else sees the new one yet.
+        unsafe {
+            writer.at.copy_from_nonoverlapping(node.content(), node.size());
+            (*copy.raw.as_ptr()).weight = (*node.raw.as_ptr()).weight;
+        }
+        if !node.is_leaf() {
+            for index in 0..node.len() {
+                let child = self.copy_of(node.child(index));
+                // SAFETY: as above; the children of both nodes lie in the same place.
+                unsafe { writer.at.add(node.children_offset()).cast::<Raw>().add(index).write(child.raw) };
+            }
+        }
+        copy
+    }
+
     /// Notes that the present root will not reach `node` itself any more.
     pub(in super::super) fn retire(&self, node: Node<'_>) {
         if node.is_own() {
@@ -238,15 +263,15 @@ impl<'g> Nursery<'g> {
     }
 
     /// Ends the editing: the root may now be published.
-    pub(in super::super) fn seal<L>(mut self) -> Sealed<L> {
+    pub(in super::super) fn seal(mut self) -> Sealed {
         self.free_dead();
         let built = std::mem::take(self.built.get_mut());
         for raw in &built {
             // SAFETY: T2, nobody else has the node before the sealed root is published.
             unsafe { (*raw.as_ptr()).flags &= !OWN };
         }
-        let root = Root { raw: self.root.get(), layout: PhantomData };
-        Sealed { root, base: self.base, built, replaced: self.replaced.take() }
+        let (root, base) = (Root { raw: self.root.get() }, Root { raw: self.base });
+        Sealed { root, base, built, replaced: self.replaced.take() }
     }
 }
 

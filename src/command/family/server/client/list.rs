@@ -61,7 +61,7 @@ pub(super) fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResul
     args.finish()?;
     cx.session.show();
     let (clients, now_ms) = (&cx.engine.clients, cx.view.now_ms());
-    let lines = cx.engine.run_aside(|| {
+    let lines = cx.engine.run_long(|| {
         let mut lines = String::new();
         let mut shown = clients.list();
         shown.retain(|client| kind.is_none_or(|kind| Kind::of(client) == kind));

@@ -1,0 +1,397 @@
+//! Lists: pushing and popping at both ends, and reading by position.
+
+mod edits;
+mod moves;
+mod search;
+
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::keyspace::Key;
+use crate::number::parse_integer;
+use crate::resp::ReplyWriter;
+use crate::value::tree::{Ends, List, Tree};
+use smallvec::SmallVec;
+use std::ops::Range;
+
+const READ: Flags = Flags::READONLY;
+const FAST: Flags = Flags::FAST;
+const WRITE: Flags = Flags::WRITE;
+const GROW: Flags = WRITE.or(Flags::DENYOOM);
+
+const READ_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO", "access"])];
+const PUSH_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "insert"])];
+const CUT_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "delete"])];
+const MOVE_KEYS: &[KeySpec] =
+    &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["RW", "insert"])];
+const POP_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "delete"])];
+
+const LIST: CommandSpec = CommandSpec {
+    name: "",
+    since: "1.0.0",
+    summary: "",
+    complexity: "O(log(N)) with N elements in the list",
+    group: Group::List,
+    arity: Exactly(4),
+    flags: WRITE,
+    keys: READ_KEY,
+    tips: &[],
+    handler: super::needs_subcommand,
+    subcommands: &[],
+};
+
+const PUSH: CommandSpec = CommandSpec {
+    complexity: "O(log(N)+M) with N elements in the list and M pushed",
+    arity: AtLeast(3),
+    flags: GROW.or(FAST),
+    keys: PUSH_KEY,
+    ..LIST
+};
+
+const POP: CommandSpec = CommandSpec {
+    complexity: "O(log(N)+M) with N elements in the list and M popped",
+    arity: AtLeast(2),
+    flags: WRITE.or(FAST),
+    keys: POP_KEY,
+    ..LIST
+};
+
+/// The family's rows.
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "lpush",
+        summary: "Pushes elements at the left end of a list, creating it if needed.",
+        handler: lpush,
+        ..PUSH
+    },
+    CommandSpec {
+        name: "rpush",
+        summary: "Pushes elements at the right end of a list, creating it if needed.",
+        handler: rpush,
+        ..PUSH
+    },
+    CommandSpec {
+        name: "lpushx",
+        since: "2.2.0",
+        summary: "Pushes elements at the left end of a list that exists.",
+        handler: lpushx,
+        ..PUSH
+    },
+    CommandSpec {
+        name: "rpushx",
+        since: "2.2.0",
+        summary: "Pushes elements at the right end of a list that exists.",
+        handler: rpushx,
+        ..PUSH
+    },
+    CommandSpec {
+        name: "lpop",
+        summary: "Removes elements from the left end of a list and answers them.",
+        handler: lpop,
+        ..POP
+    },
+    CommandSpec {
+        name: "rpop",
+        summary: "Removes elements from the right end of a list and answers them.",
+        handler: rpop,
+        ..POP
+    },
+    CommandSpec {
+        name: "llen",
+        summary: "Answers the length of a list.",
+        complexity: "O(1)",
+        arity: Exactly(2),
+        flags: READ.or(FAST),
+        keys: &[KeySpec::at(1, &["RO"])],
+        handler: llen,
+        ..LIST
+    },
+    CommandSpec {
+        name: "lrange",
+        summary: "Answers a stretch of a list.",
+        complexity: "O(log(N)+M) with N elements in the list and M answered",
+        flags: READ,
+        handler: lrange,
+        ..LIST
+    },
+    CommandSpec {
+        name: "lindex",
+        summary: "Answers the element at a position of a list.",
+        arity: Exactly(3),
+        flags: READ,
+        handler: lindex,
+        ..LIST
+    },
+    CommandSpec {
+        name: "lset",
+        summary: "Replaces the element at a position of a list.",
+        flags: GROW,
+        keys: &[KeySpec::at(1, &["RW", "update"])],
+        handler: edits::lset,
+        ..LIST
+    },
+    CommandSpec {
+        name: "lrem",
+        summary: "Removes elements of a list that are equal to a given one.",
+        complexity: "O(N) with N elements in the list",
+        keys: CUT_KEY,
+        handler: edits::lrem,
+        ..LIST
+    },
+    CommandSpec {
+        name: "ltrim",
+        summary: "Removes what is outside of a stretch of a list.",
+        keys: CUT_KEY,
+        handler: edits::ltrim,
+        ..LIST
+    },
+    CommandSpec {
+        name: "linsert",
+        since: "2.2.0",
+        summary: "Inserts an element before or after another one of a list.",
+        complexity: "O(N) with N elements up to the one looked for",
+        arity: Exactly(5),
+        flags: GROW,
+        keys: PUSH_KEY,
+        handler: edits::linsert,
+        ..LIST
+    },
+    CommandSpec {
+        name: "lpos",
+        since: "6.0.6",
+        summary: "Answers the positions of elements of a list that are equal to a given one.",
+        complexity: "O(N) with N elements compared",
+        arity: AtLeast(3),
+        flags: READ,
+        handler: search::lpos,
+        ..LIST
+    },
+    CommandSpec {
+        name: "lmove",
+        since: "6.2.0",
+        summary: "Moves an element from an end of a list to an end of a list and answers it.",
+        arity: Exactly(5),
+        flags: GROW,
+        keys: MOVE_KEYS,
+        handler: moves::lmove,
+        ..LIST
+    },
+    CommandSpec {
+        name: "rpoplpush",
+        since: "1.2.0",
+        summary: "Moves an element from the right end of a list to the left end of a list and answers it.",
+        arity: Exactly(3),
+        flags: GROW,
+        keys: MOVE_KEYS,
+        handler: moves::rpoplpush,
+        ..LIST
+    },
+    CommandSpec {
+        name: "lmpop",
+        since: "7.0.0",
+        summary: "Removes elements from an end of the first list that is there and answers them.",
+        complexity: "O(K+log(N)+M) with K keys, N elements in the list and M popped",
+        arity: AtLeast(4),
+        flags: WRITE.or(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec::numbered(1, &["RW", "access", "delete"])],
+        handler: moves::lmpop,
+        ..LIST
+    },
+];
+
+/// An end of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Left,
+    Right,
+}
+
+impl End {
+    /// The next argument as an end.
+    fn of(args: &mut Args<'_>) -> Result<End, CommandError> {
+        if args.take("LEFT") {
+            Ok(End::Left)
+        } else if args.take("RIGHT") {
+            Ok(End::Right)
+        } else {
+            Err(CommandError::Syntax)
+        }
+    }
+
+    /// The positions of the `count` elements at this end of a list that has `len`, of all if there are fewer.
+    fn stretch(self, len: u64, count: u64) -> Range<u64> {
+        let count = count.min(len);
+        match self {
+            End::Left => 0..count,
+            End::Right => len - count..len,
+        }
+    }
+
+    /// The position of the element at this end, if the list has one.
+    fn position(self, len: u64) -> Option<u64> {
+        match self {
+            End::Left => (len > 0).then_some(0),
+            End::Right => len.checked_sub(1),
+        }
+    }
+
+    /// Adds elements at this end, in their order within the list.
+    fn push(self, list: &mut Ends<'_>, element: &[u8]) {
+        match self {
+            End::Left => list.push_front(element),
+            End::Right => list.push_back(element),
+        }
+    }
+
+    fn pop<'l>(self, list: &'l mut Ends<'_>) -> Option<&'l [u8]> {
+        match self {
+            End::Left => list.pop_front(),
+            End::Right => list.pop_back(),
+        }
+    }
+}
+
+/// The positions from `start` to `end`, both included and counted from the back if negative.
+fn stretch(len: u64, start: i64, end: i64) -> Range<u64> {
+    let len = len as i64;
+    let from_back = |index: i64| if index < 0 { len + index } else { index };
+    let (start, end) = (from_back(start).max(0), from_back(end).min(len - 1));
+    if start > end { 0..0 } else { start as u64..end as u64 + 1 }
+}
+
+/// The position that `index` names, counted from the back if negative. It may lie behind the list.
+fn position(len: u64, index: i64) -> Option<u64> {
+    u64::try_from(if index < 0 { len as i64 + index } else { index }).ok()
+}
+
+/// Writes an array of the `count` elements at an end of a list, from the end inwards.
+fn reply_end(reply: &mut ReplyWriter, list: Tree<'_, List>, end: End, count: u64) {
+    reply.array(count as usize);
+    let elements = count as usize;
+    match end {
+        End::Left => list.iter().take(elements).for_each(|item| reply.bulk(item.key)),
+        End::Right => list.iter_back_from(u64::MAX).take(elements).for_each(|item| reply.bulk(item.key)),
+    }
+}
+
+/// A count of 0 or more.
+fn count(args: &mut Args<'_>) -> Result<u64, CommandError> {
+    let count = parse_integer(args.bytes()?);
+    count.and_then(|count| u64::try_from(count).ok()).ok_or(CommandError::NotPositive)
+}
+
+/// `LPUSH key element [element ...]`: the length after it. The last element comes to the left end.
+fn lpush(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    push(cx, args, End::Left, true)
+}
+
+/// `RPUSH key element [element ...]`: the length after it. The last element comes to the right end.
+fn rpush(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    push(cx, args, End::Right, true)
+}
+
+/// `LPUSHX key element [element ...]`: as LPUSH, but 0 for a missing list, which stays missing.
+fn lpushx(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    push(cx, args, End::Left, false)
+}
+
+/// `RPUSHX key element [element ...]`: as RPUSH, but 0 for a missing list, which stays missing.
+fn rpushx(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    push(cx, args, End::Right, false)
+}
+
+fn push(cx: &mut Context<'_, '_>, mut args: Args<'_>, end: End, creates: bool) -> CommandResult {
+    let key = args.key()?;
+    let len = cx.view.gather::<List, _, CommandError>(key, |list| {
+        if creates || !list.is_empty() {
+            args.rest_bytes().for_each(|element| end.push(list, element));
+        }
+        Ok(list.len())
+    })?;
+    cx.reply.integer(len as i64);
+    Ok(())
+}
+
+/// `LPOP key [count]`: the element at the left end, or null; with a count an array of that many, null for a
+/// missing list.
+fn lpop(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    pop(cx, args, End::Left)
+}
+
+/// `RPOP key [count]`: as LPOP, from the right end inwards.
+fn rpop(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    pop(cx, args, End::Right)
+}
+
+fn pop(cx: &mut Context<'_, '_>, mut args: Args<'_>, end: End) -> CommandResult {
+    let key = args.key()?;
+    if !args.is_empty() {
+        return pop_several(cx, key, args, end);
+    }
+    let popped = cx.view.gather::<List, _, CommandError>(key, |list| {
+        Ok(end.pop(list).map(SmallVec::<[u8; 64]>::from_slice))
+    })?;
+    match popped {
+        Some(element) => cx.reply.bulk(&element),
+        None => cx.reply.null(),
+    }
+    Ok(())
+}
+
+fn pop_several(cx: &mut Context<'_, '_>, key: Key<'_>, mut args: Args<'_>, end: End) -> CommandResult {
+    if args.len() > 1 {
+        return Err(CommandError::WrongArity);
+    }
+    let count = count(&mut args)?;
+    let list = cx.view.edit::<List, _, CommandError>(key, |list, delta| {
+        delta.remove(end.stretch(list.len(), count));
+        Ok(list)
+    })?;
+    if list.is_empty() {
+        cx.reply.null_array();
+        return Ok(());
+    }
+    let popped = count.min(list.len());
+    cx.engine.run_sized(popped, || reply_end(cx.reply, list, end, popped));
+    Ok(())
+}
+
+/// `LLEN key`: the length, 0 for a missing list.
+fn llen(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let key = args.key()?;
+    let len = cx.view.tree::<List>(key)?.len();
+    cx.reply.integer(len as i64);
+    Ok(())
+}
+
+/// `LRANGE key start stop`: an array of the elements from start to stop, both included and counted from the
+/// right end if negative.
+fn lrange(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let (key, start, stop) = (args.key()?, args.integer()?, args.integer()?);
+    let list = cx.view.tree::<List>(key)?;
+    let wanted = stretch(list.len(), start, stop);
+    let count = wanted.end - wanted.start;
+    cx.engine.run_sized(count, || {
+        cx.reply.array(count as usize);
+        list.iter_from(wanted.start).take(count as usize).for_each(|item| cx.reply.bulk(item.key));
+    });
+    Ok(())
+}
+
+/// `LINDEX key index`: the element at a position, counted from the right end if negative, or null.
+fn lindex(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let key = args.key()?;
+    let list = cx.view.tree::<List>(key)?;
+    if list.is_empty() {
+        // Redis looks at the index of a list that is there only.
+        cx.reply.null();
+        return Ok(());
+    }
+    match position(list.len(), args.integer()?).and_then(|position| list.nth(position)) {
+        Some(item) => cx.reply.bulk(item.key),
+        None => cx.reply.null(),
+    }
+    Ok(())
+}

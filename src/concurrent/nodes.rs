@@ -1,0 +1,252 @@
+//! Tree nodes: who retires them, and who frees many of them.
+//!
+//! # Purpose
+//! A version of a collection holds the root of a packed tree (`value/tree`), which neither keeps nor frees
+//! anything. The edit that built a version's nodes also knows which nodes of its base it replaced. Whoever makes a
+//! change happen retires what the change replaced; whoever loses drops the edit, and with it what it built.
+//!
+//! # Invariants
+//! - I1. The nodes of a root stay allocated as long as a guard is held under which a version with that root was in
+//!   a cell, or was planned by the transaction of that guard's thread.
+//! - I2. A root goes from one version to the next by a change of its cell, or to another cell by a transaction that
+//!   takes it out of the first: at any moment at most one cell holds it. So every node is retired once: by the
+//!   change whose edit replaced it, or with its whole root by the change that left no version derived from it.
+//! - I3. The edits of one transaction form chains, each from a base's root or from nothing, for a plan takes the
+//!   place of the plan it was made from. An edit is *live* if a final version holds its root or a live edit starts
+//!   from it. A base's root that no live edit starts from and no final version holds is retired whole; what dead
+//!   edits replaced is forgotten, and what they built is freed.
+//! - I4. Nodes that were never published may still be read by the transaction that planned them, so they too are
+//!   freed a grace period later.
+//!
+//! # Progress
+//! Retiring is O(nodes the edit replaced). A callback of a grace period frees about [`AT_ONCE`] nodes; what is
+//! larger is queued for [`free_some`].
+
+use super::counter::Gauge;
+use super::reclaim::Guard;
+use super::version::{Version, VersionBox};
+use crate::sync::{Bug, seeded};
+use crate::value::tree::{Garbage, Root, Sealed};
+use crossbeam_queue::SegQueue;
+use std::collections::HashSet;
+use std::ptr::NonNull;
+use std::sync::LazyLock;
+
+/// Nodes that are freed in one go where a grace period ends.
+const AT_ONCE: usize = 1000;
+
+/// A large structure that nobody reads any more.
+enum Large {
+    /// Nodes of trees.
+    Nodes(Garbage),
+    /// Anything else: frees up to so many objects, true when none are left.
+    Steps(Box<dyn FnMut(usize) -> bool + Send>, u64),
+}
+
+/// What is too large to be freed where its grace period ended.
+static LARGE: SegQueue<Large> = SegQueue::new();
+
+/// Bytes in [`LARGE`].
+static WAITING: LazyLock<Gauge> = LazyLock::new(Gauge::new);
+
+/// Frees up to `nodes` nodes of large structures that nobody reads any more. True if more are waiting.
+pub fn free_some(nodes: usize) -> bool {
+    let Some(mut large) = LARGE.pop() else { return false };
+    let before = large.footprint();
+    if !large.free_some(nodes) {
+        WAITING.add(large.footprint() as i64 - before as i64);
+        LARGE.push(large);
+    } else {
+        WAITING.add(-(before as i64));
+    }
+    !LARGE.is_empty()
+}
+
+impl Large {
+    /// Frees up to `nodes` objects. True when none are left.
+    fn free_some(&mut self, nodes: usize) -> bool {
+        match self {
+            // SAFETY: I1; it was queued when its grace period had passed, and only the queue had it.
+            Large::Nodes(garbage) => unsafe { garbage.free_some(nodes, 0, &mut Garbage::default()) },
+            Large::Steps(step, _) => step(nodes),
+        }
+    }
+
+    fn footprint(&self) -> u64 {
+        match self {
+            Large::Nodes(garbage) => garbage.footprint(),
+            Large::Steps(_, bytes) => *bytes,
+        }
+    }
+}
+
+/// Queues what nobody reads any more, `bytes` large: `step` frees up to so many objects, true when none are left.
+#[cfg(not(kvns_loom))]
+pub(super) fn free_later(bytes: u64, step: impl FnMut(usize) -> bool + Send + 'static) {
+    WAITING.add(bytes as i64);
+    LARGE.push(Large::Steps(Box::new(step), bytes));
+}
+
+/// Bytes of large structures that wait to be freed.
+pub fn waiting_bytes() -> u64 {
+    WAITING.get().max(0) as u64
+}
+
+/// # Safety
+/// Nobody reads these nodes now or later.
+unsafe fn free(garbage: Garbage) {
+    if garbage.is_larger_than(AT_ONCE) && !cfg!(kvns_loom) {
+        WAITING.add(garbage.footprint() as i64);
+        LARGE.push(Large::Nodes(garbage));
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { garbage.free_all() };
+    }
+}
+
+/// Frees a tree that only its cell had, when the cell is dropped.
+///
+/// # Safety
+/// Nobody reads these nodes now or later.
+pub(super) unsafe fn free_whole(root: Root) {
+    // SAFETY: the caller's promise.
+    unsafe { root.retire_all().free_all() };
+}
+
+/// A version that is to enter a cell, with the edit that built its nodes, if one did.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The version.
+    pub version: VersionBox,
+    /// The edit whose root the version holds.
+    pub edit: Option<Box<Sealed>>,
+}
+
+impl From<VersionBox> for Candidate {
+    fn from(version: VersionBox) -> Candidate {
+        Candidate { version, edit: None }
+    }
+}
+
+/// Retires a version that a direct write has replaced, and the nodes that the write replaced with it.
+///
+/// # Safety
+/// The caller's own compare-and-swap put `new`, which `edit` built, in place of `old`.
+pub(super) unsafe fn retire_replaced(
+    old: NonNull<Version>,
+    new: &Version,
+    edit: Option<Box<Sealed>>,
+    guard: &Guard,
+) {
+    // SAFETY: the guard was taken before `old` left its cell.
+    let root = unsafe { old.as_ref() }.root();
+    let garbage = match edit {
+        Some(edit) if edit.base() == root => {
+            let replaced = edit.commit();
+            if seeded(Bug::WinnerRetiresWhole) { root.retire_all() } else { replaced }
+        }
+        Some(edit) => {
+            debug_assert!(edit.base() == Root::EMPTY, "I2: a direct write edits what is in its cell");
+            // Nothing was replaced in an empty base.
+            drop(edit.commit());
+            root.retire_all()
+        }
+        None if new.root() == root => Garbage::default(),
+        None => root.retire_all(),
+    };
+    // SAFETY: the caller's promise; I2: `garbage` is what no later version reaches.
+    unsafe {
+        Version::retire(old, guard);
+        retire(garbage, guard);
+    }
+}
+
+/// # Safety
+/// No later guard reaches these nodes, and they are retired only here.
+unsafe fn retire(garbage: Garbage, guard: &Guard) {
+    if !garbage.is_empty() {
+        #[cfg(kvns_loom)]
+        garbage.each_node(|node| crate::sync::memory::retire(node));
+        // SAFETY: the caller's promise; any thread may free nodes.
+        unsafe { guard.retire_several(garbage.len() as u32, move || free(garbage)) };
+    }
+}
+
+/// Gives up the edit of a write that lost: what it built is freed, for nobody else ever saw it.
+pub(super) fn lose(edit: Sealed, guard: &Guard) {
+    if seeded(Bug::LoserFreesNothing) {
+        std::mem::forget(edit);
+    } else if seeded(Bug::LoserCommits) {
+        // SAFETY: none; this is the seeded mistake.
+        unsafe { retire(edit.commit(), guard) };
+    }
+}
+
+/// The edits of one transaction, in the order in which they were planned. Dropping them is losing (I4).
+#[derive(Debug)]
+pub struct Edits<'g> {
+    edits: Vec<Sealed>,
+    guard: &'g Guard,
+}
+
+impl<'g> Edits<'g> {
+    /// No edits yet.
+    pub fn new(guard: &'g Guard) -> Edits<'g> {
+        Edits { edits: Vec::new(), guard }
+    }
+
+    /// Adds an edit that the transaction plans.
+    pub fn push(&mut self, edit: Sealed) {
+        self.edits.push(edit);
+    }
+
+    /// The transaction has committed, and `changes` are the versions before and after in all of its cells: retires
+    /// what no version reaches any more (I3).
+    ///
+    /// # Safety
+    /// The caller committed, the versions before have left their cells, and this is called once.
+    pub(super) unsafe fn settle<'v>(&mut self, changes: &[(&'v Version, &'v Version)]) {
+        let is_rooted = |version: &Version| version.root() != Root::EMPTY;
+        if self.edits.is_empty() && !changes.iter().any(|(old, _)| is_rooted(old)) {
+            return;
+        }
+        let mut live: HashSet<Root, ahash::RandomState> =
+            changes.iter().map(|(_, new)| new.root()).filter(|root| *root != Root::EMPTY).collect();
+        let mut garbage = Garbage::default();
+        let mut dead = Vec::new();
+        for edit in self.edits.drain(..).rev() {
+            if live.remove(&edit.root()) {
+                if !seeded(Bug::WinnerRetiresWhole) {
+                    live.insert(edit.base());
+                }
+                garbage.append(edit.commit());
+            } else if seeded(Bug::DeadEditReplaces) {
+                garbage.append(edit.commit());
+            } else {
+                dead.push(edit);
+            }
+        }
+        for root in changes.iter().map(|(old, _)| old.root()) {
+            if !live.contains(&root) {
+                garbage.append(root.retire_all());
+            }
+        }
+        self.edits = dead;
+        // SAFETY: I3; the caller's promise.
+        unsafe { retire(garbage, self.guard) };
+    }
+}
+
+impl Drop for Edits<'_> {
+    fn drop(&mut self) {
+        if !self.edits.is_empty() {
+            let edits = std::mem::take(&mut self.edits);
+            let mistakes = [Bug::LoserFreesNothing, Bug::LoserCommits, Bug::LoserFreesAtOnce];
+            if mistakes.into_iter().any(seeded) {
+                return edits.into_iter().for_each(|edit| lose(edit, self.guard));
+            }
+            // SAFETY: I4; never published, so only readers under this thread's guard may still have them.
+            unsafe { self.guard.retire_several(edits.len() as u32, move || drop(edits)) };
+        }
+    }
+}

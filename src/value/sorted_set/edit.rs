@@ -1,0 +1,277 @@
+//! Edits: from one version to what the next one consists of.
+
+use super::layout::{ByScore, Parts, TreeKey};
+use super::pending::{Order, Pending, Places, placed};
+use super::place::{Cut, Member, Placed, Scored, code, score};
+use super::read::{Form, Large, SortedSet, members_of};
+use super::segments;
+use crate::value::tree::{self, Delta, LEAF_ITEMS, Op, Sealed, Tree};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+
+/// Up to this many changes a member is searched among them; beyond it, looked up.
+const SEARCHED: usize = 8;
+
+/// An operation on more members than this, and than a 16th of the set, builds a fresh index.
+const INDEX_KEPT: usize = 1000;
+
+/// What a version consists of.
+#[derive(Debug)]
+pub enum Next {
+    /// Nothing changed.
+    Unchanged,
+    /// No members are left.
+    Empty,
+    /// A small set.
+    Small(Sealed),
+    /// A large set.
+    Large {
+        /// Its tree.
+        tree: Sealed,
+        /// What the index has not yet.
+        pending: Pending,
+        /// All members in their order, if the version gets an index of its own; else it shares that of its base.
+        index: Option<Vec<Placed>>,
+        /// Bytes of its members that nodes of the index hold elsewhere, as a change; a fresh index begins at 0.
+        heap: i64,
+    },
+}
+
+#[derive(Debug)]
+struct Change {
+    member: Member,
+    /// The codes of the scores before and after; none: it is not a member.
+    old: Option<u64>,
+    new: Option<u64>,
+}
+
+/// Changes of one version, atomic together. Nothing happens before they are finished.
+#[derive(Debug)]
+pub struct Edit<'g, O> {
+    base: SortedSet<'g, O>,
+    changes: SmallVec<[Change; 2]>,
+    /// Where a member stands among the changes, once they are many.
+    places: HashMap<Member, usize, ahash::RandomState>,
+    len: u64,
+}
+
+impl<'g, O: Order<'g>> Edit<'g, O> {
+    /// Starts from `base`.
+    pub fn new(base: SortedSet<'g, O>) -> Edit<'g, O> {
+        Edit { base, changes: SmallVec::new(), places: HashMap::default(), len: base.len() }
+    }
+
+    /// The version that it started from.
+    pub fn base(&self) -> SortedSet<'g, O> {
+        self.base
+    }
+
+    /// Number of members after the changes so far. O(1).
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// True if no members are left.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn place(&self, member: &[u8]) -> Option<usize> {
+        if self.changes.len() <= SEARCHED {
+            return self.changes.iter().position(|change| change.member.as_bytes() == member);
+        }
+        self.places.get(member).copied()
+    }
+
+    /// The score of a member after the changes so far. O(log n).
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        match self.place(member) {
+            Some(place) => self.changes[place].new.map(score),
+            None => self.base.score(member),
+        }
+    }
+
+    /// Gives a member a score, which is no NaN. Returns the score it had; equal ones are left alone. O(log n).
+    pub fn put(&mut self, member: &[u8], score: f64) -> Option<f64> {
+        self.change(member, Some(score))
+    }
+
+    /// Removes a member. Returns the score it had. O(log n).
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        self.change(member, None)
+    }
+
+    /// Removes a member as the base has it, which was not changed so far. O(1).
+    pub fn take(&mut self, taken: Scored<'_>) {
+        debug_assert!(self.place(taken.member).is_none(), "it was changed before");
+        self.note(Change { member: Member::new(taken.member), old: Some(code(taken.score)), new: None });
+        self.len -= 1;
+    }
+
+    fn change(&mut self, member: &[u8], to: Option<f64>) -> Option<f64> {
+        let place = self.place(member);
+        let from = match place {
+            Some(place) => self.changes[place].new.map(score),
+            None => self.base.score(member),
+        };
+        if from == to {
+            return from;
+        }
+        self.len = self.len + u64::from(to.is_some()) - u64::from(from.is_some());
+        let new = to.map(code);
+        match place {
+            Some(place) => self.changes[place].new = new,
+            None => self.note(Change { member: Member::new(member), old: from.map(code), new }),
+        }
+        from
+    }
+
+    fn note(&mut self, change: Change) {
+        let place = self.changes.len();
+        if place == SEARCHED {
+            let members = self.changes.iter().map(|change| change.member.clone());
+            self.places = members.enumerate().map(|(place, member)| (member, place)).collect();
+        }
+        if place >= SEARCHED {
+            self.places.insert(change.member.clone(), place);
+        }
+        self.changes.push(change);
+    }
+
+    /// Ends the edit. Nodes are born at `birth`. `is_planned` says that the base was never published: then its
+    /// pending operation is taken into the new one; else the index has it by the time the result is published.
+    /// O(k log n) for k changes; with a fresh index O(n log n).
+    pub fn finish(self, birth: u32, is_planned: bool) -> Next {
+        if self.changes.iter().all(|change| change.old == change.new) {
+            return Next::Unchanged;
+        }
+        if self.len == 0 {
+            return Next::Empty;
+        }
+        match self.base.form {
+            Form::Small(tree) => self.finish_small(tree, birth),
+            Form::Large(large) => self.finish_large(large, birth, is_planned),
+        }
+    }
+
+    fn dropped(&self) -> Places {
+        self.places_of(|change| change.old)
+    }
+
+    fn added(&self) -> Places {
+        self.places_of(|change| change.new)
+    }
+
+    fn places_of(&self, code: impl Fn(&Change) -> Option<u64>) -> Places {
+        let place = |change: &Change| Some(Placed { code: code(change)?, member: change.member.clone() });
+        let changes = self.changes.iter().filter(|change| change.old != change.new);
+        let mut places: Places = changes.filter_map(place).collect();
+        places.sort_unstable_by(Placed::compare);
+        places
+    }
+
+    fn finish_small(self, base: Tree<'g, ByScore>, birth: u32) -> Next {
+        if self.len <= LEAF_ITEMS as u64 {
+            let mut delta = Delta::new(base, birth);
+            let keys = |code: fn(&Change) -> Option<u64>| {
+                self.changes.iter().filter_map(move |c| Some(ByScore::key(code(c)?, c.member.as_bytes())))
+            };
+            let (old, new): (SmallVec<[TreeKey; 2]>, SmallVec<[TreeKey; 2]>) =
+                (keys(|change| change.old).collect(), keys(|change| change.new).collect());
+            let removes = old.iter().map(|key| tree::Edit { key, op: Op::Remove });
+            let puts = new.iter().map(|key| tree::Edit { key, op: Op::Put(&[]) });
+            let edits: SmallVec<[tree::Edit<'_>; 4]> = removes.chain(puts).collect();
+            delta.apply(&edits);
+            if delta.tree().is_small() {
+                return Next::Small(delta.seal());
+            }
+        }
+        let is_changed = |scored: &Scored<'g>| self.place(scored.member).is_some();
+        let mut all = placed(self.base.iter().filter(|scored| !is_changed(scored)));
+        let put = self
+            .changes
+            .iter()
+            .filter_map(|change| change.new.map(|code| Placed { code, member: change.member.clone() }));
+        all.extend(put);
+        build(all, birth)
+    }
+
+    fn finish_large(self, base: Large<'g, O>, birth: u32, is_planned: bool) -> Next {
+        let (dropped, added) = (self.dropped(), self.added());
+        let mut delta = Delta::new(base.tree, birth);
+        edit_tree(&mut delta, &self.changes, &segments::changes(&base, &dropped, &added));
+        if delta.tree().is_small() {
+            return build(placed(members_of(delta.tree())), birth);
+        }
+        let heap = heap_of(&added) - heap_of(&dropped);
+        let pending = match is_planned {
+            true => base.pending.then(dropped, added),
+            false => Pending { dropped, added },
+        };
+        if pending.len() <= INDEX_KEPT.max(self.len as usize / 16) {
+            return Next::Large { tree: delta.seal(), pending, index: None, heap };
+        }
+        let mut all = placed(members_of(delta.tree()));
+        all.sort_unstable_by(Placed::compare);
+        Next::Large { heap: heap_of(&all), tree: delta.seal(), pending: Pending::default(), index: Some(all) }
+    }
+}
+
+/// Bytes that these members hold outside of what contains them.
+fn heap_of(places: &[Placed]) -> i64 {
+    places.iter().map(|place| Member::heap_size(place.member.as_bytes().len()) as i64).sum()
+}
+
+fn edit_tree(delta: &mut Delta<'_, Parts>, changes: &[Change], segments: &[segments::Change]) {
+    let keys: SmallVec<[(TreeKey, Option<[u8; 8]>); 2]> = changes
+        .iter()
+        .map(|change| (Parts::member_key(change.member.as_bytes()), change.new.map(u64::to_be_bytes)))
+        .collect();
+    let members = keys.iter().map(|(key, code)| (key, code.as_ref().map(<[u8; 8]>::as_slice)));
+    let segments = segments.iter().map(|(key, members)| (key, members.as_ref().map(std::slice::from_ref)));
+    let edits: SmallVec<[tree::Edit<'_>; 4]> = members
+        .chain(segments)
+        .map(|(key, value)| tree::Edit { key, op: value.map_or(Op::Remove, Op::Put) })
+        .collect();
+    delta.apply(&edits);
+}
+
+/// A set of these members, each once, in any order. O(n log n).
+pub fn build(mut members: Vec<Placed>, birth: u32) -> Next {
+    if members.is_empty() {
+        return Next::Empty;
+    }
+    members.sort_unstable_by(Placed::compare);
+    if members.len() <= LEAF_ITEMS {
+        let keys: Vec<TreeKey> =
+            members.iter().map(|place| ByScore::key(place.code, place.member.as_bytes())).collect();
+        let edits: Vec<tree::Edit<'_>> =
+            keys.iter().map(|key| tree::Edit { key, op: Op::Put(&[]) }).collect();
+        let mut delta = Delta::<ByScore>::new(Tree::EMPTY, birth);
+        delta.apply(&edits);
+        if delta.tree().is_small() {
+            return Next::Small(delta.seal());
+        }
+    }
+    let mut segments = Vec::with_capacity(members.len() / segments::SEGMENT_FILL + 1);
+    let order: Vec<(u64, &[u8])> =
+        members.iter().map(|place| (place.order(), place.member.as_bytes())).collect();
+    segments::cut_up(Cut::at(order[0].0, &[]), &order, |change| segments.push(change));
+    let changes: Vec<Change> = members
+        .iter()
+        .map(|place| Change { member: place.member.clone(), old: None, new: Some(place.code) })
+        .collect();
+    let mut delta = Delta::new(Tree::EMPTY, birth);
+    edit_tree(&mut delta, &changes, &segments);
+    Next::Large {
+        tree: delta.seal(),
+        pending: Pending::default(),
+        heap: heap_of(&members),
+        index: Some(members),
+    }
+}
+
+/// A set like `base` that shares nothing with it, as COPY makes it. O(n log n).
+pub fn copy<'g, O: Order<'g>>(base: SortedSet<'g, O>, birth: u32) -> Next {
+    build(placed(base.iter()), birth)
+}
