@@ -97,6 +97,11 @@ fn server_commands_answer_alike() {
     run_scripts(include_str!("server.txt"));
 }
 
+#[test]
+fn pubsub_commands_answer_alike() {
+    run_scripts(include_str!("pubsub.txt"));
+}
+
 /// What COMMAND INFO says of a command: name, arity, flags, first key, last key, step, categories.
 fn described(info: &Value) -> Option<Vec<Value>> {
     if info.is_null() {

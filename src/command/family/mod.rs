@@ -6,6 +6,7 @@ mod cursors;
 mod hashes;
 mod keys;
 mod lists;
+mod pubsub;
 mod server;
 mod sets;
 mod sort;
@@ -29,6 +30,7 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     keys::ROWS,
     sort::ROWS,
     transactions::ROWS,
+    pubsub::ROWS,
     server::ROWS,
 ];
 
