@@ -4,6 +4,7 @@ mod choice;
 mod connection;
 mod cursors;
 mod hashes;
+mod items;
 mod keys;
 mod lists;
 mod pubsub;
