@@ -12,5 +12,6 @@ mod namespaces;
 mod server;
 mod sets;
 mod sort;
+mod sorted_sets;
 mod strings;
 mod transactions;
