@@ -11,7 +11,7 @@ mod harness;
 use harness::Server;
 
 /// One call of every command that may run. The keys `a` and `n` hold strings, `n` an integer, and `t` expires; `h`
-/// is a hash of `f`, 1, and `g`, x; `l` holds a list and `s` a set of `x` and `y`; `w` is missing. A row without an
+/// is a hash of `f`, 1, and `g`, x; `l` holds a list and `s` a set of `x` and `y`; `z` is a sorted set of `x`, 1, and `y`, 2; `w` is missing. A row without an
 /// example fails the test below.
 const EXAMPLES: &[&str] = &[
     "append a x",
@@ -195,6 +195,38 @@ const EXAMPLES: &[&str] = &[
     "wait 0 0",
     "watch a",
     "xadd a * f v",
+    "zadd w 1 x",
+    "zcard z",
+    "zcount z 1 2",
+    "zdiff 2 z s",
+    "zdiffstore w 1 z",
+    "zincrby z 1 x",
+    "zinter 2 z s",
+    "zintercard 2 z s",
+    "zinterstore w 2 z s",
+    "zlexcount z - +",
+    "zmpop 2 w z min",
+    "zmscore z x w",
+    "zpopmax z",
+    "zpopmin z 1",
+    "zrandmember z 2",
+    "zrange z 0 -1",
+    "zrangebylex z - +",
+    "zrangebyscore z 1 2",
+    "zrangestore w z 0 -1",
+    "zrank z x",
+    "zrem z x",
+    "zremrangebylex z - +",
+    "zremrangebyrank z 0 0",
+    "zremrangebyscore z 1 2",
+    "zrevrange z 0 -1",
+    "zrevrangebylex z + -",
+    "zrevrangebyscore z 2 1",
+    "zrevrank z x",
+    "zscan z 0",
+    "zscore z x",
+    "zunion 2 z s",
+    "zunionstore w 2 z s",
 ];
 
 /// The rows in the order of their numbers.
@@ -270,7 +302,8 @@ fn only_commands_that_write_change_what_is_watched() {
         let (mut watcher, mut c) = (server.client(), server.client());
         c.check_all(&[("MSET a abc n 1", "+OK"), ("SET t x EX 100", "+OK")]);
         c.check_all(&[("HSET h f 1 g x", ":2"), ("RPUSH l x y", ":2"), ("SADD s x y", ":2")]);
-        watcher.check("WATCH a n t h l s w", "+OK");
+        c.check("ZADD z 1 x 2 y", ":2");
+        watcher.check("WATCH a n t h l s w z", "+OK");
         let reply = c.run(line);
         watcher.check_all(&[("MULTI", "+OK"), ("PING", "+QUEUED")]);
         let is_unchanged = watcher.run("EXEC") == "*1\n+PONG";
@@ -288,7 +321,7 @@ fn keys_are_found_and_have_a_purpose() {
         let request = OwnedRequest::from_args(line.split(' ').map(str::as_bytes));
         let request = request.as_request();
         let keys: Vec<&[u8]> = spec.key_positions(request).filter_map(|(at, _)| request.get(at)).collect();
-        let is_known = |key: &&[u8]| matches!(*key, b"a" | b"n" | b"t" | b"h" | b"l" | b"s" | b"w");
+        let is_known = |key: &&[u8]| matches!(*key, b"a" | b"n" | b"t" | b"h" | b"l" | b"s" | b"w" | b"z");
         assert!(keys.iter().all(is_known), "{line}: {keys:?}");
         assert_eq!(keys.is_empty(), spec.key_specs().next().is_none(), "{line}");
         assert!(spec.keys.iter().all(|keys| !keys.access.is_empty()), "{line}");

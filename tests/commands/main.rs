@@ -14,5 +14,6 @@ mod pubsub;
 mod server;
 mod sets;
 mod sort;
+mod sorted_sets;
 mod strings;
 mod transactions;

@@ -115,6 +115,21 @@ pub const BY_NATURE: &[Departure] = &[
         },
     },
     Departure {
+        name: "order of a walk",
+        reason: "ZSCAN promises no order, no particular cursors and no exact page size",
+        covers: |call| match (call.name.as_str(), call.ours, call.theirs) {
+            ("ZSCAN", Value::Array(ours), Value::Array(theirs)) => {
+                same_page(ours, theirs, call.args.get(1).is_some_and(|cursor| cursor == b"0"))
+            }
+            _ => false,
+        },
+    },
+    Departure {
+        name: "random members of sorted sets",
+        reason: "ZRANDMEMBER answers any members, as many as asked for",
+        covers: |call| call.name == "ZRANDMEMBER" && same_draw(call.ours, call.theirs),
+    },
+    Departure {
         name: "random key",
         reason: "RANDOMKEY answers any key",
         covers: |call| {
@@ -191,6 +206,39 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
+        name: "`OBJECT ENCODING` of a sorted set",
+        reason: "a sorted set of one leaf is a listpack, whatever the lengths of its members and its past",
+        covers: |call| {
+            let names = [Value::bulk("listpack"), Value::bulk("skiplist")];
+            call.name == "OBJECT" && names.contains(call.ours) && names.contains(call.theirs)
+        },
+    },
+    Departure {
+        name: "`ZRANK` and `ZREVRANK` with `WITHSCORE`",
+        reason: "ZRANK and ZREVRANK take WITHSCORE, as they do from Redis 7.2 on",
+        covers: |call| {
+            let arity = format!("ERR wrong number of arguments for '{}' command", call.name.to_lowercase());
+            matches!(call.name.as_str(), "ZRANK" | "ZREVRANK")
+                && call.args.len() == 3
+                && *call.theirs == Value::error(&arity)
+        },
+    },
+    Departure {
+        name: "A score of -0",
+        reason: "a stored score of -0 is 0, as it is in Redis's small sorted sets",
+        covers: |call| {
+            fn unsigned(value: &Value) -> Value {
+                match value {
+                    Value::Bulk(bytes) if bytes == b"-0" => Value::bulk("0"),
+                    Value::Double(text) if text == b"-0" => Value::Double(b"0".to_vec()),
+                    Value::Array(values) => Value::Array(values.iter().map(unsigned).collect()),
+                    other => other.clone(),
+                }
+            }
+            call.name.starts_with('Z') && unsigned(call.theirs) == *call.ours
+        },
+    },
+    Departure {
         name: "Lines of `HELP`",
         reason: "the lines of HELP describe kvns and are its own; their first line is as in Redis",
         covers: |call| {
@@ -251,6 +299,16 @@ fn same_shape(ours: &Value, theirs: &Value) -> bool {
         (Value::Bulk(_), Value::Bulk(_)) => true,
         (Value::Bulk(_), null) | (null, Value::Bulk(_)) => null.is_null(),
         (ours, theirs) => ours == theirs,
+    }
+}
+
+/// Two replies of ZRANDMEMBER: the same shape, whatever the members and scores are.
+fn same_draw(ours: &Value, theirs: &Value) -> bool {
+    match (ours, theirs) {
+        (Value::Array(ours), Value::Array(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(our, their)| same_draw(our, their))
+        }
+        (ours, theirs) => std::mem::discriminant(ours) == std::mem::discriminant(theirs) && !ours.is_error(),
     }
 }
 
