@@ -20,6 +20,9 @@ use smallvec::SmallVec;
 /// Bytes a transaction may queue; beyond it the connection is closed, as Redis does at its query buffer limit.
 const QUEUE_LIMIT: usize = 1 << 30;
 
+/// Bytes of replies after which a run ends: its replies can be sent only when it has committed.
+const RUN_REPLIES: usize = 1 << 20;
+
 /// What the connection does after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -131,18 +134,19 @@ pub fn run_length<'r>(mut requests: impl Iterator<Item = Request<'r>>) -> usize 
     length
 }
 
-/// Runs requests that [`run_length`] found to go together at one instant, and writes their replies. False if they
-/// have to run one by one: then nothing was replied or changed.
+/// Runs requests that [`run_length`] found to go together at one instant, and writes their replies. Returns how many
+/// of them ran: fewer than all if their replies are large, and none if they have to run one by one; then nothing was
+/// replied or changed.
 pub fn dispatch_run<'r>(
     engine: &Engine,
     session: &mut Session,
     batch: &mut Batch<'_>,
     requests: impl Iterator<Item = Request<'r>> + Clone,
     reply: &mut ReplyWriter,
-) -> bool {
+) -> usize {
     let is_ordinary = !session.is_queuing() && !session.is_subscribed() && !session.is_monitor();
     if !is_ordinary || session.preferences.replies != ReplyMode::On || engine.pause.is_set() {
-        return false;
+        return 0;
     }
     let rows = requests.clone().filter_map(|request| Some((table::resolve(request).ok()?, request)));
     let commands: SmallVec<[(Row, Request<'r>); 32]> = rows.collect();
@@ -152,7 +156,7 @@ pub fn dispatch_run<'r>(
         let key = Key::new(request.get(1).unwrap_or_default());
         view.prefetch_items(key, commands.iter().filter_map(|(row, request)| item(row.spec(), *request)));
     }
-    let mark = reply.mark();
+    let (mark, before) = (reply.mark(), reply.pending());
     let mut runs: SmallVec<[observe::Run; 32]> = SmallVec::new();
     let mut errors = Vec::new();
     let result = view.transact(|view| {
@@ -160,6 +164,9 @@ pub fn dispatch_run<'r>(
         runs.clear();
         errors.clear();
         for (row, request) in &commands {
+            if reply.pending() - before > RUN_REPLIES {
+                break;
+            }
             let failed = match call(engine, session, view, row.spec(), *request, reply).0 {
                 Ok(()) => false,
                 Err(again @ (CommandError::Contention(_) | CommandError::Busy)) => return Err(again),
@@ -178,16 +185,17 @@ pub fn dispatch_run<'r>(
     });
     if result.is_err() {
         reply.rollback(mark);
-        return false;
+        return 0;
     }
     session.command_end(started);
     errors.iter().for_each(|text| engine.stats.count_error(text));
+    let ran = runs.len();
     for ((row, request), run) in commands.iter().zip(runs) {
         session.client().note_command(row.number(), view.now_ms());
         observe::count(engine, session, *row, *request, run);
     }
     session.show();
-    true
+    ran
 }
 
 /// The argument that is looked for in the collection, if the command has one.

@@ -98,6 +98,13 @@ impl<'g> Open<'g> {
         }
     }
 
+    /// A collection that became empty is gone, and its deadline with it: what is put there next has none.
+    fn forget_deadline_if_empty(&mut self) {
+        if self.is_empty() {
+            self.deadline_ms = None;
+        }
+    }
+
     /// Ends the edit: the plan that it comes to.
     pub(super) fn close(self, base: &Version, edits: &mut Edits<'g>, guard: &'g Guard) -> Plan<'g> {
         let change = match self.gathered {
@@ -152,7 +159,9 @@ impl<'g> View<'g> {
         if let Some(Plan::Open(open)) = self.plan_of(key)?
             && let Some(gathered) = L::unwrap(&mut open.gathered)
         {
-            return change(gathered);
+            let result = change(gathered);
+            open.forget_deadline_if_empty();
+            return result;
         }
         let entry = self.look_up_buffered(key)?;
         let base = entry.map_or(Ok(Tree::EMPTY), |entry| entry.tree())?;
@@ -162,7 +171,9 @@ impl<'g> View<'g> {
             let deadline_ms = entry.and_then(|entry| entry.deadline_ms());
             let plan = self.plan_for(key)?;
             let before = std::mem::replace(plan, Plan::Unchanged);
-            *plan = Plan::Open(Box::new(Open { gathered: L::wrap(gathered), deadline_ms, before }));
+            let mut open = Open { gathered: L::wrap(gathered), deadline_ms, before };
+            open.forget_deadline_if_empty();
+            *plan = Plan::Open(Box::new(open));
         }
         Ok(result)
     }

@@ -243,19 +243,17 @@ impl Connection {
                 let length = if *next < alone { 1 } else { run_length(requests.clone()) };
                 if length > 1 {
                     let run = requests.take(length);
-                    if dispatch_run(engine, &mut self.session, &mut batch, run, replies) {
-                        *next += length;
-                    } else {
-                        alone = *next + length;
+                    match dispatch_run(engine, &mut self.session, &mut batch, run, replies) {
+                        0 => alone = *next + length,
+                        ran => *next += ran,
                     }
-                    batch.between_commands();
-                    continue;
-                }
-                let outcome =
-                    dispatch(engine, &mut self.session, &mut batch, decoder.request(input, *next), replies);
-                match self.shared.stop_after(outcome) {
-                    None => *next += 1,
-                    Some(stop) => return stop,
+                } else {
+                    let request = decoder.request(input, *next);
+                    let outcome = dispatch(engine, &mut self.session, &mut batch, request, replies);
+                    match self.shared.stop_after(outcome) {
+                        None => *next += 1,
+                        Some(stop) => return stop,
+                    }
                 }
                 if replies.pending() > REPLY_SLICE || self.session.client().mailbox.is_ended() {
                     return Stop::Full;
