@@ -601,6 +601,8 @@ fn walks() {
         ("ZADD z 1.5 a inf b", ":2"),
         ("ZSCAN z 0", "*2\n$1\n0\n*4\n$1\na\n$3\n1.5\n$1\nb\n$3\ninf"),
         ("ZSCAN z 0 MATCH a*", "*2\n$1\n0\n*2\n$1\na\n$3\n1.5"),
+        ("ZADD large 1e17 a", ":1"),
+        ("ZSCAN large 0", "*2\n$1\n0\n*2\n$1\na\n$5\n1e+17"),
         ("ZSCAN nosuch 0", "*2\n$1\n0\n*0"),
         ("ZSCAN nosuch 0 COUNT 0", "*2\n$1\n0\n*0"),
         ("ZSCAN z 0 COUNT 0", SYNTAX),

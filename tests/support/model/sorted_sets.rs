@@ -81,8 +81,7 @@ impl Model {
             "ZINCRBY" => Model::zincrby,
             "ZREM" => Model::zrem,
             "ZCARD" | "ZSCORE" | "ZMSCORE" | "ZRANK" | "ZREVRANK" => Model::read_sorted_set,
-            "ZRANGE" | "ZREVRANGE" | "ZREVRANGEBYSCORE" => Model::zrange,
-            "ZRANGEBYSCORE" | "ZRANGEBYLEX" | "ZCOUNT" => Model::zrange,
+            "ZRANGE" | "ZREVRANGE" | "ZRANGEBYSCORE" | "ZREVRANGEBYSCORE" | "ZCOUNT" => Model::zrange,
             "ZREMRANGEBYRANK" | "ZREMRANGEBYSCORE" => Model::remove_range,
             "ZPOPMIN" | "ZPOPMAX" => Model::zpop,
             "ZUNION" | "ZINTER" | "ZDIFF" => {
@@ -176,7 +175,7 @@ impl Model {
         })
     }
 
-    /// The members in a range of ranks, scores or members, in the order of the command.
+    /// The members in a range of ranks or scores, in the order of the command.
     fn selected(&self, name: &str, args: &[Vec<u8>]) -> Result<SortedSet, Value> {
         let mut set = self.sorted_set_at(&args[0])?;
         let is_reverse = name.contains("REV") || args[3..].iter().any(|word| word == b"REV");
@@ -195,9 +194,6 @@ impl Model {
                 (score > low || !above && score == low) && (score < high || !below && score == high)
             };
             set.into_iter().filter(|(score, _)| is_in(*score)).collect()
-        } else if name.ends_with("LEX") {
-            assert_eq!((low.as_slice(), high.as_slice()), (&b"-"[..], &b"+"[..]), "scores differ");
-            set
         } else {
             let len = set.len() as i64;
             let place = |text: &[u8]| {
@@ -261,11 +257,12 @@ impl Model {
             Ok(members.into_iter().map(|(score, member)| (score.times(weight(index)), member)).collect())
         };
         let inputs = keys.iter().enumerate().map(input).collect::<Result<Vec<SortedSet>, Value>>()?;
-        let aggregate = |one: Score, other: Score| match option("AGGREGATE").map(|at| options[at + 1].as_slice()) {
-            Some(b"MIN") => one.min(other),
-            Some(b"MAX") => one.max(other),
-            _ => one.plus(other).unwrap_or(Score::Whole(0)),
-        };
+        let aggregate =
+            |one: Score, other: Score| match option("AGGREGATE").map(|at| options[at + 1].as_slice()) {
+                Some(b"MIN") => one.min(other),
+                Some(b"MAX") => one.max(other),
+                _ => one.plus(other).unwrap_or(Score::Whole(0)),
+            };
         let mut combined = inputs[0].clone();
         for other in &inputs[1..] {
             match name {
