@@ -194,11 +194,13 @@ pub(super) fn rebuild<'x, L: Layout>(
     replacements: &Replacements<'x>,
     fill: Fill,
 ) -> Children<'x> {
-    if let [(index, children)] = replacements.as_slice()
-        && let [child] = children.as_slice()
-        && !(is_small::<L>(child.node) && child.node.size() < node.child(*index).size())
-    {
-        let inner = nursery.inner_with(node, *index, child.node);
+    let stays = |(index, children): &(usize, Children<'x>)| match children.as_slice() {
+        [child] => !(is_small::<L>(child.node) && child.node.size() < node.child(*index).size()),
+        _ => false,
+    };
+    if replacements.iter().all(stays) {
+        let children = replacements.iter().map(|(index, children)| (*index, children[0].node));
+        let inner = nursery.inner_with(node, children);
         nursery.retire(node);
         return smallvec![fresh(inner)];
     }
