@@ -200,7 +200,7 @@ pub fn dispatch_run<'r>(
 
 /// The argument that is looked for in the collection, if the command has one.
 fn item<'r>(spec: &CommandSpec, request: Request<'r>) -> Option<&'r [u8]> {
-    request.get(if spec.group == Group::Hash { 2 } else { request.len() - 1 })
+    request.get(if spec.group == Group::Hash { 2 } else { (request.len() - 1).max(2) })
 }
 
 fn admit(

@@ -53,6 +53,9 @@ use std::sync::{Arc, LazyLock};
 /// What `removed` says of a node that was not removed.
 const NEVER: u64 = u64::MAX;
 
+/// Nodes that are unlinked together, at most.
+const AT_ONCE: usize = 16;
+
 /// Bytes of a node on average: half of them have a tower of one pointer, a quarter of two, and so on.
 const NODE: usize = 75;
 
@@ -113,11 +116,11 @@ impl OrderIndex {
         for place in pending.added() {
             self.list.insert(Key { place: place.clone(), created: number }, guard);
         }
-        for place in pending.dropped() {
-            if let Some(node) = self.find(place, number, guard)
-                && mark(&node, number)
-            {
-                self.unlink_later(node, guard);
+        for places in pending.dropped().chunks(AT_ONCE) {
+            let found = places.iter().filter_map(|place| self.find(place, number, guard));
+            let marked: Vec<Node<'_>> = found.filter(|node| mark(node, number)).collect();
+            if !marked.is_empty() {
+                self.unlink_later(marked, guard);
             }
         }
     }
@@ -135,12 +138,12 @@ impl OrderIndex {
         None
     }
 
-    fn unlink_later(self: &Arc<OrderIndex>, node: Node<'_>, guard: &Guard) {
+    fn unlink_later(self: &Arc<OrderIndex>, nodes: Vec<Node<'_>>, guard: &Guard) {
         if seeded(Bug::UnlinkWithoutGrace) {
-            self.list.unlink(&node, guard);
+            nodes.iter().for_each(|node| self.list.unlink(node, guard));
             return;
         }
-        self.list.defer_unlink(self, node, guard);
+        self.list.defer_unlink(self, nodes, guard);
     }
 }
 
@@ -283,7 +286,7 @@ mod list {
     use std::sync::Arc;
 
     /// Nodes that are freed in one go where the last reference is dropped.
-    const AT_ONCE: usize = 1000;
+    const FREED: usize = 1000;
 
     type Nodes = SkipList<Key, AtomicU64>;
 
@@ -335,19 +338,22 @@ mod list {
             node.0.remove();
         }
 
-        /// Unlinks a node of `index`, which has this list, after a grace period.
-        pub fn defer_unlink(&self, index: &Arc<OrderIndex>, node: Node<'_>, guard: &Guard) {
-            let Some(entry) = node.0.pin() else { return };
+        /// Unlinks nodes of `index`, which has this list, after a grace period.
+        pub fn defer_unlink(&self, index: &Arc<OrderIndex>, nodes: Vec<Node<'_>>, guard: &Guard) {
+            let entries: Vec<RefEntry<'_, Key, AtomicU64>> =
+                nodes.into_iter().filter_map(|node| node.0.pin()).collect();
             // SAFETY: only the lifetime changes. I6: the closure owns a reference to the index, which has the list,
-            // and gives the entry back before that reference.
-            let entry: RefEntry<'static, Key, AtomicU64> = unsafe { std::mem::transmute(entry) };
+            // and gives the entries back before that reference.
+            let entries: Vec<RefEntry<'static, Key, AtomicU64>> = unsafe { std::mem::transmute(entries) };
             let index = Arc::clone(index);
-            // SAFETY: I5; any thread may unlink, and only who marked the node comes here.
+            // SAFETY: I5; any thread may unlink, and only who marked the nodes comes here.
             unsafe {
                 guard.after_grace(move || {
                     let guard = pin();
-                    entry.remove(guard.epoch());
-                    entry.release(guard.epoch());
+                    for entry in entries {
+                        entry.remove(guard.epoch());
+                        entry.release(guard.epoch());
+                    }
                     drop(index);
                 });
             }
@@ -358,7 +364,7 @@ mod list {
         fn drop(&mut self) {
             // SAFETY: `nodes` is not used after this.
             let nodes = unsafe { ManuallyDrop::take(&mut self.nodes) };
-            if nodes.len() <= AT_ONCE {
+            if nodes.len() <= FREED {
                 drop(nodes);
                 return;
             }
@@ -469,11 +475,13 @@ mod model {
             self.unlinked.lock().expect("models do not panic here").push(inner);
         }
 
-        pub fn defer_unlink(&self, index: &Arc<OrderIndex>, node: Node<'_>, guard: &Guard) {
-            let inner = NonNull::from(node.inner);
+        pub fn defer_unlink(&self, index: &Arc<OrderIndex>, nodes: Vec<Node<'_>>, guard: &Guard) {
+            let inners: Vec<NonNull<Inner>> = nodes.iter().map(|node| NonNull::from(node.inner)).collect();
             let index = Arc::clone(index);
             // SAFETY: I5.
-            unsafe { guard.after_grace(move || index.list.unlink_inner(inner)) };
+            unsafe {
+                guard.after_grace(move || inners.into_iter().for_each(|inner| index.list.unlink_inner(inner)))
+            };
         }
     }
 

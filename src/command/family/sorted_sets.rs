@@ -357,7 +357,7 @@ pub const ROWS: &[CommandSpec] = &[
 /// `ZREM key member [member ...]`: how many were there. A sorted set without members is removed.
 fn zrem(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
-    let removed = cx.view.edit_sorted_set(key, |edit| {
+    let removed = cx.view.gather_sorted_set(key, |edit| {
         Ok::<_, CommandError>(args.rest_bytes().filter(|member| edit.remove(member).is_some()).count())
     })?;
     cx.reply.integer(removed as i64);
