@@ -252,7 +252,9 @@ impl<'x, L: Keyed> Rewrite<'x, L> {
             let mut after = self.items.clone();
             let item = after.next()?;
             match compare::<L>((L::rank(item.key), item.key), (rank, key)) {
-                Ordering::Less => (self.items, self.run.1, self.left) = (after, self.run.1 + 1, self.left - 1),
+                Ordering::Less => {
+                    (self.items, self.run.1, self.left) = (after, self.run.1 + 1, self.left - 1)
+                }
                 Ordering::Equal => return Some(item),
                 Ordering::Greater => return None,
             }
