@@ -165,9 +165,9 @@ impl<'r> Selection<'r> {
         };
         let walk = match start {
             Ok(rank) if rank >= len => Walk::Nothing,
-            Ok(rank) if is_reverse => Walk::Down(set.iter_back_from_rank(len - 1 - rank)),
+            Ok(rank) if is_reverse => Walk::Down(Box::new(set.iter_back_from_rank(len - 1 - rank))),
             Ok(rank) => Walk::Up(set.iter_from_rank(rank)),
-            Err(cut) if is_reverse => Walk::Down(set.iter_back_from(cut)),
+            Err(cut) if is_reverse => Walk::Down(Box::new(set.iter_back_from(cut))),
             Err(cut) => Walk::Up(set.iter_from(cut)),
         };
         Members { walk, fence, left }
@@ -177,7 +177,7 @@ impl<'r> Selection<'r> {
 enum Walk<'g> {
     Nothing,
     Up(Ascending<'g>),
-    Down(Descending<'g>),
+    Down(Box<Descending<'g>>),
 }
 
 /// The selected members of one set, from the first one on.
