@@ -178,6 +178,8 @@ pub enum Bug {
     IndexReadAsItIs,
     /// A writer leaves the pending operation of the version that it replaces unapplied.
     PendingLeftUnapplied,
+    /// An operation is said to be applied before it is.
+    AppliedSaidEarly,
     /// A transaction applies the operation of a version that it only planned.
     PlannedApplied,
     /// A published operation that was moved to another key is taken into the next one, as a planned one is.

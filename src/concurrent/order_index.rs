@@ -12,6 +12,10 @@
 //!         removed: never -> number on its node. Whoever wins that defers the unlink by a grace period.
 //! read:   the nodes with created <= z.base < removed, merged with z's pending operation
 //! ```
+//! Whoever publishes a version also applies its operation right after that and says so: then the next writer finds
+//! it done, and has not lost the time between its look at the cell and its compare-and-swap. Both ways are the same
+//! `apply`, and nobody waits for the other.
+//!
 //! So an operation is decided by the compare-and-swap of the cell alone, readers change nothing, and an operation
 //! that is half applied, or applied by several at once, is not to be told from one that is not applied.
 //!
@@ -37,13 +41,15 @@
 //!
 //! # Orderings
 //! `removed` is read and changed with Relaxed: what a reader must see happened before it found its version (I1); for
-//! a later operation's mark it does not matter whether it is seen.
+//! a later operation's mark it does not matter whether it is seen. `is_applied` is set with Release and read with
+//! Acquire: who finds it set builds on what was applied (I1).
 //!
 //! # Progress
 //! Applying and reading are lock-free. Applying k places is O(k log n), reading O(log n) to the first.
 
 use super::reclaim::Guard;
-use crate::sync::atomic::Ordering;
+use crate::size_class::size_class;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bug, seeded};
 use crate::value::sorted_set::{Cut, Order, Pending, Placed, Scored, SortedSet};
 use crate::value::tree::Root;
@@ -200,6 +206,14 @@ impl<'g> Iterator for OrderWalk<'g> {
     }
 }
 
+/// The operation of a version.
+#[derive(Debug)]
+struct Operation {
+    pending: Pending,
+    /// True once all of it was applied.
+    is_applied: AtomicBool,
+}
+
 /// What a version of a large sorted set holds.
 #[derive(Clone, Debug)]
 pub struct LargeSet {
@@ -211,7 +225,7 @@ pub struct LargeSet {
     heap: u64,
     index: Arc<OrderIndex>,
     /// The operation with the number base + 1, if there is one.
-    pending: Option<Arc<Pending>>,
+    pending: Option<Arc<Operation>>,
 }
 
 static NOTHING: LazyLock<Pending> = LazyLock::new(Pending::default);
@@ -228,7 +242,8 @@ impl LargeSet {
     pub fn next(&self, root: Root, pending: Pending, heap: i64, is_planned: bool, guard: &Guard) -> LargeSet {
         let is_own = is_planned && !seeded(Bug::PlannedApplied);
         let LargeSet { base, index, .. } = if is_own { self.clone() } else { self.applied(guard) };
-        let pending = (!pending.is_empty()).then(|| Arc::new(pending));
+        let pending = (!pending.is_empty())
+            .then(|| Arc::new(Operation { pending, is_applied: AtomicBool::new(false) }));
         LargeSet { root, base, heap: self.heap.saturating_add_signed(heap), index, pending }
     }
 
@@ -241,13 +256,24 @@ impl LargeSet {
 
     /// The same set after its operation was applied.
     fn applied(&self, guard: &Guard) -> LargeSet {
-        let number = self.base + 1;
-        if let Some(pending) = &self.pending
-            && !seeded(Bug::PendingLeftUnapplied)
-        {
-            self.index.apply(pending, number, guard);
+        self.apply(guard);
+        LargeSet { base: self.base + 1, pending: None, ..self.clone() }
+    }
+
+    /// Applies the operation of this version, which is or was in a cell, unless it is known to be applied.
+    /// O(k log n) for k places.
+    pub fn apply(&self, guard: &Guard) {
+        let Some(operation) = &self.pending else { return };
+        // ORDERING: Acquire pairs with the Release below (I1).
+        if operation.is_applied.load(Ordering::Acquire) || seeded(Bug::PendingLeftUnapplied) {
+            return;
         }
-        LargeSet { base: number, pending: None, ..self.clone() }
+        if seeded(Bug::AppliedSaidEarly) {
+            operation.is_applied.store(true, Ordering::Release);
+        }
+        self.index.apply(&operation.pending, self.base + 1, guard);
+        // ORDERING: Release, see above.
+        operation.is_applied.store(true, Ordering::Release);
     }
 
     /// The root of its tree.
@@ -261,7 +287,7 @@ impl LargeSet {
     /// For `'g` the nodes of the root stay allocated, and `guard` was taken before this version was found.
     pub unsafe fn read<'g>(&'g self, guard: &'g Guard) -> SortedSet<'g, OrderAt<'g>> {
         let order = OrderAt { index: &self.index, base: self.base, guard };
-        let pending = self.pending.as_deref().unwrap_or(&NOTHING);
+        let pending = self.pending.as_ref().map_or(&*NOTHING, |operation| &operation.pending);
         // SAFETY: the caller's promise; the root was built by an edit of a large set.
         SortedSet::large(unsafe { self.root.tree() }, pending, order)
     }
@@ -269,7 +295,10 @@ impl LargeSet {
     /// Bytes the allocator holds for the index and the pending operation of a set with `members` members. O(1): the
     /// heights of the index's nodes are taken as they are on average.
     pub fn index_footprint(&self, members: u64) -> usize {
-        let pending = self.pending.as_ref().map_or(0, |pending| pending.footprint());
+        /// An operation behind the two counts of its `Arc`.
+        const OPERATION: usize = 2 * size_of::<usize>() + size_of::<Operation>();
+        let footprint = |operation: &Arc<Operation>| size_class(OPERATION) + operation.pending.heap_size();
+        let pending = self.pending.as_ref().map_or(0, footprint);
         (members * NODE as u64 + self.heap) as usize + size_of::<OrderIndex>() + pending
     }
 }

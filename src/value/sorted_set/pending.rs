@@ -65,14 +65,12 @@ impl Pending {
         &self.dropped
     }
 
-    /// Bytes the allocator holds for it behind an `Arc`. O(1): long members are counted where the index has them.
-    pub fn footprint(&self) -> usize {
+    /// Bytes the allocator holds for its places. O(1): long members are counted where the index has them.
+    pub fn heap_size(&self) -> usize {
         let spilled = |places: &Places| {
             if places.spilled() { size_class(places.capacity() * size_of::<Placed>()) } else { 0 }
         };
-        size_class(2 * size_of::<usize>() + size_of::<Pending>())
-            + spilled(&self.added)
-            + spilled(&self.dropped)
+        spilled(&self.added) + spilled(&self.dropped)
     }
 }
 
