@@ -1,21 +1,24 @@
 //! Everything but sockets: the keyspace, the clients, the settings, the statistics and the clock.
 
 pub mod clients;
+pub mod long_work;
 pub mod memory;
+pub mod monitors;
+pub mod pause;
+pub mod pubsub;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, TICKS_PER_US};
+use crate::concurrent::counter::{Counter, Latest};
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::stats::Stats;
 use arc_swap::ArcSwap;
 use clients::ClientRegistry;
+use long_work::LongWork;
+use monitors::Monitors;
+use pause::Pause;
+use pubsub::PubSub;
 use rand::Rng;
-
-/// From this many elements on work is long: what takes longer than handing a worker's other tasks over.
-const LONG_WORK: u64 = 4096;
-
-/// Bytes whose copy takes as long as the work on one element.
-const ELEMENT: usize = 1024;
 
 /// Runs a closure where it holds nobody up, and returns when it has run.
 pub type Offload = fn(&mut dyn FnMut());
@@ -23,8 +26,10 @@ pub type Offload = fn(&mut dyn FnMut());
 /// What all connections share.
 #[derive(Debug)]
 pub struct Engine {
-    /// The settings in force; CONFIG SET swaps them.
+    /// The settings in force; [`Engine::change_settings`] swaps them.
     pub settings: ArcSwap<Settings>,
+    /// Ticks from which on a command is looked at by the slow log and the latency monitor.
+    slow_ticks: Latest,
     /// Every key of every namespace.
     pub keyspace: Keyspace,
     /// What is counted.
@@ -33,6 +38,14 @@ pub struct Engine {
     pub clock: Clock,
     /// Who is connected.
     pub clients: ClientRegistry,
+    /// Who subscribed to what.
+    pub pubsub: PubSub,
+    /// Who looks on.
+    pub monitors: Monitors,
+    /// Whose commands have to wait.
+    pub pause: Pause,
+    /// Who works long.
+    pub long_work: LongWork,
     /// Forty random hexadecimal digits that tell this run of the server from others.
     pub run_id: String,
     /// When the engine was made: Unix time in milliseconds.
@@ -44,10 +57,15 @@ impl Engine {
     /// An engine with an empty keyspace.
     pub fn new(settings: Settings, clock: Clock) -> Engine {
         Engine {
+            slow_ticks: Latest::new(slow_ticks(&settings)),
+            long_work: LongWork::new(settings.workers),
             settings: ArcSwap::from_pointee(settings),
             keyspace: Keyspace::new(clock.clone()),
             stats: Stats::default(),
             clients: ClientRegistry::default(),
+            pubsub: PubSub::default(),
+            monitors: Monitors::default(),
+            pause: Pause::default(),
             run_id: random_run_id(),
             started_ms: clock.unix_ms(),
             clock,
@@ -60,22 +78,43 @@ impl Engine {
         Engine { offload, ..self }
     }
 
-    /// Runs work that touches about `elements` elements: in place, or as long work if they are many.
-    pub fn run_sized<R>(&self, elements: u64, mut work: impl FnMut() -> R) -> R {
-        if elements > LONG_WORK { self.run_long(work) } else { work() }
+    /// Changes the settings. `change` may run more than once.
+    pub fn change_settings(&self, mut change: impl FnMut(&mut Settings)) {
+        self.settings.rcu(|settings| {
+            let mut changed = Settings::clone(settings);
+            change(&mut changed);
+            changed
+        });
+        self.slow_ticks.set(slow_ticks(&self.settings.load()));
     }
 
-    /// Runs work that copies about `bytes` bytes: in place, or as long work if they are many.
-    pub fn run_copying<R>(&self, bytes: usize, work: impl FnMut() -> R) -> R {
-        self.run_sized((bytes / ELEMENT) as u64, work)
+    /// Lets every statistic begin again, as CONFIG RESETSTAT does.
+    pub fn reset_stats(&self) {
+        self.stats.reset();
+        let keyspace = &self.keyspace.stats;
+        let counters = [
+            &keyspace.hits,
+            &keyspace.misses,
+            &keyspace.expired,
+            &keyspace.transaction_retries,
+            &keyspace.ran_alone,
+        ];
+        counters.into_iter().for_each(Counter::reset);
     }
 
-    /// Runs work that is known to be long where it holds nobody up, and returns its result.
-    pub fn run_long<R>(&self, mut work: impl FnMut() -> R) -> R {
-        let mut result = None;
-        (self.offload)(&mut || result = Some(work()));
-        result.unwrap_or_else(work)
+    /// True if a command that ran for so long is one for the slow log or the latency monitor. One load.
+    #[inline]
+    pub fn is_slow(&self, ticks: u64) -> bool {
+        ticks >= self.slow_ticks.get()
     }
+}
+
+/// The lower one of the thresholds that are on, in ticks.
+fn slow_ticks(settings: &Settings) -> u64 {
+    let slowlog_us = u64::try_from(settings.slowlog_us).ok();
+    let latency_us = Some(settings.latency_ms * 1000).filter(|us| *us > 0);
+    let lower = slowlog_us.into_iter().chain(latency_us).min();
+    lower.map_or(u64::MAX, |us| us.saturating_mul(TICKS_PER_US))
 }
 
 fn random_run_id() -> String {

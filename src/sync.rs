@@ -37,6 +37,37 @@ pub fn prefetch<T>(place: *const T) {
     let _ = place;
 }
 
+/// The processor's cycle counter, where it counts at one rate on every core whatever the core does; else `None`.
+#[inline(always)]
+#[allow(unsafe_code, reason = "the intrinsics are unsafe on every target")]
+pub fn cycles() -> Option<u64> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: every processor of this architecture has the counter; reading it changes nothing.
+        has_steady_cycles().then(|| unsafe { std::arch::x86_64::_rdtsc() })
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
+/// True if the processor says that its cycle counter is invariant.
+#[cfg(target_arch = "x86_64")]
+#[allow(unused_unsafe, unsafe_code, reason = "the intrinsic was unsafe in older compilers")]
+fn has_steady_cycles() -> bool {
+    use std::sync::OnceLock;
+    const FEATURES: u32 = 0x8000_0007;
+    const INVARIANT: u32 = 1 << 8;
+    static STEADY: OnceLock<bool> = OnceLock::new();
+    *STEADY.get_or_init(|| {
+        // SAFETY: the instruction exists on every processor of this architecture, and the leaf is asked for only
+        // where the highest one says that it is there.
+        unsafe {
+            use std::arch::x86_64::__cpuid;
+            __cpuid(FEATURES & !0xff).eax >= FEATURES && __cpuid(FEATURES).edx & INVARIANT != 0
+        }
+    })
+}
+
 #[cfg(kvns_loom)]
 pub mod memory;
 
@@ -147,6 +178,8 @@ pub enum Bug {
     IndexReadAsItIs,
     /// A writer leaves the pending operation of the version that it replaces unapplied.
     PendingLeftUnapplied,
+    /// An operation is said to be applied before it is.
+    AppliedSaidEarly,
     /// A transaction applies the operation of a version that it only planned.
     PlannedApplied,
     /// A published operation that was moved to another key is taken into the next one, as a planned one is.

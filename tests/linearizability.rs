@@ -83,6 +83,9 @@ impl Operation {
             b"SUNIONSTORE" | b"SINTERSTORE" | b"SDIFFSTORE" => command[1..].to_vec(),
             b"RENAME" | b"RENAMENX" | b"COPY" | b"LMOVE" | b"RPOPLPUSH" | b"SMOVE" => command[1..3].to_vec(),
             b"LMPOP" => command[2..4].to_vec(),
+            b"ZUNIONSTORE" => [&command[1..2], &command[3..5]].concat(),
+            b"ZUNION" => command[2..4].to_vec(),
+            b"ZRANGESTORE" => command[1..3].to_vec(),
             // Which keys it reads depends on what it finds.
             b"SORT" => Vec::new(),
             _ => vec![command[1].clone()],
@@ -113,9 +116,11 @@ impl Operation {
             b"GET" | b"MGET" | b"EXISTS" | b"LRANGE" | b"LLEN" => true,
             b"SMEMBERS" | b"SCARD" | b"SMISMEMBER" | b"SUNION" | b"SINTER" | b"SDIFF" => true,
             b"HGET" | b"HMGET" | b"HGETALL" | b"HLEN" => true,
+            b"ZRANGE" | b"ZREVRANGE" | b"ZRANGEBYSCORE" | b"ZRANK" | b"ZCARD" | b"ZSCORE" | b"ZUNION" => true,
+            b"ZPOPMIN" | b"ZPOPMAX" => *outcome == Value::Array(Vec::new()),
             b"SORT" => matches!(outcome, Value::Array(_)),
             b"SETNX" | b"MSETNX" | b"DEL" | b"COPY" | b"RENAMENX" | b"SADD" | b"SREM" | b"SMOVE"
-            | b"HDEL" | b"HSETNX" => *outcome == Value::Integer(0),
+            | b"HDEL" | b"HSETNX" | b"ZREM" => *outcome == Value::Integer(0),
             b"GETDEL" | b"LPOP" | b"RPOP" | b"LMOVE" | b"RPOPLPUSH" | b"LMPOP" => outcome.is_null(),
             _ => outcome.is_error(),
         }
@@ -142,11 +147,17 @@ enum Group {
     SetMoves,
     /// One hash: single fields, several at once and all.
     Hash,
+    /// One sorted set, in its small form: members come, move and go.
+    SortedSet,
+    /// One sorted set of more members than its small form has: it has an index that all its versions share.
+    LargeSortedSet,
+    /// Sorted sets that are made of others.
+    SortedSetMoves,
     /// Lists of names, and what SORT finds in the keys of these names.
     Sort,
 }
 
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 15] = [
     Group::SingleKey,
     Group::MultiKey,
     Group::Exec,
@@ -158,6 +169,9 @@ const GROUPS: [Group; 12] = [
     Group::Set,
     Group::SetMoves,
     Group::Hash,
+    Group::SortedSet,
+    Group::LargeSortedSet,
+    Group::SortedSetMoves,
     Group::Sort,
 ];
 
@@ -327,6 +341,83 @@ impl Planner<'_> {
         })
     }
 
+    /// A score that few members have, among those of the members that nobody touches.
+    fn score(&mut self) -> String {
+        self.rng.random_range(18..24).to_string()
+    }
+
+    fn sorted_set(&mut self) -> Command {
+        let (key, a, b) = (self.key(), self.member(), self.member());
+        let (first, second) = (self.score(), self.score());
+        match self.rng.random_range(0..20) {
+            0..4 => cmd!["ZADD", key, first, a],
+            4 | 5 => cmd!["ZADD", key, first, a, second, b],
+            6 => cmd!["ZADD", key, "XX", "CH", first, a],
+            7 => cmd!["ZINCRBY", key, "2", a],
+            8 => cmd!["ZREM", key, a],
+            9 => cmd!["ZREM", key, a, b],
+            10 => cmd!["ZPOPMIN", key],
+            11 => cmd!["ZPOPMAX", key],
+            12 | 13 => cmd!["ZRANGE", key, "0", "-1", "WITHSCORES"],
+            14 => cmd!["ZREVRANGE", key, "0", "9", "WITHSCORES"],
+            15 => cmd!["ZRANGEBYSCORE", key, "18", "26", "WITHSCORES", "LIMIT", "0", "20"],
+            16 => cmd!["ZRANK", key, a],
+            17 => cmd!["ZCARD", key],
+            18 => cmd!["ZSCORE", key, a],
+            _ => cmd!["ZREMRANGEBYSCORE", key, first, second],
+        }
+    }
+
+    /// Many members at once, so that the set is a large one from then on: the first and last of the plan.
+    fn grow(&mut self) -> Command {
+        let mut command = cmd!["ZADD", self.key()];
+        for n in 100..260 {
+            command.extend(cmd![(n % 40).to_string(), n.to_string()]);
+        }
+        command
+    }
+
+    fn large_sorted_set(&mut self, step: usize) -> Operation {
+        Operation::Plain(match self.rng.random_range(0..12) {
+            _ if step == 0 => self.grow(),
+            0 => cmd!["ZREMRANGEBYRANK", self.key(), "50", "-50"],
+            1 => cmd!["ZPOPMIN", self.key(), "60"],
+            2 => cmd!["DEL", self.key()],
+            3 => {
+                let (key, member, score) = (self.key(), self.member(), self.score());
+                return Operation::Exec(vec![
+                    cmd!["ZADD", key, score, member],
+                    cmd!["ZRANK", key, member],
+                    cmd!["ZINCRBY", key, "1", member],
+                    cmd!["ZRANGE", key, "60", "120", "WITHSCORES"],
+                ]);
+            }
+            _ => self.sorted_set(),
+        })
+    }
+
+    fn sorted_set_move(&mut self) -> Operation {
+        let (a, b, c) = (self.key(), self.key(), self.key());
+        Operation::Plain(match self.rng.random_range(0..14) {
+            0..3 => cmd!["ZUNIONSTORE", a, "2", b, c],
+            3 => cmd!["ZRANGESTORE", a, b, "0", "1"],
+            4 => cmd!["ZUNION", "2", a, b, "WITHSCORES"],
+            5 => cmd!["RENAME", a, b],
+            6 => cmd!["COPY", a, b, "REPLACE"],
+            7 => cmd!["DEL", a],
+            8 => {
+                let (member, score) = (self.member(), self.score());
+                return Operation::Exec(vec![cmd!["ZREM", a, member], cmd!["ZADD", b, score, member]]);
+            }
+            9 => {
+                let read = |key: &Vec<u8>| cmd!["ZRANGE", key, "0", "-1", "WITHSCORES"];
+                return Operation::Exec(self.keys.iter().map(read).collect());
+            }
+            10 => self.grow(),
+            _ => self.sorted_set(),
+        })
+    }
+
     fn sort(&mut self) -> Operation {
         let [list, a, b] = [0, 1, 2].map(|index| self.keys[index].clone());
         let (first, second) = (self.value(), self.value());
@@ -377,6 +468,9 @@ impl Planner<'_> {
                 Group::Set => plan.push(Operation::Plain(self.set())),
                 Group::SetMoves => plan.push(self.set_move()),
                 Group::Hash => plan.push(self.hash()),
+                Group::SortedSet => plan.push(Operation::Plain(self.sorted_set())),
+                Group::LargeSortedSet => plan.push(self.large_sorted_set(plan.len())),
+                Group::SortedSetMoves => plan.push(self.sorted_set_move()),
                 Group::Sort => plan.push(self.sort()),
             }
         }
@@ -396,10 +490,12 @@ fn plan_round(group: Group, rng: &mut StdRng, number: u64) -> Round {
         Group::Flush => cmd!["a", "n/a"],
         _ => cmd![format!("{number}"), format!("n{number}/a"), format!("n{number}/b")],
     };
-    let count = if matches!(group, Group::SingleKey | Group::List | Group::Set | Group::Hash) {
-        rng.random_range(1..3)
-    } else {
-        names.len()
+    let count = match group {
+        Group::LargeSortedSet => 1,
+        Group::SingleKey | Group::List | Group::Set | Group::Hash | Group::SortedSet => {
+            rng.random_range(1..3)
+        }
+        _ => names.len(),
     };
     let plans = (0..CLIENTS)
         .map(|client| {
@@ -571,6 +667,21 @@ fn hash_histories_are_linearizable() {
 }
 
 #[test]
+fn sorted_set_histories_are_linearizable() {
+    check_group(Group::SortedSet);
+}
+
+#[test]
+fn large_sorted_set_histories_are_linearizable() {
+    check_group(Group::LargeSortedSet);
+}
+
+#[test]
+fn histories_of_moves_between_sorted_sets_are_linearizable() {
+    check_group(Group::SortedSetMoves);
+}
+
+#[test]
 fn histories_of_sorts_over_several_keys_are_linearizable() {
     check_group(Group::Sort);
 }
@@ -728,6 +839,22 @@ fn the_checker_refuses_a_hash_that_was_read_half_written() {
 }
 
 #[test]
+fn the_checker_refuses_a_range_that_has_half_a_move() {
+    let range = |words: &[&str]| Value::Array(words.iter().map(Value::bulk).collect());
+    let seen = |members| {
+        vec![
+            event(0, "ZADD z 1 a 2 b", 0, 5, Value::Integer(2)),
+            event(0, "ZADD z 3 a", 10, 100, Value::Integer(0)),
+            event(1, "ZRANGE z 0 -1 WITHSCORES", 20, 30, members),
+        ]
+    };
+    assert!(accepted(&seen(range(&["a", "1", "b", "2"]))));
+    assert!(accepted(&seen(range(&["b", "2", "a", "3"]))));
+    assert!(!accepted(&seen(range(&["b", "2"]))));
+    assert!(!accepted(&seen(range(&["a", "1", "b", "2", "a", "3"]))));
+}
+
+#[test]
 fn every_command_of_a_plan_is_known_to_the_model() {
     let mut rng = seed::generator(1, 1);
     let mut names = BTreeSet::new();
@@ -737,5 +864,5 @@ fn every_command_of_a_plan_is_known_to_the_model() {
             Sequential::apply(&mut Model::default(), 0, &operation);
         }
     }
-    assert!(names.len() >= 52, "only {} commands are used", names.len());
+    assert!(names.len() >= 67, "only {} commands are used", names.len());
 }

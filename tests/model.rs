@@ -200,9 +200,128 @@ impl Planner {
         }
     }
 
+    /// A key that mostly holds a sorted set.
+    fn sorted_set_key(&mut self) -> Vec<u8> {
+        let names: [&[u8]; 4] = [b"z", b"ns/z", b"other/ns/z", b"z\xff"];
+        if self.rng.random_bool(0.05) {
+            self.key()
+        } else {
+            names.choose(&mut self.rng).expect("a name").to_vec()
+        }
+    }
+
+    /// A score: often one of a few, so that members tie.
+    fn score(&mut self) -> String {
+        match self.rng.random_range(0..20) {
+            0 => "inf".to_owned(),
+            1 => "-inf".to_owned(),
+            2..8 => self.rng.random_range(0..4).to_string(),
+            _ => self.rng.random_range(-200..200).to_string(),
+        }
+    }
+
+    fn score_bound(&mut self) -> String {
+        let open = if self.rng.random_bool(0.3) { "(" } else { "" };
+        format!("{open}{}", self.score())
+    }
+
+    /// ZADD of many members at times.
+    fn zadd(&mut self) -> Command {
+        let mut command = cmd!["ZADD", self.sorted_set_key()];
+        let options = [&["NX"][..], &["XX"], &["GT", "CH"], &["LT", "XX"], &["CH"], &[], &[], &[], &[]];
+        command.extend(
+            options.choose(&mut self.rng).expect("options").iter().map(|word| word.as_bytes().to_vec()),
+        );
+        let count = if self.rng.random_bool(0.1) { 300 } else { 3 };
+        for _ in 0..self.rng.random_range(1..=count) {
+            command.extend(cmd![self.score(), self.member()]);
+        }
+        command
+    }
+
+    fn zrem(&mut self) -> Command {
+        let mut command = cmd!["ZREM", self.sorted_set_key()];
+        let count = if self.rng.random_bool(0.1) { 300 } else { 3 };
+        for _ in 0..self.rng.random_range(1..=count) {
+            command.push(self.member());
+        }
+        command
+    }
+
+    /// ZUNION and its kind.
+    fn combine_scores(&mut self, name: &str) -> Command {
+        let mut command =
+            if name.ends_with("STORE") { cmd![name, self.sorted_set_key()] } else { cmd![name] };
+        let plain = if self.rng.random_bool(0.2) { self.set_key() } else { self.sorted_set_key() };
+        command.extend(cmd!["2", self.sorted_set_key(), plain]);
+        if self.rng.random_bool(0.3) && !name.starts_with("ZDIFF") {
+            // Only a stored zero has no sign.
+            let weights = if name.ends_with("STORE") { ["0", "1", "-1", "2"] } else { ["1", "2", "3", "7"] };
+            let mut weight = || *weights.choose(&mut self.rng).expect("a weight");
+            command.extend(cmd!["WEIGHTS", weight(), weight()]);
+            let aggregate = ["SUM", "MIN", "MAX"].choose(&mut self.rng).expect("an aggregate");
+            command.extend(cmd!["AGGREGATE", *aggregate]);
+        }
+        if !name.ends_with("STORE") {
+            command.push(b"WITHSCORES".to_vec());
+        }
+        command
+    }
+
+    fn of_sorted_sets(&mut self) -> Command {
+        let (key, other, member) = (self.sorted_set_key(), self.sorted_set_key(), self.member());
+        let (low, high) = (self.score_bound(), self.score_bound());
+        match self.rng.random_range(0..34) {
+            0..7 => self.zadd(),
+            7 | 8 => self.zrem(),
+            9 => cmd!["ZINCRBY", key, self.score(), member],
+            10 => cmd!["ZCARD", key],
+            11 => cmd!["ZSCORE", key, member],
+            12 => cmd!["ZMSCORE", key, member, self.member(), self.member()],
+            13 | 14 => cmd!["ZRANK", key, member],
+            15 => cmd!["ZREVRANK", key, member],
+            16 | 17 => cmd!["ZRANGE", key, self.integer(), self.integer(), "WITHSCORES"],
+            18 => cmd!["ZRANGE", key, "0", "-1"],
+            19 => cmd!["ZREVRANGE", key, self.integer(), self.integer(), "WITHSCORES"],
+            20 => cmd!["ZREVRANGE", key, "0", "-1", "WITHSCORES"],
+            21 => cmd!["ZRANGEBYSCORE", key, low, high, "WITHSCORES"],
+            22 => {
+                cmd!["ZRANGEBYSCORE", key, low, "+inf", "LIMIT", self.rng.random_range(0..9).to_string(), "7"]
+            }
+            23 => cmd![
+                "ZREVRANGEBYSCORE",
+                key,
+                high,
+                low,
+                "LIMIT",
+                self.rng.random_range(0..9).to_string(),
+                "40"
+            ],
+            24 => cmd!["ZCOUNT", key, low, high],
+            25 => cmd!["ZREMRANGEBYSCORE", key, low, low],
+            26 if self.rng.random_bool(0.3) => cmd!["ZREMRANGEBYRANK", key, self.integer(), self.integer()],
+            26 | 27 => cmd!["ZPOPMIN", key, self.rng.random_range(0..40).to_string()],
+            28 => cmd!["ZPOPMAX", key, self.rng.random_range(0..40).to_string()],
+            29 => cmd!["ZPOPMIN", key],
+            30 => {
+                let name = *["ZUNION", "ZINTER", "ZDIFF"].choose(&mut self.rng).expect("a name");
+                self.combine_scores(name)
+            }
+            31 if self.rng.random_bool(0.5) => {
+                let names = ["ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE"];
+                let name = *names.choose(&mut self.rng).expect("a name");
+                self.combine_scores(name)
+            }
+            32 if self.rng.random_bool(0.5) => cmd!["ZRANGESTORE", key, other, "5", "-5"],
+            _ => cmd!["ZPOPMAX", key],
+        }
+    }
+
     fn of_sort(&mut self) -> Command {
-        let key = |planner: &mut Planner| {
-            if planner.rng.random_bool(0.5) { planner.list_key() } else { planner.set_key() }
+        let key = |planner: &mut Planner| match planner.rng.random_range(0..3) {
+            0 => planner.list_key(),
+            1 => planner.set_key(),
+            _ => planner.sorted_set_key(),
         };
         let mut command = cmd!["SORT", key(self), "ALPHA"];
         for (chance, words) in
@@ -287,10 +406,11 @@ impl Planner {
     }
 
     fn of_keys(&mut self) -> Command {
-        let (a, b) = match self.rng.random_range(0..10) {
+        let (a, b) = match self.rng.random_range(0..12) {
             0 | 1 => (self.list_key(), self.list_key()),
             2 | 3 => (self.set_key(), self.set_key()),
             4 | 5 => (self.hash_key(), self.hash_key()),
+            6 | 7 => (self.sorted_set_key(), self.sorted_set_key()),
             _ => (self.key(), self.key()),
         };
         match self.rng.random_range(0..18) {
@@ -316,7 +436,8 @@ impl Planner {
     }
 
     fn command(&mut self) -> Command {
-        match self.rng.random_range(0..26) {
+        match self.rng.random_range(0..31) {
+            26..31 => self.of_sorted_sets(),
             0..2 => self.set(),
             2..6 => self.of_strings(),
             6..11 => self.of_lists(),

@@ -8,7 +8,8 @@
 //!
 //! Twins: a reader that takes the index as it is; a writer that leaves the operation of the version it replaces
 //! unapplied; an unlink without a grace period; a transaction that applies what it only planned; a published
-//! operation that a transaction moves to another key and merges with its own.
+//! operation that a transaction moves to another key and merges with its own; an operation that is said to be applied
+//! before it is.
 
 #![cfg(kvns_loom)]
 
@@ -94,6 +95,7 @@ model!(
     &[
         (&[Bug::IndexReadAsItIs], "half a move"),
         (&[Bug::PendingLeftUnapplied], "Z3"),
+        (&[Bug::AppliedSaidEarly], "Z3"),
         (&[Bug::ExchangeInTwoSteps], ""),
     ],
     || {

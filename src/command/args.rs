@@ -18,6 +18,11 @@ impl<'r> Args<'r> {
         Args { request, next: first }
     }
 
+    /// The second word of the request as the client wrote it: the subcommand's name, where there is one.
+    pub fn subcommand(&self) -> &'r [u8] {
+        self.request.get(1).unwrap_or_default()
+    }
+
     /// Number of arguments not yet read.
     pub fn len(&self) -> usize {
         self.request.len() - self.next.min(self.request.len())
@@ -45,11 +50,12 @@ impl<'r> Args<'r> {
         parse_integer(self.bytes()?).ok_or(CommandError::NotAnInteger)
     }
 
-    /// The next argument as a cursor: an unsigned number; like strtoul, Redis takes a sign and wraps.
+    /// The next argument as a cursor: an unsigned decimal number.
     pub fn cursor(&mut self) -> Result<u64, CommandError> {
         let text = self.bytes()?;
-        let unsigned = || std::str::from_utf8(text).ok()?.parse().ok();
-        parse_integer(text).map(|cursor| cursor as u64).or_else(unsigned).ok_or(CommandError::InvalidCursor)
+        let is_decimal = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+        let number = || std::str::from_utf8(text).ok()?.parse().ok();
+        is_decimal.then(number).flatten().ok_or(CommandError::InvalidCursor)
     }
 
     /// The next argument as a number of 1 or more; the error calls it `name`.

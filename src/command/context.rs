@@ -15,6 +15,10 @@ pub enum Next {
     Close,
     /// Runs the session's queue.
     Execute,
+    /// Lets go of the batch and waits for so many microseconds.
+    Sleep(u64),
+    /// Shuts the server down, without a reply.
+    Shutdown,
 }
 
 /// One running command: the engine, its session, its view of the keyspace and its reply.

@@ -1,17 +1,20 @@
 //! The gate: every request passes here, and only here are handlers called.
 //!
-//! A request is looked up, its arity checked, and then either queued (between MULTI and EXEC) or run and
-//! counted. What is refused dooms an open transaction.
+//! A request is looked up, its arity checked, and then either queued (between MULTI and EXEC) or run, timed and
+//! counted. What is refused dooms an open transaction. How a queue runs is in [`super::execute`].
 
 use super::args::Args;
 use super::context::{Context, Next};
 use super::error::{CommandError, CommandResult};
+use super::execute::execute;
+use super::observe;
 use super::spec::{CommandSpec, Flags, Group};
 use super::table::{self, Row};
 use crate::engine::Engine;
+use crate::engine::pause::PauseMode;
 use crate::keyspace::{Batch, Contention, Key, View};
-use crate::resp::{ReplyWriter, Request};
-use crate::session::{Queue, ReplyMode, Session};
+use crate::resp::{Protocol, ReplyWriter, Request};
+use crate::session::{ReplyMode, Session};
 use smallvec::SmallVec;
 
 /// Bytes a transaction may queue; beyond it the connection is closed, as Redis does at its query buffer limit.
@@ -29,11 +32,31 @@ pub enum Outcome {
     Close,
     /// Lets go of its batch, waits, and dispatches the same request again: nothing was replied or changed.
     Wait(Contention),
+    /// The same, until the client is woken: what it waits for may have come then.
+    Hold(Hold),
+    /// Lets go of its batch, waits for so many microseconds, and goes on to the next request.
+    Sleep(u64),
     /// Shuts the server down.
     Shutdown,
 }
 
-/// Runs one request for `session`, or queues it, and writes its reply.
+/// What a request that is to be dispatched again waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The end of CLIENT PAUSE.
+    Pause,
+    /// Room for long work.
+    LongWork,
+}
+
+impl Outcome {
+    /// True if the request did not run and is to be dispatched again.
+    pub fn is_postponed(self) -> bool {
+        matches!(self, Outcome::Wait(_) | Outcome::Hold(_))
+    }
+}
+
+/// Runs one request for `session`, or queues it, and writes its reply, and behind it what others sent to the client.
 pub fn dispatch(
     engine: &Engine,
     session: &mut Session,
@@ -41,15 +64,34 @@ pub fn dispatch(
     request: Request<'_>,
     reply: &mut ReplyWriter,
 ) -> Outcome {
-    if session.preferences.replies == ReplyMode::On {
-        return admit(engine, session, batch, request, reply);
+    let outcome = match session.preferences.replies {
+        ReplyMode::On => admit(engine, session, batch, request, reply),
+        _ => admit_muted(engine, session, batch, request, reply),
+    };
+    if session.has_mail() && !outcome.is_postponed() {
+        session.deliver(reply);
     }
+    outcome
+}
+
+/// Runs a request whose reply the client may not want.
+fn admit_muted(
+    engine: &Engine,
+    session: &mut Session,
+    batch: &mut Batch<'_>,
+    request: Request<'_>,
+    reply: &mut ReplyWriter,
+) -> Outcome {
     let (before, mark) = (session.preferences.replies, reply.mark());
     if before == ReplyMode::Skip {
         session.preferences.replies = ReplyMode::Skipping;
     }
+    // What tells of subscriptions is a message rather than a reply.
+    let is_push = !session.is_queuing()
+        && table::resolve(request)
+            .is_ok_and(|row| row.spec().flags.has(Flags::IN_SUBSCRIBED.or(Flags::PUBSUB)));
     let outcome = admit(engine, session, batch, request, reply);
-    if matches!(outcome, Outcome::Wait(_)) {
+    if outcome.is_postponed() {
         session.preferences.replies = before;
         return outcome;
     }
@@ -59,7 +101,9 @@ pub fn dispatch(
         ReplyMode::Skipping => session.preferences.replies = ReplyMode::On,
         ReplyMode::Off | ReplyMode::Skip => {}
     }
-    reply.rollback(mark);
+    if !is_push {
+        reply.rollback(mark);
+    }
     outcome
 }
 
@@ -100,35 +144,42 @@ pub fn dispatch_run<'r>(
     requests: impl Iterator<Item = Request<'r>> + Clone,
     reply: &mut ReplyWriter,
 ) -> usize {
-    if session.is_queuing() || session.preferences.replies != ReplyMode::On {
+    let is_ordinary = !session.is_queuing() && !session.is_subscribed() && !session.is_monitor();
+    if !is_ordinary || session.preferences.replies != ReplyMode::On || engine.pause.is_set() {
         return 0;
     }
     let rows = requests.clone().filter_map(|request| Some((table::resolve(request).ok()?, request)));
     let commands: SmallVec<[(Row, Request<'r>); 32]> = rows.collect();
+    let mut started = session.command_start(engine);
     let mut view = batch.view();
     if let Some((_, request)) = commands.first() {
         let key = Key::new(request.get(1).unwrap_or_default());
         view.prefetch_items(key, commands.iter().filter_map(|(row, request)| item(row.spec(), *request)));
     }
     let (mark, before) = (reply.mark(), reply.pending());
-    let (mut ran, mut failures) = (0, Vec::new());
+    let mut runs: SmallVec<[observe::Run; 32]> = SmallVec::new();
+    let mut errors = Vec::new();
     let result = view.transact(|view| {
         reply.rollback(mark);
-        failures.clear();
-        ran = 0;
-        for (position, (row, request)) in commands.iter().enumerate() {
+        runs.clear();
+        errors.clear();
+        for (row, request) in &commands {
             if reply.pending() - before > RUN_REPLIES {
                 break;
             }
-            ran = position + 1;
-            match call(engine, session, view, row.spec(), *request, reply).0 {
-                Ok(()) => {}
-                Err(contention @ CommandError::Contention(_)) => return Err(contention),
+            let failed = match call(engine, session, view, row.spec(), *request, reply).0 {
+                Ok(()) => false,
+                Err(again @ (CommandError::Contention(_) | CommandError::Busy)) => return Err(again),
                 Err(error) => {
-                    reply.error(&error.text(row.spec().name));
-                    failures.push(position);
+                    let text = error.text(row.spec().name);
+                    reply.error(&text);
+                    errors.push(text);
+                    true
                 }
-            }
+            };
+            let ended = engine.clock.ticks();
+            runs.push(observe::Run { ticks: ended.saturating_sub(started), failed });
+            started = ended;
         }
         Ok(())
     });
@@ -136,12 +187,12 @@ pub fn dispatch_run<'r>(
         reply.rollback(mark);
         return 0;
     }
-    for (row, _) in &commands[..ran] {
+    session.command_end(started);
+    errors.iter().for_each(|text| engine.stats.count_error(text));
+    let ran = runs.len();
+    for ((row, request), run) in commands.iter().zip(runs) {
         session.client().note_command(row.number(), view.now_ms());
-        engine.stats.commands[row.number()].calls.add(1);
-    }
-    for position in failures {
-        engine.stats.commands[commands[position].0.number()].failed.add(1);
+        observe::count(engine, session, *row, *request, run);
     }
     session.show();
     ran
@@ -149,7 +200,7 @@ pub fn dispatch_run<'r>(
 
 /// The argument that is looked for in the collection, if the command has one.
 fn item<'r>(spec: &CommandSpec, request: Request<'r>) -> Option<&'r [u8]> {
-    request.get(if spec.group == Group::Hash { 2 } else { request.len() - 1 })
+    request.get(if spec.group == Group::Hash { 2 } else { (request.len() - 1).max(2) })
 }
 
 fn admit(
@@ -162,11 +213,29 @@ fn admit(
     let row = match table::resolve(request) {
         Ok(row) => row,
         Err(_) if is_http(request.name()) => return Outcome::Close,
-        Err((error, spec)) => return refuse(engine, session, batch, (error, spec), reply),
+        Err((error, row)) => return refuse(engine, session, batch, (error, row), reply),
     };
+    if (session.is_subscribed() || session.is_monitor())
+        && let Some(error) = forbidden_to_listeners(session, row.spec())
+    {
+        return refuse(engine, session, batch, (error, Some(row)), reply);
+    }
     if session.is_queuing() && !row.spec().flags.has(Flags::IMMEDIATE) {
+        if row.spec().flags.has(Flags::NO_MULTI) {
+            return refuse(
+                engine,
+                session,
+                batch,
+                (CommandError::Plain("ERR Command not allowed inside a transaction"), Some(row)),
+                reply,
+            );
+        }
         return enqueue(session, row, request, reply);
     }
+    if engine.pause.is_set() && is_paused(engine, session, row.spec(), batch.view().now_ms()) {
+        return Outcome::Hold(Hold::Pause);
+    }
+    let started = session.command_start(engine);
     let mut view = batch.view();
     session.client().note_command(row.number(), view.now_ms());
     let (result, next) = call(engine, session, &mut view, row.spec(), request, reply);
@@ -174,12 +243,31 @@ fn admit(
         (Ok(()), Next::Execute) => execute(engine, session, &mut view, reply),
         other => other,
     };
-    conclude(engine, session, row, (result, next), reply)
+    let failed = match result {
+        Ok(()) => false,
+        Err(CommandError::Contention(contention)) => return Outcome::Wait(contention),
+        Err(CommandError::Busy) => return Outcome::Hold(Hold::LongWork),
+        Err(error) => {
+            answer_error(engine, &error.text(row.spec().name), reply);
+            true
+        }
+    };
+    let ended = engine.clock.ticks();
+    session.command_end(ended);
+    observe::count(
+        engine,
+        session,
+        row,
+        request,
+        observe::Run { ticks: ended.saturating_sub(started), failed },
+    );
+    session.show();
+    conclude(next)
 }
 
 /// Runs a row's handler.
 #[inline]
-fn call(
+pub(super) fn call(
     engine: &Engine,
     session: &mut Session,
     view: &mut View<'_>,
@@ -193,26 +281,44 @@ fn call(
     (result, cx.next)
 }
 
-/// Writes the error, if there is one, and counts the call.
-fn conclude(
-    engine: &Engine,
-    session: &Session,
-    row: Row,
-    (result, next): (CommandResult, Next),
-    reply: &mut ReplyWriter,
-) -> Outcome {
-    let counters = &engine.stats.commands[row.number()];
-    match result {
-        Err(CommandError::Contention(contention)) => return Outcome::Wait(contention),
-        Err(error) => {
-            reply.error(&error.text(row.spec().name));
-            counters.failed.add(1);
-        }
-        Ok(()) => {}
+fn conclude(next: Next) -> Outcome {
+    match next {
+        Next::Continue | Next::Execute => Outcome::Continue,
+        Next::Close => Outcome::Close,
+        Next::Sleep(us) => Outcome::Sleep(us),
+        Next::Shutdown => Outcome::Shutdown,
     }
-    counters.calls.add(1);
-    session.show();
-    if next == Next::Close { Outcome::Close } else { Outcome::Continue }
+}
+
+/// Writes an error reply and counts it.
+pub(super) fn answer_error(engine: &Engine, text: &[u8], reply: &mut ReplyWriter) {
+    engine.stats.count_error(text);
+    reply.error(text);
+}
+
+/// Why a client that listens may not run a command, if it may not.
+#[cold]
+fn forbidden_to_listeners(session: &Session, spec: &CommandSpec) -> Option<CommandError> {
+    if session.is_monitor() && (spec.flags.has(Flags::WRITE) || spec.flags.has(Flags::READONLY)) {
+        return Some(CommandError::Plain("ERR Replica can't interact with the keyspace"));
+    }
+    let is_limited = session.is_subscribed() && session.preferences.protocol == Protocol::Resp2;
+    (is_limited && !spec.flags.has(Flags::IN_SUBSCRIBED)).then_some(CommandError::OnlySubscriptions)
+}
+
+/// True if CLIENT PAUSE holds the command back. EXEC is held back if it is to run one that would be.
+#[cold]
+fn is_paused(engine: &Engine, session: &mut Session, spec: &CommandSpec, now_ms: u64) -> bool {
+    let writes = |spec: &CommandSpec| spec.flags.has(Flags::WRITE) || spec.flags.has(Flags::MAY_REPLICATE);
+    match engine.pause.present(now_ms) {
+        None => false,
+        Some((PauseMode::All, _)) => true,
+        Some((PauseMode::Writes, _)) if spec.name == "exec" => {
+            let queue = session.queue().map(|queue| queue.commands()).unwrap_or_default();
+            queue.iter().filter_map(|queued| Row::of_number(queued.row)).any(|row| writes(row.spec()))
+        }
+        Some((PauseMode::Writes, _)) => writes(spec),
+    }
 }
 
 /// True for what a browser sends when a page makes it talk to this port: such a connection is closed at once.
@@ -225,117 +331,35 @@ fn refuse(
     engine: &Engine,
     session: &mut Session,
     batch: &mut Batch<'_>,
-    (error, spec): (CommandError, Option<&'static CommandSpec>),
+    (error, row): (CommandError, Option<Row>),
     reply: &mut ReplyWriter,
 ) -> Outcome {
-    engine.stats.rejected.add(1);
-    let name = spec.map_or("", |spec| spec.name);
+    if let Some(row) = row {
+        engine.stats.rejected[row.number()].add(1);
+    }
+    let name = row.map_or("", |row| row.spec().name);
     if name == "exec" {
         session.take_queue();
         session.unwatch(&mut batch.view());
-        reply.error(&CommandError::ExecAbortArity.text(name));
+        answer_error(engine, &CommandError::ExecAbortArity.text(name), reply);
         return Outcome::Continue;
     }
     if let Some(queue) = session.queue() {
         queue.doom();
     }
-    reply.error(&error.text(name));
+    answer_error(engine, &error.text(name), reply);
     Outcome::Continue
 }
 
 fn enqueue(session: &mut Session, row: Row, request: Request<'_>, reply: &mut ReplyWriter) -> Outcome {
     let Some(queue) = session.queue() else { return Outcome::Continue };
     queue.push(row.number(), request);
-    if queue.footprint() > QUEUE_LIMIT {
+    let footprint = queue.footprint();
+    if footprint > QUEUE_LIMIT {
         return Outcome::Close;
     }
+    session.client().buffers.queue.set(footprint as u64);
     session.show();
     reply.simple("QUEUED");
     Outcome::Continue
-}
-
-/// Runs the session's queue at one instant and gives its watches back.
-fn execute(
-    engine: &Engine,
-    session: &mut Session,
-    view: &mut View<'_>,
-    reply: &mut ReplyWriter,
-) -> (CommandResult, Next) {
-    let Some(queue) = session.begin_execution() else { return (Ok(()), Next::Continue) };
-    let (preferences, mark) = (session.preferences, reply.mark());
-    let labels = session.client().labels().clone();
-    let mut failures = Vec::new();
-    let result = view.transact(|view| {
-        // The body may run again, so each run starts from what the session and the reply were.
-        session.preferences = preferences;
-        session.client().labels().clone_from(&labels);
-        reply.set_protocol(preferences.protocol);
-        reply.rollback(mark);
-        failures.clear();
-        run_queue(engine, session, view, &queue, reply, &mut failures)
-    });
-    match result {
-        Ok(next) => {
-            if next.is_some() {
-                count_queue(engine, &queue, &failures);
-            }
-            session.end_execution(None);
-            session.unwatch(view);
-            (Ok(()), next.unwrap_or(Next::Continue))
-        }
-        Err(error) => {
-            session.preferences = preferences;
-            *session.client().labels() = labels;
-            reply.set_protocol(preferences.protocol);
-            reply.rollback(mark);
-            session.end_execution(Some(queue));
-            (Err(error), Next::Continue)
-        }
-    }
-}
-
-/// One run of a transaction's body: the array of replies, or null if a watched key has changed, which
-/// answers `None`. The positions of the commands that failed go to `failures`.
-fn run_queue(
-    engine: &Engine,
-    session: &mut Session,
-    view: &mut View<'_>,
-    queue: &Queue,
-    reply: &mut ReplyWriter,
-    failures: &mut Vec<usize>,
-) -> Result<Option<Next>, CommandError> {
-    for watch in session.watches() {
-        if !view.is_unchanged(watch)? {
-            reply.null_array();
-            return Ok(None);
-        }
-    }
-    reply.array(queue.len());
-    let mut end = Next::Continue;
-    for (position, queued) in queue.commands().iter().enumerate() {
-        let Some(row) = Row::of_number(queued.row) else { continue };
-        let (result, next) = call(engine, session, view, row.spec(), queued.request.as_request(), reply);
-        if next == Next::Close {
-            end = Next::Close;
-        }
-        match result {
-            Ok(()) => {}
-            Err(contention @ CommandError::Contention(_)) => return Err(contention),
-            Err(error) => {
-                reply.error(&error.text(row.spec().name));
-                failures.push(position);
-            }
-        }
-    }
-    Ok(Some(end))
-}
-
-/// Counts the commands of a transaction once it is through.
-fn count_queue(engine: &Engine, queue: &Queue, failures: &[usize]) {
-    for queued in queue.commands() {
-        engine.stats.commands[queued.row].calls.add(1);
-    }
-    for position in failures {
-        engine.stats.commands[queue.commands()[*position].row].failed.add(1);
-    }
 }

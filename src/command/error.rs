@@ -1,5 +1,6 @@
 //! The text of every error reply, once.
 
+use crate::engine::long_work::Busy;
 use crate::keyspace::{Contention, KeyspaceError};
 
 /// What a handler answers: the reply is written, or this error is to be.
@@ -12,6 +13,20 @@ pub enum CommandError {
     WrongType,
     /// No reply: the command is to be run again from its start.
     Contention(Contention),
+    /// No reply: too much long work is running, the command is to be run again from its start.
+    Busy,
+    /// A RESP2 client that is subscribed sent what is no command about subscriptions.
+    OnlySubscriptions,
+    /// DEBUG ERROR: the client says what.
+    Custom(Vec<u8>),
+    /// A subcommand (as it was written) that the container does not know, or with other arguments than it takes.
+    SubcommandSyntax(Vec<u8>),
+    /// What one command alone answers, in full.
+    Plain(&'static str),
+    /// CLIENT KILL USER of a user that there is not.
+    NoSuchUser(Vec<u8>),
+    /// LATENCY GRAPH of what never happened.
+    NoSamples(Vec<u8>),
     /// No command of this name; the text shows the start of its arguments.
     UnknownCommand(Box<UnknownCommand>),
     /// The container (given in upper case) has no such subcommand.
@@ -178,6 +193,12 @@ impl From<KeyspaceError> for CommandError {
     }
 }
 
+impl From<Busy> for CommandError {
+    fn from(_: Busy) -> CommandError {
+        CommandError::Busy
+    }
+}
+
 impl CommandError {
     /// The error reply's text, without the leading `-` and the line end. `command` is the full name of the
     /// command that failed.
@@ -200,6 +221,22 @@ impl CommandError {
             UnsupportedOption(option) => quoted(&[b"ERR Unsupported option "], option),
             HelloOption(option) => quoted(&[b"ERR Syntax error in HELLO option '", option], b"'"),
             UnrecognizedOption(option) => quoted(&[b"ERR Unrecognized option '", option], b"'"),
+            OnlySubscriptions => format!(
+                "ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+                 this context"
+            )
+            .into_bytes(),
+            Custom(text) => text.clone(),
+            SubcommandSyntax(subcommand) => quoted(
+                &[
+                    b"ERR unknown subcommand or wrong number of arguments for '",
+                    &subcommand[..subcommand.len().min(128)],
+                    b"'. Try ",
+                ],
+                format!("{} HELP.", command.split('|').next().unwrap_or_default().to_ascii_uppercase()).as_bytes(),
+            ),
+            NoSuchUser(user) => quoted(&[b"ERR No such user '", user], b"'"),
+            NoSamples(event) => quoted(&[b"ERR No samples available for event '", event], b"'"),
             UnknownClientType(kind) => quoted(&[b"ERR Unknown client type '", kind], b"'"),
             InvalidClientInfo(attribute) => {
                 format!("ERR {attribute} cannot contain spaces, newlines or special characters.").into_bytes()
@@ -301,7 +338,10 @@ impl CommandError {
             GetKeysNone => "ERR The command has no key arguments",
             GetKeysInvalid => "ERR Invalid arguments specified for command",
             GetKeysArity => "ERR Invalid number of arguments specified for command",
-            NoConfigFile => "ERR The server is running without a config file",
+            NoConfigFile => {
+                "ERR The server is running without a config file: settings come from the environment"
+            }
+            Plain(text) => text,
             _ => "ERR",
         }
     }

@@ -4,7 +4,10 @@ pub mod args;
 pub mod context;
 pub mod dispatch;
 pub mod error;
+mod execute;
 mod family;
+mod grammar;
+mod observe;
 pub mod spec;
 pub mod table;
 

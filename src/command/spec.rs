@@ -73,12 +73,14 @@ impl CommandSpec {
             (of(Group::List) || is_of_any, "list"),
             (of(Group::Hash), "hash"),
             (of(Group::String), "string"),
-            (flags.has(Flags::ADMIN), "admin"),
+            (of(Group::Stream), "stream"),
+            (flags.has(Flags::ADMIN) || flags.has(Flags::SHOWN_AS_ADMIN), "admin"),
             (flags.has(Flags::FAST), "fast"),
             (!flags.has(Flags::FAST), "slow"),
             (flags.has(Flags::ADMIN) || flags.has(Flags::DANGEROUS), "dangerous"),
             (of(Group::Connection) || flags.has(Flags::CONNECTION), "connection"),
             (of(Group::Transactions), "transaction"),
+            (flags.has(Flags::PUBSUB), "pubsub"),
         ]
         .into_iter()
         .filter_map(|(is_in, name)| is_in.then_some(name))
@@ -97,6 +99,12 @@ impl CommandSpec {
         self.flags.has(Flags::FAST)
             && matches!(self.keys, [KeySpec { first: 1, last: 1, .. }])
             && self.subcommands.is_empty()
+            && !self.flags.has(Flags::AFTER_COMMIT)
+    }
+
+    /// The specs of what are keys.
+    pub fn key_specs(&self) -> impl Iterator<Item = &'static KeySpec> + use<> {
+        self.keys.iter().filter(|spec| spec.has_keys())
     }
 
     /// The positions of the request's keys, in order, each with its spec.
@@ -104,7 +112,7 @@ impl CommandSpec {
         &self,
         request: Request<'r>,
     ) -> impl Iterator<Item = (usize, &'static KeySpec)> + use<'r> {
-        self.keys.iter().flat_map(move |spec| spec.positions(request).map(move |position| (position, spec)))
+        self.key_specs().flat_map(move |spec| spec.positions(request).map(move |position| (position, spec)))
     }
 }
 
@@ -129,6 +137,10 @@ pub enum Group {
     Server,
     /// MULTI and its kind.
     Transactions,
+    /// Published messages.
+    PubSub,
+    /// Streams, which are to come.
+    Stream,
 }
 
 impl Group {
@@ -144,6 +156,8 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",
+            Group::PubSub => "pubsub",
+            Group::Stream => "stream",
         }
     }
 }
@@ -205,8 +219,12 @@ impl Flags {
     pub const NO_AUTH: Flags = Flags(1 << 9);
     /// Allowed while a script runs long.
     pub const ALLOW_BUSY: Flags = Flags(1 << 10);
+    /// Concerns published messages.
+    pub const PUBSUB: Flags = Flags(1 << 11);
+    /// Not between MULTI and EXEC.
+    pub const NO_MULTI: Flags = Flags(1 << 12);
     /// Where its keys are depends on other arguments.
-    pub const MOVABLE_KEYS: Flags = Flags(1 << 11);
+    pub const MOVABLE_KEYS: Flags = Flags(1 << 13);
     /// In the categories of lists, sets and sorted sets instead of the keyspace's. Not shown.
     pub const COLLECTIONS: Flags = Flags(1 << 23);
     /// Runs at once inside MULTI instead of being queued. Not shown.
@@ -217,18 +235,28 @@ impl Flags {
     pub const CONNECTION: Flags = Flags(1 << 26);
     /// In the dangerous category, though not for administrators. Not shown.
     pub const DANGEROUS: Flags = Flags(1 << 27);
+    /// In the admin category, though not for administrators. Not shown.
+    pub const SHOWN_AS_ADMIN: Flags = Flags(1 << 22);
+    /// Acts outside the keyspace and touches no keys: in a transaction it runs once, after the commit. Not shown.
+    pub const AFTER_COMMIT: Flags = Flags(1 << 28);
+    /// Allowed in RESP2 while the client is subscribed to something. Not shown.
+    pub const IN_SUBSCRIBED: Flags = Flags(1 << 29);
+    /// Reaches other clients without being a write: CLIENT PAUSE holds it back with the writes. Not shown.
+    pub const MAY_REPLICATE: Flags = Flags(1 << 30);
 
     /// The names of the shown flags, in COMMAND INFO's order.
-    const NAMES: [(Flags, &'static str); 12] = [
+    const NAMES: [(Flags, &'static str); 14] = [
         (Flags::WRITE, "write"),
         (Flags::READONLY, "readonly"),
         (Flags::DENYOOM, "denyoom"),
         (Flags::ADMIN, "admin"),
+        (Flags::PUBSUB, "pubsub"),
         (Flags::NOSCRIPT, "noscript"),
         (Flags::LOADING, "loading"),
         (Flags::STALE, "stale"),
         (Flags::SKIP_SLOWLOG, "skip_slowlog"),
         (Flags::FAST, "fast"),
+        (Flags::NO_MULTI, "no_multi"),
         (Flags::NO_AUTH, "no_auth"),
         (Flags::ALLOW_BUSY, "allow_busy"),
         (Flags::MOVABLE_KEYS, "movablekeys"),
@@ -294,6 +322,11 @@ impl KeySpec {
     /// One key at `position`.
     pub const fn at(position: usize, access: &'static [&'static str]) -> KeySpec {
         KeySpec::range(position, position as i64, 1, access)
+    }
+
+    /// True for keys; false for names that are only placed like keys, such as shard channels.
+    pub fn has_keys(&self) -> bool {
+        !self.access.contains(&"not_key")
     }
 
     /// The positions of its keys in a request; none if it announces more keys than it has arguments.

@@ -65,7 +65,7 @@ pub fn find(name: &[u8]) -> Option<Row> {
 ///
 /// Answers the unknown command or subcommand, or the wrong number of arguments, with the row whose name the
 /// error shows.
-pub fn resolve(request: Request<'_>) -> Result<Row, (CommandError, Option<&'static CommandSpec>)> {
+pub fn resolve(request: Request<'_>) -> Result<Row, (CommandError, Option<Row>)> {
     let Some(mut row) = find(request.name()) else {
         return Err((unknown(request), None));
     };
@@ -77,8 +77,8 @@ pub fn resolve(request: Request<'_>) -> Result<Row, (CommandError, Option<&'stat
             (CommandError::UnknownSubcommand { container, subcommand }, None)
         })?;
     }
-    let spec = row.spec();
-    if spec.arity.admits(request.len()) { Ok(row) } else { Err((CommandError::WrongArity, Some(spec))) }
+    let admits = row.spec().arity.admits(request.len());
+    if admits { Ok(row) } else { Err((CommandError::WrongArity, Some(row))) }
 }
 
 /// The row of a full name: `get`, or `client|id`.

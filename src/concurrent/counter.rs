@@ -43,6 +43,11 @@ impl Gauge {
         // ORDERING: Relaxed, see the module's header.
         self.stripes.iter().map(|stripe| stripe.load(Ordering::Relaxed)).sum()
     }
+
+    fn reset(&self) {
+        // ORDERING: Relaxed, see the module's header.
+        self.stripes.iter().for_each(|stripe| stripe.store(0, Ordering::Relaxed));
+    }
 }
 
 /// A count of events.
@@ -67,6 +72,11 @@ impl Counter {
     pub fn get(&self) -> u64 {
         self.gauge.get() as u64
     }
+
+    /// Begins again at zero; what is counted meanwhile falls on either side.
+    pub fn reset(&self) {
+        self.gauge.reset();
+    }
 }
 
 /// A small counter without stripes, for what there may be a million of.
@@ -85,6 +95,12 @@ impl Tally {
     pub fn get(&self) -> i64 {
         // ORDERING: Relaxed, see the module's header.
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Begins again at zero.
+    pub fn reset(&self) {
+        // ORDERING: Relaxed, see the module's header.
+        self.0.store(0, Ordering::Relaxed);
     }
 }
 

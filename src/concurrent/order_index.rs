@@ -12,6 +12,10 @@
 //!         removed: never -> number on its node. Whoever wins that defers the unlink by a grace period.
 //! read:   the nodes with created <= z.base < removed, merged with z's pending operation
 //! ```
+//! Whoever publishes a version also applies its operation right after that and says so: then the next writer finds
+//! it done, and has not lost the time between its look at the cell and its compare-and-swap. Both ways are the same
+//! `apply`, and nobody waits for the other.
+//!
 //! So an operation is decided by the compare-and-swap of the cell alone, readers change nothing, and an operation
 //! that is half applied, or applied by several at once, is not to be told from one that is not applied.
 //!
@@ -37,13 +41,15 @@
 //!
 //! # Orderings
 //! `removed` is read and changed with Relaxed: what a reader must see happened before it found its version (I1); for
-//! a later operation's mark it does not matter whether it is seen.
+//! a later operation's mark it does not matter whether it is seen. `is_applied` is set with Release and read with
+//! Acquire: who finds it set builds on what was applied (I1).
 //!
 //! # Progress
 //! Applying and reading are lock-free. Applying k places is O(k log n), reading O(log n) to the first.
 
 use super::reclaim::Guard;
-use crate::sync::atomic::Ordering;
+use crate::size_class::size_class;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bug, seeded};
 use crate::value::sorted_set::{Cut, Order, Pending, Placed, Scored, SortedSet};
 use crate::value::tree::Root;
@@ -52,6 +58,9 @@ use std::sync::{Arc, LazyLock};
 
 /// What `removed` says of a node that was not removed.
 const NEVER: u64 = u64::MAX;
+
+/// Nodes that are unlinked together, at most.
+const AT_ONCE: usize = 16;
 
 /// Bytes of a node on average: half of them have a tower of one pointer, a quarter of two, and so on.
 const NODE: usize = 75;
@@ -113,11 +122,11 @@ impl OrderIndex {
         for place in pending.added() {
             self.list.insert(Key { place: place.clone(), created: number }, guard);
         }
-        for place in pending.dropped() {
-            if let Some(node) = self.find(place, number, guard)
-                && mark(&node, number)
-            {
-                self.unlink_later(node, guard);
+        for places in pending.dropped().chunks(AT_ONCE) {
+            let found = places.iter().filter_map(|place| self.find(place, number, guard));
+            let marked: Vec<Node<'_>> = found.filter(|node| mark(node, number)).collect();
+            if !marked.is_empty() {
+                self.unlink_later(marked, guard);
             }
         }
     }
@@ -135,12 +144,12 @@ impl OrderIndex {
         None
     }
 
-    fn unlink_later(self: &Arc<OrderIndex>, node: Node<'_>, guard: &Guard) {
+    fn unlink_later(self: &Arc<OrderIndex>, nodes: Vec<Node<'_>>, guard: &Guard) {
         if seeded(Bug::UnlinkWithoutGrace) {
-            self.list.unlink(&node, guard);
+            nodes.iter().for_each(|node| self.list.unlink(node, guard));
             return;
         }
-        self.list.defer_unlink(self, node, guard);
+        self.list.defer_unlink(self, nodes, guard);
     }
 }
 
@@ -197,6 +206,14 @@ impl<'g> Iterator for OrderWalk<'g> {
     }
 }
 
+/// The operation of a version.
+#[derive(Debug)]
+struct Operation {
+    pending: Pending,
+    /// True once all of it was applied.
+    is_applied: AtomicBool,
+}
+
 /// What a version of a large sorted set holds.
 #[derive(Clone, Debug)]
 pub struct LargeSet {
@@ -208,7 +225,7 @@ pub struct LargeSet {
     heap: u64,
     index: Arc<OrderIndex>,
     /// The operation with the number base + 1, if there is one.
-    pending: Option<Arc<Pending>>,
+    pending: Option<Arc<Operation>>,
 }
 
 static NOTHING: LazyLock<Pending> = LazyLock::new(Pending::default);
@@ -225,7 +242,8 @@ impl LargeSet {
     pub fn next(&self, root: Root, pending: Pending, heap: i64, is_planned: bool, guard: &Guard) -> LargeSet {
         let is_own = is_planned && !seeded(Bug::PlannedApplied);
         let LargeSet { base, index, .. } = if is_own { self.clone() } else { self.applied(guard) };
-        let pending = (!pending.is_empty()).then(|| Arc::new(pending));
+        let pending = (!pending.is_empty())
+            .then(|| Arc::new(Operation { pending, is_applied: AtomicBool::new(false) }));
         LargeSet { root, base, heap: self.heap.saturating_add_signed(heap), index, pending }
     }
 
@@ -238,13 +256,24 @@ impl LargeSet {
 
     /// The same set after its operation was applied.
     fn applied(&self, guard: &Guard) -> LargeSet {
-        let number = self.base + 1;
-        if let Some(pending) = &self.pending
-            && !seeded(Bug::PendingLeftUnapplied)
-        {
-            self.index.apply(pending, number, guard);
+        self.apply(guard);
+        LargeSet { base: self.base + 1, pending: None, ..self.clone() }
+    }
+
+    /// Applies the operation of this version, which is or was in a cell, unless it is known to be applied.
+    /// O(k log n) for k places.
+    pub fn apply(&self, guard: &Guard) {
+        let Some(operation) = &self.pending else { return };
+        // ORDERING: Acquire pairs with the Release below (I1).
+        if operation.is_applied.load(Ordering::Acquire) || seeded(Bug::PendingLeftUnapplied) {
+            return;
         }
-        LargeSet { base: number, pending: None, ..self.clone() }
+        if seeded(Bug::AppliedSaidEarly) {
+            operation.is_applied.store(true, Ordering::Release);
+        }
+        self.index.apply(&operation.pending, self.base + 1, guard);
+        // ORDERING: Release, see above.
+        operation.is_applied.store(true, Ordering::Release);
     }
 
     /// The root of its tree.
@@ -258,7 +287,7 @@ impl LargeSet {
     /// For `'g` the nodes of the root stay allocated, and `guard` was taken before this version was found.
     pub unsafe fn read<'g>(&'g self, guard: &'g Guard) -> SortedSet<'g, OrderAt<'g>> {
         let order = OrderAt { index: &self.index, base: self.base, guard };
-        let pending = self.pending.as_deref().unwrap_or(&NOTHING);
+        let pending = self.pending.as_ref().map_or(&*NOTHING, |operation| &operation.pending);
         // SAFETY: the caller's promise; the root was built by an edit of a large set.
         SortedSet::large(unsafe { self.root.tree() }, pending, order)
     }
@@ -266,7 +295,10 @@ impl LargeSet {
     /// Bytes the allocator holds for the index and the pending operation of a set with `members` members. O(1): the
     /// heights of the index's nodes are taken as they are on average.
     pub fn index_footprint(&self, members: u64) -> usize {
-        let pending = self.pending.as_ref().map_or(0, |pending| pending.footprint());
+        /// An operation behind the two counts of its `Arc`.
+        const OPERATION: usize = 2 * size_of::<usize>() + size_of::<Operation>();
+        let footprint = |operation: &Arc<Operation>| size_class(OPERATION) + operation.pending.heap_size();
+        let pending = self.pending.as_ref().map_or(0, footprint);
         (members * NODE as u64 + self.heap) as usize + size_of::<OrderIndex>() + pending
     }
 }
@@ -283,7 +315,7 @@ mod list {
     use std::sync::Arc;
 
     /// Nodes that are freed in one go where the last reference is dropped.
-    const AT_ONCE: usize = 1000;
+    const FREED: usize = 1000;
 
     type Nodes = SkipList<Key, AtomicU64>;
 
@@ -335,19 +367,22 @@ mod list {
             node.0.remove();
         }
 
-        /// Unlinks a node of `index`, which has this list, after a grace period.
-        pub fn defer_unlink(&self, index: &Arc<OrderIndex>, node: Node<'_>, guard: &Guard) {
-            let Some(entry) = node.0.pin() else { return };
+        /// Unlinks nodes of `index`, which has this list, after a grace period.
+        pub fn defer_unlink(&self, index: &Arc<OrderIndex>, nodes: Vec<Node<'_>>, guard: &Guard) {
+            let entries: Vec<RefEntry<'_, Key, AtomicU64>> =
+                nodes.into_iter().filter_map(|node| node.0.pin()).collect();
             // SAFETY: only the lifetime changes. I6: the closure owns a reference to the index, which has the list,
-            // and gives the entry back before that reference.
-            let entry: RefEntry<'static, Key, AtomicU64> = unsafe { std::mem::transmute(entry) };
+            // and gives the entries back before that reference.
+            let entries: Vec<RefEntry<'static, Key, AtomicU64>> = unsafe { std::mem::transmute(entries) };
             let index = Arc::clone(index);
-            // SAFETY: I5; any thread may unlink, and only who marked the node comes here.
+            // SAFETY: I5; any thread may unlink, and only who marked the nodes comes here.
             unsafe {
                 guard.after_grace(move || {
                     let guard = pin();
-                    entry.remove(guard.epoch());
-                    entry.release(guard.epoch());
+                    for entry in entries {
+                        entry.remove(guard.epoch());
+                        entry.release(guard.epoch());
+                    }
                     drop(index);
                 });
             }
@@ -358,7 +393,7 @@ mod list {
         fn drop(&mut self) {
             // SAFETY: `nodes` is not used after this.
             let nodes = unsafe { ManuallyDrop::take(&mut self.nodes) };
-            if nodes.len() <= AT_ONCE {
+            if nodes.len() <= FREED {
                 drop(nodes);
                 return;
             }
@@ -469,11 +504,13 @@ mod model {
             self.unlinked.lock().expect("models do not panic here").push(inner);
         }
 
-        pub fn defer_unlink(&self, index: &Arc<OrderIndex>, node: Node<'_>, guard: &Guard) {
-            let inner = NonNull::from(node.inner);
+        pub fn defer_unlink(&self, index: &Arc<OrderIndex>, nodes: Vec<Node<'_>>, guard: &Guard) {
+            let inners: Vec<NonNull<Inner>> = nodes.iter().map(|node| NonNull::from(node.inner)).collect();
             let index = Arc::clone(index);
             // SAFETY: I5.
-            unsafe { guard.after_grace(move || index.list.unlink_inner(inner)) };
+            unsafe {
+                guard.after_grace(move || inners.into_iter().for_each(|inner| index.list.unlink_inner(inner)))
+            };
         }
     }
 

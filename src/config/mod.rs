@@ -93,7 +93,28 @@ struct Arguments {
     #[arg(value_parser = whole(0, i32::MAX as u64))]
     timeout: u64,
 
-    /// Whether clients may use DEBUG: true or false; checked, not used yet
+    /// Bytes of published messages that may wait for one subscriber; one more, and it is closed. CONFIG SET
+    /// client-output-buffer-limit changes it
+    #[arg(long, env = "KVNS_PUBSUB_LIMIT", value_name = "BYTES", default_value = "33554432")]
+    #[arg(value_parser = bytes(1024, 1 << 40).map(|len| len as usize))]
+    pubsub_limit: usize,
+
+    /// Microseconds from which on a command enters the slow log; -1 means none does
+    #[arg(long, env = "KVNS_SLOWLOG_LOG_SLOWER_THAN", value_name = "MICROSECONDS", default_value = "10000")]
+    #[arg(allow_negative_numbers = true, value_parser = parse::microseconds)]
+    slowlog_log_slower_than: i64,
+
+    /// Entries that the slow log keeps
+    #[arg(long, env = "KVNS_SLOWLOG_MAX_LEN", value_name = "COUNT", default_value = "128")]
+    #[arg(value_parser = whole(0, 1 << 20).map(|count| count as usize))]
+    slowlog_max_len: usize,
+
+    /// Milliseconds from which on a command is a latency event; 0 means that there are none
+    #[arg(long, env = "KVNS_LATENCY_MONITOR_THRESHOLD", value_name = "MILLISECONDS", default_value = "0")]
+    #[arg(value_parser = whole(0, i32::MAX as u64))]
+    latency_monitor_threshold: u64,
+
+    /// Whether clients of other machines may use DEBUG, as those of this one always may: true or false
     #[arg(long, env = "KVNS_DEBUG_COMMANDS", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
     debug_commands: bool,
@@ -133,7 +154,16 @@ pub struct Settings {
     pub workers: usize,
     /// Seconds until an idle client is closed, 0 for never (`KVNS_TIMEOUT`).
     pub timeout_s: u64,
-    /// Whether clients may use DEBUG (`KVNS_DEBUG_COMMANDS`).
+    /// Bytes of messages that may wait for one subscriber (`KVNS_PUBSUB_LIMIT`).
+    pub pubsub_limit: usize,
+    /// Microseconds from which on a command enters the slow log, negative for never
+    /// (`KVNS_SLOWLOG_LOG_SLOWER_THAN`).
+    pub slowlog_us: i64,
+    /// Entries that the slow log keeps (`KVNS_SLOWLOG_MAX_LEN`).
+    pub slowlog_max_len: usize,
+    /// Milliseconds from which on a command is a latency event, 0 for never (`KVNS_LATENCY_MONITOR_THRESHOLD`).
+    pub latency_ms: u64,
+    /// Whether clients of other machines may use DEBUG (`KVNS_DEBUG_COMMANDS`).
     pub debug_commands: bool,
 }
 
@@ -171,6 +201,10 @@ impl Settings {
             },
             workers: arguments.workers.unwrap_or_else(cores),
             timeout_s: arguments.timeout,
+            pubsub_limit: arguments.pubsub_limit,
+            slowlog_us: arguments.slowlog_log_slower_than,
+            slowlog_max_len: arguments.slowlog_max_len,
+            latency_ms: arguments.latency_monitor_threshold,
             debug_commands: arguments.debug_commands,
         })
     }

@@ -14,6 +14,12 @@ pub(super) fn whole(
     }
 }
 
+/// Microseconds, or -1 for what never happens.
+pub(super) fn microseconds(text: &str) -> Result<i64, String> {
+    let number = if text == "-1" { Some(-1) } else { digits(text).and_then(|us| i64::try_from(us).ok()) };
+    number.ok_or_else(|| "a whole number of microseconds, or -1".to_owned())
+}
+
 /// A number of bytes from `min` to `max`, with an optional unit as Redis reads it: `k`, `m`, `g` are powers of
 /// 1000 and `kb`, `mb`, `gb` powers of 1024, in any case.
 pub(super) fn bytes(

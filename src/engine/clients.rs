@@ -1,6 +1,9 @@
 //! Who is connected: what CLIENT LIST shows of each client, and their number.
 
+use super::pubsub::{Mail, Topic};
 use crate::concurrent::counter::{Latest, NextId};
+use crate::concurrent::hub::Numbered;
+use crate::concurrent::mailbox::Mailbox;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +19,35 @@ pub struct Client {
     pub local: SocketAddr,
     /// When it connected: Unix time in milliseconds.
     pub connected_ms: u64,
+    /// What others send it outside its replies, and the word that ends it.
+    pub mailbox: Mailbox<Arc<Mail>>,
+    /// What its connection holds.
+    pub buffers: BufferSizes,
     labels: Mutex<Labels>,
     last: Last,
+    /// How many channels, patterns and shard channels it listens to.
+    subscriptions: [Latest; 3],
+}
+
+impl Numbered for Client {
+    fn number(&self) -> u64 {
+        self.id
+    }
+}
+
+/// What a connection holds, for CLIENT LIST. Each number is written by the connection and read for itself.
+#[derive(Debug, Default)]
+pub struct BufferSizes {
+    /// The number of the socket's descriptor.
+    pub descriptor: Latest,
+    /// Bytes received and not answered, when the connection looked last.
+    pub input: Latest,
+    /// Bytes for which its input buffer has room.
+    pub input_room: Latest,
+    /// Bytes of replies that the client has not taken yet.
+    pub output: Latest,
+    /// Bytes of the commands queued since MULTI.
+    pub queue: Latest,
 }
 
 /// What a client says of itself.
@@ -46,6 +76,10 @@ pub struct Shown {
     pub resp3: bool,
     /// CLIENT NO-EVICT ON.
     pub no_evict: bool,
+    /// CLIENT NO-TOUCH ON.
+    pub no_touch: bool,
+    /// Runs MONITOR.
+    pub monitors: bool,
     /// Commands queued by MULTI; `None` outside.
     pub queued: Option<u32>,
     /// Keys watched.
@@ -57,7 +91,9 @@ impl Shown {
         let queued = self.queued.map_or(0, |queued| u64::from(queued.min(u32::MAX >> 1)) + 1);
         u64::from(self.resp3)
             | u64::from(self.no_evict) << 1
-            | u64::from(self.watched.min(u32::MAX >> 4)) << 2
+            | u64::from(self.no_touch) << 2
+            | u64::from(self.monitors) << 3
+            | u64::from(self.watched.min(u32::MAX >> 4)) << 4
             | queued << 32
     }
 
@@ -65,7 +101,9 @@ impl Shown {
         Shown {
             resp3: word & 1 != 0,
             no_evict: word & 2 != 0,
-            watched: (word as u32) >> 2,
+            no_touch: word & 4 != 0,
+            monitors: word & 8 != 0,
+            watched: (word as u32) >> 4,
             queued: (word >> 32).checked_sub(1).map(|queued| queued as u32),
         }
     }
@@ -101,6 +139,21 @@ impl Client {
         // ORDERING: Relaxed; the word stands for itself.
         Shown::from_word(self.last.state.get())
     }
+
+    /// How many topics of one kind the client listens to.
+    pub fn subscriptions(&self, topic: Topic) -> u64 {
+        self.subscriptions[topic as usize].get()
+    }
+
+    /// Notes how many topics of one kind the client listens to.
+    pub fn note_subscriptions(&self, topic: Topic, count: usize) {
+        self.subscriptions[topic as usize].set(count as u64);
+    }
+
+    /// True if the client listens to anything that is published.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.iter().any(|count| count.get() > 0)
+    }
 }
 
 /// The connected clients by id.
@@ -121,6 +174,9 @@ impl ClientRegistry {
             peer,
             local,
             connected_ms: now_ms,
+            mailbox: Mailbox::default(),
+            buffers: BufferSizes::default(),
+            subscriptions: Default::default(),
             labels: Mutex::default(),
             last: Last { active_ms: Latest::new(now_ms), ..Last::default() },
         });
@@ -143,6 +199,16 @@ impl ClientRegistry {
         self.len() == 0
     }
 
+    /// The client of this id, if it is connected.
+    pub fn find(&self, id: u64) -> Option<Arc<Client>> {
+        self.connected().get(&id).cloned()
+    }
+
+    /// Wakes every client's task: something that those who wait look at has changed.
+    pub fn wake_all(&self) {
+        self.list().iter().for_each(|client| client.mailbox.wake());
+    }
+
     /// Every connected client, ordered by id.
     pub fn list(&self) -> Vec<Arc<Client>> {
         self.connected().values().cloned().collect()
@@ -160,7 +226,8 @@ mod tests {
     #[test]
     fn what_is_shown_survives_its_packing() {
         for queued in [None, Some(0), Some(5)] {
-            let shown = Shown { resp3: true, no_evict: false, queued, watched: 7 };
+            let shown =
+                Shown { resp3: true, no_evict: false, no_touch: true, monitors: false, queued, watched: 7 };
             assert_eq!(Shown::from_word(shown.to_word()), shown);
         }
     }

@@ -1,5 +1,5 @@
 //! What every change does exactly once, after it has happened: keys and bytes are counted, the deadline is armed,
-//! what was left absent is queued.
+//! what was left absent is queued, a sorted set's operation applied.
 
 use super::Keyspace;
 use super::entry::footprint;
@@ -25,6 +25,9 @@ impl Keyspace {
         let bytes_of =
             |version: &Version| if version.is_live() { footprint(slot, version) as i64 } else { 0 };
         let bytes = bytes_of(new) - bytes_of(old);
+        if let Some(set) = new.large_set() {
+            set.apply(guard);
+        }
         let keys = i64::from(new.is_live()) - i64::from(old.is_live());
         if bytes != 0 || keys != 0 {
             let namespace = generation.namespace_of(slot, guard);

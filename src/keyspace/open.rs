@@ -4,7 +4,7 @@
 //! beside the tree instead of making a new version of it for each. Whoever wants to read the collection otherwise
 //! closes the edit first, and so does the commit.
 
-use super::entry::{Change, Draft};
+use super::entry::{Change, Draft, Entry, SortedSet, SortedSetEdit};
 use super::multi::Plan;
 use super::{Key, KeyspaceError, View};
 use crate::concurrent::nodes::{Candidate, Edits};
@@ -42,6 +42,31 @@ pub enum Gathered<'g> {
     Hash(Patch<'g, Hash>),
     /// Of a set.
     Set(Patch<'g, Set>),
+    /// Of a sorted set.
+    SortedSet(Scores<'g>),
+}
+
+/// Gathered edits of a sorted set.
+#[derive(Debug)]
+pub struct Scores<'g> {
+    edit: SortedSetEdit<'g>,
+    /// What the edit started from.
+    entry: Option<Entry<'g>>,
+    birth: u32,
+}
+
+impl<'g> Scores<'g> {
+    fn new(entry: Option<Entry<'g>>, birth: u32) -> Result<Scores<'g>, KeyspaceError> {
+        let base = entry.map_or(Ok(SortedSet::EMPTY), |entry| entry.sorted_set())?;
+        Ok(Scores { edit: SortedSetEdit::new(base), entry, birth })
+    }
+
+    /// What the edits come to.
+    fn make(self, deadline_ms: Option<u64>, guard: &Guard) -> Change {
+        let Scores { edit, entry, birth } = self;
+        let next = edit.finish(birth, entry.is_some_and(|entry| entry.is_planned));
+        Change::sorted_set(next, entry, deadline_ms, guard)
+    }
 }
 
 macro_rules! gathers {
@@ -95,6 +120,7 @@ impl<'g> Open<'g> {
             Gathered::List(gathered) => gathered.is_empty(),
             Gathered::Hash(gathered) => gathered.is_empty(),
             Gathered::Set(gathered) => gathered.is_empty(),
+            Gathered::SortedSet(gathered) => gathered.edit.is_empty(),
         }
     }
 
@@ -111,6 +137,7 @@ impl<'g> Open<'g> {
             Gathered::List(gathered) => Change::edited(List::make(gathered), self.deadline_ms),
             Gathered::Hash(gathered) => Change::edited(Hash::make(gathered), self.deadline_ms),
             Gathered::Set(gathered) => Change::edited(Set::make(gathered), self.deadline_ms),
+            Gathered::SortedSet(gathered) => gathered.make(self.deadline_ms, guard),
         };
         match change {
             Change::Keep => self.before,
@@ -168,13 +195,65 @@ impl<'g> View<'g> {
         let mut gathered = L::start(Delta::new(base, birth), true);
         let result = change(&mut gathered)?;
         if L::is_changed(&gathered) {
-            let deadline_ms = entry.and_then(|entry| entry.deadline_ms());
-            let plan = self.plan_for(key)?;
-            let before = std::mem::replace(plan, Plan::Unchanged);
-            let mut open = Open { gathered: L::wrap(gathered), deadline_ms, before };
-            open.forget_deadline_if_empty();
-            *plan = Plan::Open(Box::new(open));
+            self.open(key, L::wrap(gathered), entry.and_then(|entry| entry.deadline_ms()))?;
         }
         Ok(result)
+    }
+
+    /// Changes one sorted set atomically, as [`View::update`] does: `change` gets an edit of the set, empty if the key
+    /// is missing. The deadline stays; a set that became empty is removed.
+    pub fn edit_sorted_set<R, E: From<KeyspaceError>>(
+        &mut self,
+        key: Key<'_>,
+        mut change: impl FnMut(&mut SortedSetEdit<'g>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let (birth, guard) = (self.birth(), self.guard());
+        self.update(key, |entry| {
+            let mut gathered = Scores::new(entry, birth)?;
+            let result = change(&mut gathered.edit)?;
+            Ok((gathered.make(entry.and_then(|entry| entry.deadline_ms()), guard), result))
+        })
+    }
+
+    /// Changes one sorted set by edits that can be gathered, as [`View::gather`] does for other collections. The edit
+    /// may have changes already: `change` is not to ask for its base.
+    pub fn gather_sorted_set<R, E: From<KeyspaceError>>(
+        &mut self,
+        key: Key<'_>,
+        mut change: impl FnMut(&mut SortedSetEdit<'g>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        if self.buffering().is_none() {
+            return self.edit_sorted_set(key, change);
+        }
+        if let Some(Plan::Open(open)) = self.plan_of(key)?
+            && let Gathered::SortedSet(gathered) = &mut open.gathered
+            && !gathered.edit.is_full()
+        {
+            let result = change(&mut gathered.edit);
+            open.forget_deadline_if_empty();
+            return result;
+        }
+        let entry = self.look_up_buffered(key)?;
+        let mut gathered = Scores::new(entry, self.birth())?;
+        let result = change(&mut gathered.edit)?;
+        if gathered.edit.is_changed() {
+            self.open(key, Gathered::SortedSet(gathered), entry.and_then(|entry| entry.deadline_ms()))?;
+        }
+        Ok(result)
+    }
+
+    /// Plans an edit that goes on.
+    fn open(
+        &mut self,
+        key: Key<'_>,
+        gathered: Gathered<'g>,
+        deadline_ms: Option<u64>,
+    ) -> Result<(), KeyspaceError> {
+        let plan = self.plan_for(key)?;
+        let before = std::mem::replace(plan, Plan::Unchanged);
+        let mut open = Open { gathered, deadline_ms, before };
+        open.forget_deadline_if_empty();
+        *plan = Plan::Open(Box::new(open));
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What handlers see of the keyspace.
 
 use super::commit::{Changed, absent_after};
-use super::entry::{Change, Draft, Entry, SortedSet, SortedSetEdit};
+use super::entry::{Change, Draft, Entry, SortedSet};
 use super::multi::Transaction;
 use super::{Batch, Contention, Key, Keyspace, KeyspaceError};
 use crate::concurrent::generation::Generation;
@@ -199,6 +199,8 @@ impl<'g> View<'g> {
             hash.prefetch(items);
         } else if let Some(set) = version.tree::<Set>() {
             set.prefetch(items);
+        } else if let Some(set) = version.sorted_set(self.guard()) {
+            set.prefetch(items);
         }
     }
 
@@ -221,24 +223,6 @@ impl<'g> View<'g> {
     /// Reads a sorted set, as [`View::read`] does; one that is missing is empty.
     pub fn sorted_set(&mut self, key: Key<'_>) -> Result<SortedSet<'g>, KeyspaceError> {
         self.read(key)?.map_or(Ok(SortedSet::EMPTY), |entry| entry.sorted_set())
-    }
-
-    /// Changes one sorted set atomically, as [`View::update`] does: `change` gets an edit of the set as it is, empty
-    /// if the key is missing. The deadline stays; a set that became empty is removed.
-    pub fn edit_sorted_set<R, E: From<KeyspaceError>>(
-        &mut self,
-        key: Key<'_>,
-        mut change: impl FnMut(&mut SortedSetEdit<'g>) -> Result<R, E>,
-    ) -> Result<R, E> {
-        let (birth, guard) = (self.birth(), self.guard());
-        self.update(key, |entry| {
-            let base = entry.map_or(Ok(SortedSet::EMPTY), |entry| entry.sorted_set())?;
-            let mut edit = SortedSetEdit::new(base);
-            let result = change(&mut edit)?;
-            let next = edit.finish(birth, entry.is_some_and(|entry| entry.is_planned));
-            let deadline_ms = entry.and_then(|entry| entry.deadline_ms());
-            Ok((Change::sorted_set(next, entry, deadline_ms, guard), result))
-        })
     }
 
     /// Puts a sorted set of these members, each once and in any order, in place of whatever is there, without a

@@ -84,9 +84,17 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// The error reply's text, what follows `-ERR `. One line; a byte that is not ASCII shows as `?`.
-    pub fn message(&self) -> String {
-        let reason = match self {
+    /// The error reply's text, what follows `-ERR `. One line; a byte that was not expected is shown as it is.
+    pub fn message(&self) -> Vec<u8> {
+        if let ProtocolError::ExpectedBulk { found } = self {
+            let shown = if matches!(found, b'\r' | b'\n') { b' ' } else { *found };
+            return [b"Protocol error: expected '$', got '", &[shown][..], b"'"].concat();
+        }
+        format!("Protocol error: {}", self.reason()).into_bytes()
+    }
+
+    fn reason(&self) -> String {
+        match self {
             ProtocolError::InvalidMultibulkLength => "invalid multibulk length".to_string(),
             ProtocolError::TooManyArguments { count, limit } => {
                 format!("invalid multibulk length: {count} arguments exceed KVNS_MAX_RESP_ARGS ({limit})")
@@ -98,20 +106,12 @@ impl ProtocolError {
             ProtocolError::BulkTooLong { len, limit } => {
                 format!("invalid bulk length: {len} bytes exceed KVNS_MAX_RESP_BULK_LEN ({limit})")
             }
-            ProtocolError::ExpectedBulk { found } => {
-                let found = match found {
-                    b'\r' | b'\n' => ' ',
-                    0..=0x7f => char::from(*found),
-                    _ => '?',
-                };
-                format!("expected '$', got '{found}'")
-            }
+            ProtocolError::ExpectedBulk { .. } => "expected '$'".to_string(),
             ProtocolError::MultibulkLineTooLong => "too big mbulk count string".to_string(),
             ProtocolError::BulkLineTooLong => "too big bulk count string".to_string(),
             ProtocolError::InlineTooLong => "too big inline request".to_string(),
             ProtocolError::UnbalancedQuotes => "unbalanced quotes in request".to_string(),
-        };
-        format!("Protocol error: {reason}")
+        }
     }
 }
 
@@ -459,7 +459,8 @@ mod tests {
             }));
             rest = &rest[decoded.consumed..];
             if !decoded.more {
-                return (requests, decoded.error.map(|error| error.message()), rest.len());
+                let error = decoded.error.map(|error| String::from_utf8_lossy(&error.message()).into_owned());
+                return (requests, error, rest.len());
             }
         }
     }

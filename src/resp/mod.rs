@@ -8,5 +8,5 @@ mod request;
 
 pub use decoder::{Decoded, Decoder, ProtocolError};
 pub use limits::Limits;
-pub use reply::{Protocol, ReplyWriter};
+pub use reply::{Protocol, ReplyMark, ReplyWriter};
 pub use request::{OwnedRequest, Request, Span};

@@ -1,9 +1,10 @@
 //! Replies to bytes, in RESP2 or RESP3. The one writer of replies.
 //!
 //! Small replies are collected in one buffer, so that a whole pipelined batch leaves in one write. A reply that
-//! grows large leaves the buffer in segments, so that it is never moved as a whole. Large shared values are not copied: they stand beside the buffer as segments, each at its place, and leave by a
-//! vectored write. A [`ReplyWriter`] is a [`bytes::Buf`] of what waits to be sent: a connection sends its
-//! chunks and advances over what the socket took.
+//! grows large leaves the buffer in segments, so that it is never moved as a whole. Large shared values are not
+//! copied: they stand beside the buffer as segments, each at its place, and leave by a vectored write. A
+//! [`ReplyWriter`] is a [`bytes::Buf`] of what waits to be sent: a connection sends its chunks and advances over
+//! what the socket took.
 
 use crate::number::format_double;
 use bytes::{Buf, Bytes};
@@ -279,6 +280,30 @@ impl ReplyWriter {
         }
     }
 
+    /// Takes back what was written since `mark`, to write parts of it again. The same holds as for
+    /// [`ReplyWriter::rollback`].
+    pub fn take_since(&mut self, mark: ReplyMark) -> Written {
+        let written = Written {
+            start: mark,
+            buffer: self.buffer[mark.buffer..].to_vec(),
+            segments: self.segments[mark.segments..].to_vec(),
+        };
+        self.rollback(mark);
+        written
+    }
+
+    /// Writes again what was written between two marks. O(bytes).
+    pub fn rewrite(&mut self, written: &Written, from: ReplyMark, to: ReplyMark) {
+        let start = written.start;
+        let moved = self.buffer.len();
+        self.buffer.extend_from_slice(&written.buffer[from.buffer - start.buffer..to.buffer - start.buffer]);
+        for segment in &written.segments[from.segments - start.segments..to.segments - start.segments] {
+            self.shared += segment.bytes.len();
+            let before = segment.before - from.buffer + moved;
+            self.segments.push(Segment { before, bytes: segment.bytes.clone() });
+        }
+    }
+
     fn aggregate(&mut self, resp3: u8, len: usize) {
         match self.protocol {
             Protocol::Resp2 => self.header(b'*', len),
@@ -389,6 +414,14 @@ pub struct ReplyMark {
     buffer: usize,
     segments: usize,
     shared: usize,
+}
+
+/// Replies that were taken back, to be written again in parts.
+#[derive(Debug)]
+pub struct Written {
+    start: ReplyMark,
+    buffer: Vec<u8>,
+    segments: Vec<Segment>,
 }
 
 #[cfg(test)]
@@ -540,6 +573,27 @@ mod tests {
             assert_eq!(writer.pending(), expected.len());
         }
         assert_eq!(sent(writer, 4000), expected);
+    }
+
+    #[test]
+    fn what_was_taken_back_is_written_again_in_parts() {
+        let large = Bytes::from(vec![b'z'; MIN_SHARED_LEN]);
+        let (mut writer, mut expected) = with_segments();
+        let start = writer.mark();
+        writer.shared_bulk(&large);
+        let middle = writer.mark();
+        writer.integer(5);
+        let end = writer.mark();
+        let written = writer.take_since(start);
+        assert_eq!(writer.pending(), expected.len());
+        writer.rewrite(&written, middle, end);
+        writer.simple("between");
+        writer.rewrite(&written, start, middle);
+        expected.extend_from_slice(format!(":5\r\n+between\r\n${}\r\n", large.len()).as_bytes());
+        expected.extend_from_slice(&large);
+        expected.extend_from_slice(b"\r\n");
+        assert_eq!(writer.pending(), expected.len());
+        assert_eq!(sent(writer, 999), expected);
     }
 
     #[test]

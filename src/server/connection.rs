@@ -9,13 +9,14 @@ use super::Shared;
 use super::buffers::Buffers;
 use super::roster::Seat;
 use crate::command;
-use crate::command::dispatch::{Outcome, dispatch, dispatch_run, run_length};
+use crate::command::dispatch::{Hold, Outcome, dispatch, dispatch_run, run_length};
 use crate::keyspace::{Contention, Reservation};
 use crate::resp::ReplyWriter;
 use crate::session::Session;
 use bytes::Buf;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -47,6 +48,12 @@ const CONTENTION_YIELDS: usize = 64;
 /// Sleep between two looks at a transaction that runs alone for long.
 const CONTENTION_PAUSE: Duration = Duration::from_millis(1);
 
+/// How long a request waits for room for long work before it looks again, should nobody wake it.
+const LONG_WORK_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest time that a request waits at once: a day, after which it looks again.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
 /// How long a closing connection goes on dropping input: closing a socket with unread input would make the
 /// kernel discard the last reply.
 const LINGER: Duration = Duration::from_secs(1);
@@ -62,6 +69,10 @@ enum Stop {
     Turn,
     /// The request must wait and run again.
     Wait(Contention),
+    /// The same, until its client is woken.
+    Hold(Hold),
+    /// So many microseconds are to pass first.
+    Sleep(u64),
     /// The connection closes after the replies so far.
     Close,
 }
@@ -93,8 +104,10 @@ impl Connection {
 
     /// Serves the client until it leaves, is to be closed, or the server shuts down.
     pub async fn serve(mut self, seat: &Seat<Arc<Shared>>) {
+        self.session.client().buffers.descriptor.set(self.stream.as_raw_fd() as u64);
         poll_fn(|cx| {
             seat.set_waker(cx.waker());
+            self.session.client().mailbox.set_waker(cx.waker());
             Poll::Ready(())
         })
         .await;
@@ -129,8 +142,10 @@ impl Connection {
     /// Waits for input; `None` at the end of it or when the server shuts down. One system call if the socket
     /// has something to read, none if it has not.
     async fn read(&mut self) -> io::Result<Option<Box<Buffers>>> {
-        let Connection { shared, stream, partial, patience, .. } = self;
-        within(*patience, poll_fn(|cx| poll_read(shared, stream, partial, cx))).await
+        let Connection { shared, stream, session, partial, patience } = self;
+        // Who listens may be silent for ever.
+        let patience = patience.filter(|_| !session.is_subscribed() && !session.is_monitor());
+        within(patience, poll_fn(|cx| poll_read(shared, stream, session, partial, cx))).await
     }
 
     /// Runs the complete requests of the input and sends their replies.
@@ -139,6 +154,9 @@ impl Connection {
             let settings = self.shared.engine.settings.load();
             buffers.decoder.set_limits(settings.limits);
             self.patience = patience(settings.timeout_s);
+            let sizes = &self.session.client().buffers;
+            sizes.input.set(buffers.input.len() as u64);
+            sizes.input_room.set(buffers.room() as u64);
         }
         buffers.replies.set_protocol(self.session.preferences.protocol);
         let mut answered = 0;
@@ -149,15 +167,23 @@ impl Connection {
             }
             answered += decoded.consumed;
             if let Some(error) = decoded.error {
-                buffers.replies.error(format!("ERR {}", error.message()).as_bytes());
+                let text = [b"ERR ", &error.message()[..]].concat();
+                self.shared.engine.stats.count_error(&text);
+                buffers.replies.error(&text);
                 break Fate::Closing;
             }
             if !decoded.more {
                 break Fate::Open;
             }
         };
+        if self.session.has_mail() {
+            self.session.deliver(&mut buffers.replies);
+        }
         self.send(&mut buffers.replies).await?;
         buffers.consume(answered);
+        let sizes = &self.session.client().buffers;
+        sizes.input.set(buffers.input.len() as u64);
+        sizes.input_room.set(if buffers.input.is_empty() { 0 } else { buffers.room() as u64 });
         Ok(fate)
     }
 
@@ -175,9 +201,17 @@ impl Connection {
                     self.send(&mut buffers.replies).await?;
                     yield_now().await;
                 }
+                Stop::Hold(hold) => {
+                    self.send(&mut buffers.replies).await?;
+                    self.outlast(hold).await?;
+                }
+                Stop::Sleep(us) => {
+                    next += 1;
+                    self.wait(Duration::from_micros(us), || false).await?;
+                }
                 Stop::Wait(contention) => {
                     self.send(&mut buffers.replies).await?;
-                    if self.outwait(contention, buffers, start, &mut next).await == Fate::Closing {
+                    if self.outwait(contention, buffers, start, &mut next).await? == Fate::Closing {
                         return Ok(Fate::Closing);
                     }
                 }
@@ -195,11 +229,13 @@ impl Connection {
             return Stop::Done;
         }
         let mut batch = engine.keyspace.enter();
+        self.session.begin_turn();
         let started_us = if count > PREFETCH_GROUP { engine.clock.monotonic_us() } else { 0 };
         loop {
             let group = (*next + PREFETCH_GROUP).min(count);
             if group - *next > 1 || decoder.request(input, *next).len() > FEW_ARGUMENTS {
                 command::prefetch(&batch, (*next..group).map(|index| decoder.request(input, index)));
+                self.session.begin_turn();
             }
             let mut alone = *next;
             while *next < group {
@@ -219,7 +255,7 @@ impl Connection {
                         Some(stop) => return stop,
                     }
                 }
-                if replies.pending() > REPLY_SLICE {
+                if replies.pending() > REPLY_SLICE || self.session.client().mailbox.is_ended() {
                     return Stop::Full;
                 }
                 batch.between_commands();
@@ -240,12 +276,12 @@ impl Connection {
         buffers: &mut Buffers,
         start: usize,
         next: &mut usize,
-    ) -> Fate {
+    ) -> io::Result<Fate> {
         let shared = Arc::clone(&self.shared);
         let keyspace = &shared.engine.keyspace;
         if contention == Contention::Reserved {
             until(|| !keyspace.is_reserved()).await;
-            return Fate::Open;
+            return Ok(Fate::Open);
         }
         let mut reservation = None;
         until(|| {
@@ -253,17 +289,51 @@ impl Connection {
             reservation.is_some()
         })
         .await;
-        let Some(reservation) = reservation else { return Fate::Open };
+        let Some(reservation) = reservation else { return Ok(Fate::Open) };
         until(|| reservation.is_ready()).await;
-        match self.run_alone(&reservation, buffers, start, *next) {
-            None => {
+        let stop = self.run_alone(&reservation, buffers, start, *next);
+        drop(reservation);
+        match stop {
+            None => *next += 1,
+            Some(Stop::Sleep(us)) => {
                 *next += 1;
-                Fate::Open
+                self.wait(Duration::from_micros(us), || false).await?;
             }
             // Not the winner's fault: it asks again.
-            Some(Stop::Wait(_)) => Fate::Open,
-            Some(_) => Fate::Closing,
+            Some(Stop::Wait(_) | Stop::Hold(_)) => {}
+            Some(_) => return Ok(Fate::Closing),
         }
+        Ok(Fate::Open)
+    }
+
+    /// Waits until what holds a request back may be over.
+    async fn outlast(&mut self, hold: Hold) -> io::Result<()> {
+        let engine = Arc::clone(&self.shared.engine);
+        let client = Arc::clone(self.session.client());
+        match hold {
+            Hold::LongWork => self.wait(LONG_WORK_PAUSE, || engine.long_work.has_room(&client)).await?,
+            Hold::Pause => {
+                let now_ms = engine.clock.unix_ms();
+                let Some((_, until_ms)) = engine.pause.present(now_ms) else { return Ok(()) };
+                let remaining = Duration::from_millis(until_ms - now_ms);
+                self.wait(remaining, || engine.pause.present(engine.clock.unix_ms()).is_none()).await?;
+            }
+        }
+        // The request has not run, and the server's end waits for no other client's word.
+        if self.shared.roster.is_stopping() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
+
+    /// Waits for `limit`, or until `is_over` when this task is woken, or for the end of the server. Fails once the
+    /// client was ended.
+    async fn wait(&mut self, limit: Duration, is_over: impl Fn() -> bool) -> io::Result<()> {
+        let Connection { shared, session, .. } = self;
+        let over = poll_fn(|_| {
+            let is_ended = shared.roster.is_stopping() || session.client().mailbox.is_ended();
+            if is_ended || is_over() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // At its end the limit is as good as what was waited for.
+        let _ = timeout(limit.min(LONGEST_WAIT), over).await;
+        end_if_told(session)
     }
 
     fn run_alone(
@@ -282,16 +352,18 @@ impl Connection {
 
     /// Sends everything gathered: one system call if the client reads its replies.
     async fn send(&mut self, replies: &mut ReplyWriter) -> io::Result<()> {
-        let Connection { shared, stream, patience, .. } = self;
+        let Connection { shared, stream, session, patience, .. } = self;
         while replies.pending() > 0 {
-            let sent = within(*patience, poll_fn(|cx| poll_write(stream, replies, cx))).await?;
+            let sent = within(*patience, poll_fn(|cx| poll_write(stream, session, replies, cx))).await?;
             if sent == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             shared.engine.stats.output_bytes.add(sent as u64);
+            shared.engine.stats.writes.add(1);
             replies.advance(sent);
         }
-        Ok(())
+        session.client().buffers.output.set(0);
+        end_if_told(session)
     }
 
     /// Closes our half, then drops what the client still sends until it closes its own.
@@ -317,6 +389,8 @@ impl Shared {
         match outcome {
             Outcome::Continue => None,
             Outcome::Wait(contention) => Some(Stop::Wait(contention)),
+            Outcome::Hold(hold) => Some(Stop::Hold(hold)),
+            Outcome::Sleep(us) => Some(Stop::Sleep(us)),
             Outcome::Close => Some(Stop::Close),
             Outcome::Shutdown => {
                 tracing::info!("a client asked for the shutdown");
@@ -325,6 +399,11 @@ impl Shared {
             }
         }
     }
+}
+
+/// Fails once the client was ended: by CLIENT KILL, or because it let too many messages wait.
+fn end_if_told(session: &Session) -> io::Result<()> {
+    if session.client().mailbox.is_ended() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
 }
 
 fn patience(timeout_s: u64) -> Option<Duration> {
@@ -356,13 +435,21 @@ async fn until(mut is_so: impl FnMut() -> bool) {
 fn poll_read(
     shared: &Shared,
     stream: &mut TcpStream,
+    session: &Session,
     partial: &mut Option<Box<Buffers>>,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Option<Box<Buffers>>>> {
+    end_if_told(session)?;
     if shared.roster.is_stopping() {
         return Poll::Ready(Ok(None));
     }
-    ready!(stream.poll_read_ready(cx))?;
+    match stream.poll_read_ready(cx) {
+        // What others sent is as good a reason to go on as input.
+        Poll::Pending if session.has_mail() => {
+            return Poll::Ready(Ok(Some(partial.take().unwrap_or_else(Buffers::take))));
+        }
+        readiness => ready!(readiness)?,
+    }
     let mut buffers = partial.take().unwrap_or_else(Buffers::take);
     buffers.make_room();
     // Unlike `try_read`, this notes when a read has emptied the socket, which saves the read that would say so.
@@ -371,9 +458,11 @@ fn poll_read(
         Poll::Ready(Ok(0)) => Poll::Ready(Ok(None)),
         Poll::Ready(Ok(count)) => {
             shared.engine.stats.input_bytes.add(count as u64);
+            shared.engine.stats.reads.add(1);
             Poll::Ready(Ok(Some(buffers)))
         }
         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Pending if session.has_mail() => Poll::Ready(Ok(Some(buffers))),
         Poll::Pending => {
             *partial = buffers.keep_if_used();
             Poll::Pending
@@ -385,13 +474,19 @@ fn poll_read(
 /// task, which would make every connection larger.
 fn poll_write(
     stream: &mut TcpStream,
+    session: &Session,
     replies: &ReplyWriter,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
+    end_if_told(session)?;
     let mut segments = [IoSlice::new(&[]); SEGMENTS];
     let count = replies.chunks_vectored(&mut segments);
-    match &segments[..count] {
+    let sent = match &segments[..count] {
         [only] => Pin::new(stream).poll_write(cx, only),
         several => Pin::new(stream).poll_write_vectored(cx, several),
+    };
+    if sent.is_pending() {
+        session.client().buffers.output.set(replies.pending() as u64);
     }
+    sent
 }

@@ -1,6 +1,8 @@
-//! The thread that expires keys, reaps slots and frees memory, so that no client's command has to.
+//! The thread that expires keys, reaps slots and frees memory, so that no client's command has to. It samples the
+//! counters for INFO's rates too.
 
 use super::Shared;
+use crate::engine::memory::Allocator;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -22,6 +24,10 @@ pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
             tracing::debug!(%error, "the housekeeper keeps its priority");
         }
         while !shared.roster.is_stopping() {
+            let engine = &shared.engine;
+            if engine.stats.sample(engine.clock.unix_ms()) {
+                engine.stats.note_memory(Allocator::read().allocated);
+            }
             if shared.engine.keyspace.housekeep() {
                 thread::yield_now();
             } else {

@@ -1,5 +1,6 @@
 //! One client: who it is, what it asked of its connection, its open transaction.
 
+mod subscriptions;
 mod transaction;
 
 use crate::engine::Engine;
@@ -9,6 +10,7 @@ use crate::resp::Protocol;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+pub use subscriptions::Subscriptions;
 pub use transaction::{Queue, Queued};
 
 /// Which replies the client wants, by CLIENT REPLY.
@@ -35,6 +37,8 @@ pub struct Preferences {
     pub replies: ReplyMode,
     /// By CLIENT NO-EVICT.
     pub no_evict: bool,
+    /// By CLIENT NO-TOUCH.
+    pub no_touch: bool,
 }
 
 /// A client's state. Dropping it takes the client off the list and gives its watches back.
@@ -49,6 +53,12 @@ pub struct Session {
     /// True while the gate runs a queue: watches then stay as they are, for the run may have to be repeated.
     is_executing: bool,
     watches: HashMap<Box<[u8]>, Watch>,
+    /// What the client listens to; `None` for nothing.
+    subscriptions: Option<Box<Subscriptions>>,
+    /// True if the client runs MONITOR.
+    monitors: bool,
+    /// The reading of the clock at the end of the last command, if the next one begins then.
+    last_end: Option<u64>,
 }
 
 impl Session {
@@ -62,11 +72,14 @@ impl Session {
             queue: None,
             is_executing: false,
             watches: HashMap::new(),
+            subscriptions: None,
+            monitors: false,
+            last_end: None,
         }
     }
 
     /// The client as others see it.
-    pub fn client(&self) -> &Client {
+    pub fn client(&self) -> &Arc<Client> {
         &self.client
     }
 
@@ -88,6 +101,7 @@ impl Session {
 
     /// Ends the transaction and hands its queue over. The watches stay.
     pub fn take_queue(&mut self) -> Option<Box<Queue>> {
+        self.client.buffers.queue.set(0);
         self.queue.take()
     }
 
@@ -100,6 +114,9 @@ impl Session {
     /// The queue has run, or, if it is given back, could not run yet.
     pub fn end_execution(&mut self, not_run: Option<Box<Queue>>) {
         self.is_executing = false;
+        if not_run.is_none() {
+            self.client.buffers.queue.set(0);
+        }
         self.queue = not_run;
     }
 
@@ -128,12 +145,33 @@ impl Session {
         self.watches.values()
     }
 
+    /// Between two turns of the connection time passes that no command takes: the next command reads the clock at its
+    /// start.
+    #[inline]
+    pub fn begin_turn(&mut self) {
+        self.last_end = None;
+    }
+
+    /// When the command that is about to run begins, in ticks: when the last one ended, if that was just now.
+    #[inline]
+    pub fn command_start(&mut self, engine: &Engine) -> u64 {
+        self.last_end.unwrap_or_else(|| engine.clock.ticks())
+    }
+
+    /// A command has ended now, in ticks.
+    #[inline]
+    pub fn command_end(&mut self, ticks: u64) {
+        self.last_end = Some(ticks);
+    }
+
     /// Lets CLIENT LIST see the state as it is now. One plain store.
     #[inline]
     pub fn show(&self) {
         self.client.show(Shown {
             resp3: self.preferences.protocol == Protocol::Resp3,
             no_evict: self.preferences.no_evict,
+            no_touch: self.preferences.no_touch,
+            monitors: self.monitors,
             queued: self.queue.as_ref().map(|queue| queue.len() as u32),
             watched: self.watches.len() as u32,
         });
@@ -142,7 +180,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.client.mailbox.end();
         self.engine.clients.unregister(self.client.id);
+        self.stop_listening();
         if !self.watches.is_empty() {
             let engine = Arc::clone(&self.engine);
             let mut batch: Batch<'_> = engine.keyspace.enter();

@@ -64,11 +64,42 @@ async function server(redis) {
   assert((await redis.command("COUNT")) > 50);
 }
 
+async function pubsub(redis, other) {
+  const listener = redis.duplicate();
+  const heard = [];
+  const all = new Promise((resolve) => {
+    const hear = (...message) => heard.push(message) === 3 && resolve();
+    listener.on("message", (channel, text) => hear(channel, text));
+    listener.on("pmessage", (pattern, channel, text) => hear(pattern, channel, text));
+  });
+  assert.equal(await listener.subscribe("a", "b"), 2);
+  assert.equal(await listener.psubscribe("b*"), 3);
+  assert.equal(await other.publish("a", "one"), 1);
+  assert.equal(await other.publish("b", "two"), 2);
+  await all;
+  assert.deepEqual(heard, [["a", "one"], ["b", "two"], ["b*", "b", "two"]]);
+  assert.deepEqual(await other.pubsub("NUMSUB", "a"), ["a", 1]);
+  await listener.unsubscribe("a", "b");
+  await listener.punsubscribe("b*");
+  assert.equal(await listener.get("x"), null);
+  listener.disconnect();
+}
+
+async function monitoring(redis, other) {
+  const monitor = await redis.monitor();
+  const seen = new Promise((resolve) => monitor.on("monitor", (time, args) => args[0] === "set" && resolve(args)));
+  await other.set("seen", "yes");
+  assert.deepEqual(await seen, ["set", "seen", "yes"]);
+  monitor.disconnect();
+  assert.equal((await redis.role())[0], "master");
+  assert((await redis.slowlog("LEN")) >= 0);
+}
+
 async function main() {
   const port = Number(process.argv[2]);
   const redis = new Redis(port);
   const other = new Redis({ port, connectionName: "other" });
-  for (const family of [strings, keys, transactions, server]) {
+  for (const family of [strings, keys, transactions, server, pubsub, monitoring]) {
     await redis.flushall();
     await family(redis, other);
   }

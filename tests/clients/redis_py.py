@@ -105,12 +105,78 @@ def server(r):
     assert r.flushdb() and r.dbsize() == 0
 
 
+def published(listener):
+    """The next message that is no confirmation."""
+    for _ in range(100):
+        message = listener.get_message(timeout=5)
+        if message and message["type"] in ("message", "pmessage", "smessage"):
+            return message
+    raise AssertionError("no message came")
+
+
+def pubsub(r):
+    with r.pubsub() as listener:
+        listener.subscribe("a", "b")
+        listener.psubscribe("c*")
+        listener.ssubscribe("shard")
+        assert listener.get_message(timeout=5)["type"] == "subscribe"
+        while r.pubsub_numpat() < 1 or r.pubsub_shardnumsub("shard") != [(b"shard", 1)]:
+            listener.get_message(timeout=0.1)
+        assert sorted(r.pubsub_channels()) == [b"a", b"b"]
+        assert r.pubsub_numsub("a", "z") == [(b"a", 1), (b"z", 0)]
+        assert r.publish("a", b"one\x00\xff") == 1
+        assert published(listener)["data"] == b"one\x00\xff"
+        assert r.publish("cat", "two") == 1
+        message = published(listener)
+        assert (message["pattern"], message["channel"], message["data"]) == (b"c*", b"cat", b"two")
+        assert r.spublish("shard", "three") == 1
+        for _ in range(100):
+            message = listener.get_sharded_message(timeout=5) if hasattr(listener, "get_sharded_message") else None
+            message = message or listener.get_message(timeout=5)
+            if message and message["type"] == "smessage":
+                break
+        assert message["data"] == b"three"
+        listener.unsubscribe()
+        listener.punsubscribe()
+        listener.sunsubscribe()
+        while r.pubsub_channels() or r.pubsub_numpat():
+            listener.get_message(timeout=0.1)
+    with r.pipeline(transaction=True) as pipe:
+        assert pipe.publish("a", 1).set("k", 1).publish("a", 2).execute() == [0, True, 0]
+
+
+def introspection(r):
+    me = r.client_id()
+    listed = r.client_list()
+    mine = next(client for client in listed if int(client["id"]) == me)
+    assert int(mine["fd"]) > 0 and mine["cmd"] == "client|list" and int(mine["tot-mem"]) > 0
+    assert int(r.client_info()["id"]) == me
+    assert r.client_kill_filter(_id=99999999) == 0
+    assert r.client_pause(1, all=False) and r.client_unpause()
+    assert r.client_no_evict("off") in (True, "OK", b"OK")
+    assert r.config_set("slowlog-log-slower-than", 0)
+    r.set("a", 1)
+    assert r.config_set("slowlog-log-slower-than", 10000)
+    assert any(entry["command"] == b"SET a 1" for entry in r.slowlog_get(10))
+    assert r.slowlog_len() > 0 and r.slowlog_reset()
+    assert r.latency_latest() == [] and r.latency_reset() == 0
+    assert r.role()[0] in (b"master", "master")
+    assert r.wait(0, 1) == 0 and "kvns" in str(r.lolwut())
+    assert r.memory_stats()["keys.count"] >= 1 and r.memory_usage("a") > 0
+    everything = r.info("everything")
+    assert everything["cmdstat_set"]["calls"] > 0 and "latency_percentiles_usec_set" in everything
+    assert r.config_resetstat()
+    with r.monitor() as monitor:
+        r.set("seen", "yes")
+        assert monitor.next_command()["command"] == "SET seen yes"
+
+
 def main():
     port = int(sys.argv[1])
     for protocol in (None, 2, 3):
         options = {} if protocol is None else {"protocol": protocol}
         r = redis.Redis(port=port, **options)
-        for family in (strings, keys, transactions, server):
+        for family in (strings, keys, transactions, server, pubsub, introspection):
             r.flushall()
             family(r)
         r.close()

@@ -107,3 +107,18 @@ fn errors_show_what_follows_a_zero_byte() {
     let expected: &[u8] = b"-ERR unknown command 'no\0such', with args beginning with: 'a\0b' \r\n";
     assert_eq!(reply, expected, "{}", reply.escape_ascii());
 }
+
+#[test]
+fn messages_to_oneself_follow_the_array_of_exec() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[("MULTI", "+OK"), ("SUBSCRIBE a", "+QUEUED"), ("PUBLISH a hi", "+QUEUED")]);
+    c.check("EXEC", "*2\n*3\n$9\nsubscribe\n$1\na\n:1\n:1\n*3\n$7\nmessage\n$1\na\n$2\nhi");
+}
+
+#[test]
+fn a_second_monitor_is_answered() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[("MONITOR", "+OK"), ("MONITOR", "+OK")]);
+}

@@ -80,6 +80,7 @@ impl Client {
                 None => keyspace.enter(),
             };
             kvns::command::prefetch(&batch, std::iter::once(request.as_request()));
+            self.session.begin_turn();
             let outcome =
                 dispatch(&self.engine, &mut self.session, &mut batch, request.as_request(), &mut self.reply);
             drop(batch);
@@ -89,12 +90,24 @@ impl Client {
                     alone = contention == Contention::RunAlone;
                     std::thread::yield_now();
                 }
+                Outcome::Hold(_) => {
+                    assert_eq!(self.reply.pending(), 0, "a command that has to wait replies nothing");
+                    break outcome;
+                }
                 other => break other,
             }
         };
         let reply = self.reply.copy_to_bytes(self.reply.remaining()).to_vec();
         self.reply.clear();
         (reply, outcome)
+    }
+
+    /// What others sent to this client since it last looked, in the form of [`Client::run`].
+    pub fn mail(&mut self) -> String {
+        self.session.deliver(&mut self.reply);
+        let mail = self.reply.copy_to_bytes(self.reply.remaining()).to_vec();
+        let mail = String::from_utf8(mail).expect("mail of text").replace("\r\n", "\n");
+        mail.strip_suffix('\n').unwrap_or(&mail).to_owned()
     }
 
     /// Sends arguments and returns the reply's bytes.

@@ -224,7 +224,7 @@ fn scan_errors() {
         ("SCAN abc", "-ERR invalid cursor"),
         ("SCAN 18446744073709551616", "-ERR invalid cursor"),
         ("SCAN 18446744073709551615", "*2\n$1\n0\n*0"),
-        ("SCAN -1", "*2\n$1\n0\n*0"),
+        ("SCAN -1", "-ERR invalid cursor"),
         ("SCAN 0 COUNT 0", SYNTAX),
         ("SCAN 0 COUNT -5", SYNTAX),
         ("SCAN 0 COUNT abc", NOT_AN_INTEGER),

@@ -12,6 +12,7 @@ fn what_takes_the_place_of_an_emptied_collection_has_no_deadline() {
         ["RPUSH k a", "LPOP k", "LPUSH k b", "RPUSH k x"],
         ["HSET k a 1", "HDEL k a", "HSET k b 1", "HDEL k x"],
         ["SADD k a", "SREM k a", "SADD k b", "SREM k x"],
+        ["ZADD k 1 a", "ZREM k a", "ZADD k 1 b", "ZREM k x"],
     ];
     let server = Server::new();
     let mut c = server.client();

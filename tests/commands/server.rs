@@ -49,8 +49,9 @@ fn command_docs_and_lists() {
     c.check_all(&[
         (
             "COMMAND DOCS get nosuch",
-            "*2\n$3\nget\n*8\n$7\nsummary\n$28\nAnswers the string at a key.\n$5\nsince\n$5\n1.0.0\n\
-             $5\ngroup\n$6\nstring\n$10\ncomplexity\n$4\nO(1)",
+            "*2\n$3\nget\n*10\n$7\nsummary\n$28\nAnswers the string at a key.\n$5\nsince\n$5\n1.0.0\n\
+             $5\ngroup\n$6\nstring\n$10\ncomplexity\n$4\nO(1)\n$9\narguments\n*1\n*8\n$4\nname\n$3\nkey\n\
+             $4\ntype\n$3\nkey\n$12\ndisplay_text\n$3\nkey\n$14\nkey_spec_index\n:0",
         ),
         ("COMMAND DOCS nosuch", "*0"),
         ("COMMAND LIST FILTERBY MODULE json", "*0"),
@@ -109,7 +110,10 @@ fn config_get() {
         ("CONFIG GET nosuch", "*0"),
         ("CONFIG GET", "-ERR wrong number of arguments for 'config|get' command"),
         ("CONFIG FOO", "-ERR unknown subcommand 'FOO'. Try CONFIG HELP."),
-        ("CONFIG REWRITE", "-ERR The server is running without a config file"),
+        (
+            "CONFIG REWRITE",
+            "-ERR The server is running without a config file: settings come from the environment",
+        ),
     ]);
     server.client3().check("CONFIG GET proto-max-bulk-len", "%1\n$18\nproto-max-bulk-len\n$8\n16777216");
 }
@@ -171,7 +175,10 @@ fn info_has_what_clients_look_for() {
     }
     assert!(!info.contains("# Commandstats"));
     let all = c.run("INFO everything");
-    assert!(all.contains("\ncmdstat_set:calls=2,failed_calls=0\n"), "{all}");
+    assert!(
+        all.contains("\ncmdstat_set:calls=2,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0\n"),
+        "{all}"
+    );
     assert!(c.run("INFO server clients").contains("\n\n# Clients\n"));
 }
 
@@ -193,8 +200,8 @@ fn statistics_count_commands_and_errors() {
         "total_commands_processed:6",
         "total_error_replies:3",
         "total_connections_received:1",
-        "cmdstat_incr:calls=2,failed_calls=2",
-        "cmdstat_get:calls=1,failed_calls=0",
+        "cmdstat_incr:calls=2,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=2",
+        "cmdstat_get:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0",
     ] {
         assert!(info.lines().any(|found| found == line), "{line} in {info}");
     }

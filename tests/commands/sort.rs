@@ -264,3 +264,41 @@ fn texts_are_compared_byte_by_byte() {
     let expected = b"*4\r\n$1\r\nB\r\n$3\r\na\0a\r\n$3\r\na\0b\r\n$1\r\n\xff\r\n";
     assert_eq!(c.send(&[b"SORT", b"l", b"ALPHA"]), expected);
 }
+
+#[test]
+fn sorted_sets_in_their_order_or_another() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check("ZADD z 4 1 3 2 2 10 1 x1", ":4");
+    check_arrays(
+        &mut c,
+        &[
+            ("SORT z ALPHA", "1 10 2 x1"),
+            ("SORT z BY nosort", "x1 10 2 1"),
+            ("SORT z BY nosort DESC", "1 2 10 x1"),
+            ("SORT z BY nosort LIMIT 1 2", "10 2"),
+            ("SORT z BY nosort DESC LIMIT 1 2", "2 10"),
+            ("SORT z BY nosort DESC LIMIT 3 9", "x1"),
+            ("SORT z BY nosort LIMIT 4 1", ""),
+            ("SORT_RO z BY nosort LIMIT 0 1 GET # GET missing_*", "x1 -"),
+        ],
+    );
+    c.check_all(&[
+        ("SORT z", NOT_A_NUMBER),
+        ("ZREM z x1", ":1"),
+        ("SORT z", "*3\n$1\n1\n$1\n2\n$2\n10"),
+        ("SORT z BY nosort DESC STORE l", ":3"),
+        ("LRANGE l 0 -1", "*3\n$1\n1\n$1\n2\n$2\n10"),
+    ]);
+    for n in 0..500 {
+        c.check(&format!("ZADD big {} {n}", 500 - n), ":1");
+    }
+    check_arrays(
+        &mut c,
+        &[
+            ("SORT big BY nosort LIMIT 200 3", "299 298 297"),
+            ("SORT big BY nosort DESC LIMIT 200 3", "200 201 202"),
+            ("SORT big LIMIT 497 9", "497 498 499"),
+        ],
+    );
+}

@@ -115,6 +115,21 @@ pub const BY_NATURE: &[Departure] = &[
         },
     },
     Departure {
+        name: "order of a walk",
+        reason: "ZSCAN promises no order, no particular cursors and no exact page size",
+        covers: |call| match (call.name.as_str(), call.ours, call.theirs) {
+            ("ZSCAN", Value::Array(ours), Value::Array(theirs)) => {
+                same_page(ours, theirs, call.args.get(1).is_some_and(|cursor| cursor == b"0"))
+            }
+            _ => false,
+        },
+    },
+    Departure {
+        name: "random members of sorted sets",
+        reason: "ZRANDMEMBER answers any members, as many as asked for",
+        covers: |call| call.name == "ZRANDMEMBER" && same_draw(call.ours, call.theirs),
+    },
+    Departure {
         name: "random key",
         reason: "RANDOMKEY answers any key",
         covers: |call| {
@@ -191,6 +206,41 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
+        name: "`OBJECT ENCODING` of a sorted set",
+        reason: "a sorted set of one leaf is a listpack, whatever the lengths of its members and its past",
+        covers: |call| {
+            let names = [Value::bulk("listpack"), Value::bulk("skiplist")];
+            call.name == "OBJECT" && names.contains(call.ours) && names.contains(call.theirs)
+        },
+    },
+    Departure {
+        name: "`ZRANK` and `ZREVRANK` with `WITHSCORE`",
+        reason: "ZRANK and ZREVRANK take WITHSCORE, as they do from Redis 7.2 on",
+        covers: |call| {
+            let arity = format!("ERR wrong number of arguments for '{}' command", call.name.to_lowercase());
+            matches!(call.name.as_str(), "ZRANK" | "ZREVRANK")
+                && call.args.len() == 3
+                && *call.theirs == Value::error(&arity)
+        },
+    },
+    Departure {
+        name: "A score of -0",
+        reason: "a stored score of -0 is 0, as it is in Redis's small sorted sets",
+        covers: |call| {
+            call.name.starts_with('Z') && with_plain_scores(call.ours) == with_plain_scores(call.theirs)
+        },
+    },
+    Departure {
+        name: "Scores of 1e17 and more in `ZSCAN`",
+        reason: "ZSCAN writes scores as all commands do; Redis writes whole ones of small sorted sets in full",
+        covers: |call| match (with_plain_scores(call.ours), with_plain_scores(call.theirs)) {
+            (Value::Array(ours), Value::Array(theirs)) if call.name == "ZSCAN" => {
+                pairs(ours[1].elements()) == pairs(theirs[1].elements())
+            }
+            _ => false,
+        },
+    },
+    Departure {
         name: "Lines of `HELP`",
         reason: "the lines of HELP describe kvns and are its own; their first line is as in Redis",
         covers: |call| {
@@ -251,6 +301,34 @@ fn same_shape(ours: &Value, theirs: &Value) -> bool {
         (Value::Bulk(_), Value::Bulk(_)) => true,
         (Value::Bulk(_), null) | (null, Value::Bulk(_)) => null.is_null(),
         (ours, theirs) => ours == theirs,
+    }
+}
+
+/// The same reply with zeros that have no sign, and large numbers in one form.
+fn with_plain_scores(value: &Value) -> Value {
+    let plain = |text: &[u8]| {
+        let number: Option<f64> = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+        match number {
+            Some(0.0) if text == b"-0" => b"0".to_vec(),
+            Some(large) if large.abs() >= 1e17 => format!("{large:e}").into_bytes(),
+            _ => text.to_vec(),
+        }
+    };
+    match value {
+        Value::Bulk(text) => Value::Bulk(plain(text)),
+        Value::Double(text) => Value::Double(plain(text)),
+        Value::Array(values) => Value::Array(values.iter().map(with_plain_scores).collect()),
+        other => other.clone(),
+    }
+}
+
+/// Two replies of ZRANDMEMBER: the same shape, whatever the members and scores are.
+fn same_draw(ours: &Value, theirs: &Value) -> bool {
+    match (ours, theirs) {
+        (Value::Array(ours), Value::Array(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(our, their)| same_draw(our, their))
+        }
+        (ours, theirs) => std::mem::discriminant(ours) == std::mem::discriminant(theirs) && !ours.is_error(),
     }
 }
 

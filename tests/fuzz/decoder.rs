@@ -21,7 +21,7 @@ pub fn decode<'a>(limits: Limits, reads: impl IntoIterator<Item = &'a [u8]>) -> 
                 requests.push(request.iter().map(<[u8]>::to_vec).collect());
             }
             if let Some(error) = decoded.error {
-                let message = error.message();
+                let message = String::from_utf8_lossy(&error.message()).into_owned();
                 assert!(message.starts_with("Protocol error: ") && !message.contains(['\r', '\n']));
                 return ((requests, Some(message)), buffer.len() - decoded.consumed);
             }

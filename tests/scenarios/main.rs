@@ -8,6 +8,7 @@ mod hostile;
 mod isolation;
 mod limits;
 mod namespaces;
+mod pubsub;
 mod queues;
 mod scan;
 mod settings;

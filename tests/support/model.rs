@@ -1,12 +1,13 @@
 //! The sequential model: what strings, collections, keys, deadlines and watches mean, one command after the other.
 //!
-//! Plain and slow on purpose. It covers valid commands of the families strings, lists, hashes, sets, keys and
-//! transactions, and SORT; what Redis says about wrong ones is the business of `tests/compat.rs`.
+//! Plain and slow on purpose. It covers valid commands of the families strings, lists, hashes, sets, sorted
+//! sets, keys and transactions, and SORT; what Redis says about wrong ones is the business of `tests/compat.rs`.
 
 mod hashes;
 mod lists;
 mod sets;
 mod sort;
+mod sorted_sets;
 
 use super::resp::{Command, Value, printable_command};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ enum Content {
     List(Vec<Vec<u8>>),
     Set(BTreeSet<Vec<u8>>),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    SortedSet(sorted_sets::SortedSet),
 }
 
 impl Content {
@@ -39,6 +41,7 @@ impl Content {
             Content::List(_) => "list",
             Content::Set(_) => "set",
             Content::Hash(_) => "hash",
+            Content::SortedSet(_) => "zset",
         }
     }
 }
@@ -152,6 +155,7 @@ impl Model {
             .or_else(|| self.apply_to_lists(&name, args))
             .or_else(|| self.apply_to_sets(&name, args))
             .or_else(|| self.apply_to_hashes(&name, args))
+            .or_else(|| self.apply_to_sorted_sets(&name, args))
             .or_else(|| self.apply_to_sort(&name, args, now_ms))
             .or_else(|| self.apply_to_several(&name, args))
             .or_else(|| self.apply_to_keys(&name, args, now_ms))

@@ -176,6 +176,7 @@ fn redis_command(port: u16, arguments: &[String]) -> Command {
         "--proto-max-bulk-len",
         "16777216",
     ]);
+    command.args(["--enable-debug-command", "local"]);
     command.args(["--databases", "1", "--daemonize", "no", "--port"]).arg(port.to_string()).args(arguments);
     command.current_dir(env!("CARGO_TARGET_TMPDIR"));
     command

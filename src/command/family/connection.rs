@@ -37,7 +37,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "ping",
         summary: "Answers PONG, or the message it is given.",
         arity: AtLeast(1),
-        flags: Flags::FAST,
+        flags: Flags::FAST.or(Flags::IN_SUBSCRIBED),
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         handler: ping,
         ..CONNECTION
@@ -52,7 +52,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "quit",
         summary: "Closes the connection.",
-        flags: BEFORE_AUTH.or(Flags::IMMEDIATE),
+        flags: BEFORE_AUTH.or(Flags::IMMEDIATE).or(Flags::IN_SUBSCRIBED),
         handler: quit,
         ..CONNECTION
     },
@@ -78,7 +78,7 @@ pub const ROWS: &[CommandSpec] = &[
         summary: "Makes the connection as it was when it was new.",
         complexity: "O(N) with N keys watched and commands queued",
         arity: Exactly(1),
-        flags: BEFORE_AUTH.or(Flags::IMMEDIATE),
+        flags: BEFORE_AUTH.or(Flags::IMMEDIATE).or(Flags::IN_SUBSCRIBED),
         handler: reset,
         ..CONNECTION
     },
@@ -92,8 +92,16 @@ pub const ROWS: &[CommandSpec] = &[
     CLIENT,
 ];
 
-/// `PING [message]`: `+PONG`, or the message as a bulk string.
+/// `PING [message]`: `+PONG`, or the message as a bulk string. A RESP2 client that is subscribed gets both, in the form
+/// of a published message, so that it is able to tell them apart.
 fn ping(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let is_listening = cx.session.is_subscribed() && cx.session.preferences.protocol == Protocol::Resp2;
+    if is_listening && args.len() < 2 {
+        cx.reply.array(2);
+        cx.reply.bulk(b"pong");
+        cx.reply.bulk(args.peek().unwrap_or_default());
+        return Ok(());
+    }
     match args.len() {
         0 => cx.reply.simple("PONG"),
         1 => cx.reply.bulk(args.bytes()?),
@@ -183,10 +191,11 @@ fn auth(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     }
 }
 
-/// `RESET`: discards the transaction, the watches, the name and the protocol chosen; `+RESET`.
+/// `RESET`: discards the transaction, the watches, the subscriptions, the name and the protocol chosen; `+RESET`.
 fn reset(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
     cx.session.take_queue();
     cx.session.unwatch(cx.view);
+    cx.session.stop_listening();
     // RESET itself may be the one that CLIENT REPLY SKIP mutes; nothing else of it stays.
     let replies = match cx.session.preferences.replies {
         ReplyMode::Skipping => ReplyMode::Skipping,

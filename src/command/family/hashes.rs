@@ -300,5 +300,8 @@ fn reply_whole(
 
 /// `HSCAN key cursor [MATCH pattern] [COUNT count]`: the next cursor, and fields and values in turn.
 fn hscan(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
-    super::cursors::reply_scan::<Hash, 2>(cx, args, |item| [item.key, item.value])
+    super::cursors::reply_scan::<Tree<'_, Hash>>(cx, args, 2, |reply, item| {
+        reply.bulk(item.key);
+        reply.bulk(item.value);
+    })
 }

@@ -10,6 +10,7 @@ use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
 use crate::keyspace::{Change, Draft, Key, KeyspaceError, View};
+pub use object::encoding_of;
 
 const READ: Flags = Flags::READONLY;
 const READ_FAST: Flags = READ.or(Flags::FAST);

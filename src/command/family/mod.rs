@@ -4,8 +4,10 @@ mod choice;
 mod connection;
 mod cursors;
 mod hashes;
+mod items;
 mod keys;
 mod lists;
+mod pubsub;
 mod server;
 mod sets;
 mod sort;
@@ -29,6 +31,7 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     keys::ROWS,
     sort::ROWS,
     transactions::ROWS,
+    pubsub::ROWS,
     server::ROWS,
 ];
 

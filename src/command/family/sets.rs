@@ -261,5 +261,5 @@ fn smismember(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 
 /// `SSCAN key cursor [MATCH pattern] [COUNT count]`: the next cursor, 0 at the end, and members.
 fn sscan(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
-    super::cursors::reply_scan::<Set, 1>(cx, args, |item| [item.key])
+    super::cursors::reply_scan::<Tree<'_, Set>>(cx, args, 1, |reply, item| reply.bulk(item.key))
 }

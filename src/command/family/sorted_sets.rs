@@ -1,7 +1,9 @@
 //! Sorted sets: members, scores and ranks. What takes options has files of its own.
 
 mod add;
+mod operations;
 mod pops;
+mod random;
 mod ranges;
 mod selection;
 
@@ -11,6 +13,7 @@ use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
 use crate::keyspace::{Key, KeyspaceError, SortedSet, View};
+use crate::number::format_double;
 use crate::resp::{Protocol, ReplyWriter};
 use crate::value::sorted_set::{Cut, Scored};
 use smallvec::SmallVec;
@@ -20,9 +23,13 @@ const READ_FAST: Flags = READ.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE;
 const WRITE_FAST: Flags = WRITE.or(Flags::FAST);
 
+const READ_KEYS: &[KeySpec] = &[KeySpec::numbered(1, &["RO", "access"])];
+const STORE_KEYS: &[KeySpec] = &[KeySpec::at(1, &["OW", "update"]), KeySpec::numbered(2, &["RO", "access"])];
 const READ_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO", "access"])];
 const REMOVE_FROM_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "delete"])];
 const TAKE_FROM_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "delete"])];
+
+const VARIES: &[&str] = &["nondeterministic_output"];
 
 /// A row of the ZSCORE kind.
 const SORTED_SET: CommandSpec = CommandSpec {
@@ -68,6 +75,32 @@ const POP: CommandSpec = CommandSpec {
     keys: TAKE_FROM_KEY,
     ..SORTED_SET
 };
+
+/// A row of the ZUNION kind.
+const SEVERAL: CommandSpec = CommandSpec {
+    since: "6.2.0",
+    complexity: ALL,
+    arity: AtLeast(3),
+    flags: READ.or(Flags::MOVABLE_KEYS),
+    keys: READ_KEYS,
+    ..SORTED_SET
+};
+
+/// A row of the ZUNIONSTORE kind.
+const STORE: CommandSpec = CommandSpec {
+    since: "2.0.0",
+    complexity: ALL,
+    arity: AtLeast(4),
+    flags: WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
+    keys: STORE_KEYS,
+    ..SORTED_SET
+};
+
+const ALL: &str = "O(N + M log M) with N members of all inputs and M of the result";
+const SMALLEST: &str =
+    "O(K N log L + M log M) with N members of the smallest of K inputs, L of the largest and M of the result";
+const FIRST: &str = "O(K N log L + M log M) with N members of the first of K inputs, L of the largest and M of the \
+                     result, or O(L + M log M) with L members of all inputs if that is less";
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
@@ -248,12 +281,83 @@ pub const ROWS: &[CommandSpec] = &[
         handler: pops::zmpop,
         ..POP
     },
+    CommandSpec {
+        name: "zrandmember",
+        since: "6.2.0",
+        summary: "Answers random members of a sorted set.",
+        complexity: "O(K log N) with K members answered and N in the sorted set",
+        arity: AtLeast(2),
+        flags: READ,
+        tips: VARIES,
+        handler: random::zrandmember,
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zscan",
+        since: "2.8.0",
+        summary: "Walks over the members of a sorted set and their scores, some at a time.",
+        complexity: "O(log N + COUNT) for every call with N members; a small sorted set is answered at once",
+        arity: AtLeast(3),
+        flags: READ,
+        tips: VARIES,
+        handler: zscan,
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zunion",
+        summary: "Answers the members that are in one of several sorted sets at least.",
+        handler: operations::zunion,
+        ..SEVERAL
+    },
+    CommandSpec {
+        name: "zinter",
+        summary: "Answers the members that are in every one of several sorted sets.",
+        complexity: SMALLEST,
+        handler: operations::zinter,
+        ..SEVERAL
+    },
+    CommandSpec {
+        name: "zdiff",
+        summary: "Answers the members of a sorted set that are in none of the others.",
+        complexity: FIRST,
+        handler: operations::zdiff,
+        ..SEVERAL
+    },
+    CommandSpec {
+        name: "zintercard",
+        since: "7.0.0",
+        summary: "Answers how many members are in every one of several sorted sets, up to a limit.",
+        complexity: SMALLEST,
+        handler: operations::zintercard,
+        ..SEVERAL
+    },
+    CommandSpec {
+        name: "zunionstore",
+        summary: "Stores the members that are in one of several sorted sets at least.",
+        handler: operations::zunionstore,
+        ..STORE
+    },
+    CommandSpec {
+        name: "zinterstore",
+        summary: "Stores the members that are in every one of several sorted sets.",
+        complexity: SMALLEST,
+        handler: operations::zinterstore,
+        ..STORE
+    },
+    CommandSpec {
+        name: "zdiffstore",
+        since: "6.2.0",
+        summary: "Stores the members of a sorted set that are in none of the others.",
+        complexity: FIRST,
+        handler: operations::zdiffstore,
+        ..STORE
+    },
 ];
 
 /// `ZREM key member [member ...]`: how many were there. A sorted set without members is removed.
 fn zrem(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
-    let removed = cx.view.edit_sorted_set(key, |edit| {
+    let removed = cx.view.gather_sorted_set(key, |edit| {
         Ok::<_, CommandError>(args.rest_bytes().filter(|member| edit.remove(member).is_some()).count())
     })?;
     cx.reply.integer(removed as i64);
@@ -325,6 +429,15 @@ fn rank(cx: &mut Context<'_, '_>, mut args: Args<'_>, is_reverse: bool) -> Comma
         cx.reply.double(score);
     }
     Ok(())
+}
+
+/// `ZSCAN key cursor [MATCH pattern] [COUNT count]`: the next cursor, 0 at the end, and members and scores in turn,
+/// both as bulk strings.
+fn zscan(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    super::cursors::reply_scan::<SortedSet<'_>>(cx, args, 2, |reply, scored| {
+        reply.bulk(scored.member);
+        reply.bulk(&format_double(scored.score));
+    })
 }
 
 /// The sorted set at a key that is about to be changed; empty if missing.

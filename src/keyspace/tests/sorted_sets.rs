@@ -172,6 +172,33 @@ fn change(edit: &mut SortedSetEdit<'_>, model: &mut Model, rng: &mut SmallRng, m
     assert_eq!(edit.len(), model.scores.len() as u64);
 }
 
+/// One quick command's random changes, on both, to an edit that may have others already.
+fn gather(edit: &mut SortedSetEdit<'_>, model: &mut Model, rng: &mut SmallRng, grows: bool) {
+    let pop = |popped: Option<Placed>, model: &mut Model, member: Option<Vec<u8>>| {
+        let expected = member.map(|member| (member.clone(), bits(model.remove(&member).unwrap())));
+        assert_eq!(popped.as_ref().map(|placed| owned(placed.scored())), expected);
+    };
+    let members = if grows { 4000 } else { 1000 };
+    match rng.random_range(0..10) {
+        0..2 => pop(edit.pop_lowest(), model, model.order.first().map(|(_, member)| member.clone())),
+        2 => pop(edit.pop_highest(), model, model.order.last().map(|(_, member)| member.clone())),
+        3 => {
+            for _ in 0..rng.random_range(1..if grows { 3 } else { 60 }) {
+                let member = random_member(rng, members);
+                assert_eq!(edit.remove(&member), model.remove(&member));
+            }
+        }
+        _ => {
+            for _ in 0..rng.random_range(1..if grows { 60 } else { 3 }) {
+                let (member, score) = (random_member(rng, members), random_score(rng));
+                assert_eq!(edit.put(&member, score), model.put(&member, score));
+                assert_eq!(edit.score(&member), Some(score));
+            }
+        }
+    }
+    assert_eq!(edit.len(), model.scores.len() as u64);
+}
+
 /// Keys under their models.
 type Models = BTreeMap<&'static [u8], Model>;
 
@@ -214,6 +241,13 @@ fn command(view: &mut View<'_>, models: &mut Models, rng: &mut SmallRng, grows: 
             *model = fresh;
             view.transact(|view| view.store_sorted_set(Key::new(key), members.clone()))?;
         }
+        43..500 => {
+            let model = models.entry(key).or_default();
+            view.gather_sorted_set(Key::new(key), |edit| {
+                gather(edit, model, rng, grows);
+                Ok::<_, KeyspaceError>(())
+            })?;
+        }
         _ => {
             let model = models.entry(key).or_default();
             view.edit_sorted_set(Key::new(key), |edit| {
@@ -249,6 +283,9 @@ fn random_commands(seed: u64, commands: usize) {
                     let result: Result<()> = view.transact(|view| {
                         for _ in 0..count {
                             command(view, &mut after, &mut rng, grows)?;
+                            if rng.random_bool(0.8) {
+                                continue;
+                            }
                             let key = KEYS[rng.random_range(0..KEYS.len())];
                             let empty = Model::default();
                             probe(

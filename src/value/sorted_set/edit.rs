@@ -2,15 +2,20 @@
 
 use super::layout::{ByScore, Parts, TreeKey};
 use super::pending::{Order, Pending, Places, placed};
-use super::place::{Cut, Member, Placed, Scored, code, score};
-use super::read::{Form, Large, SortedSet, members_of};
+use super::place::{Cut, Member, Placed, Scored, code, order, score};
+use super::read::{Ascending, Descending, Form, Large, SortedSet, members_of};
 use super::segments;
 use crate::value::tree::{self, Delta, LEAF_ITEMS, Op, Sealed, Tree};
 use smallvec::SmallVec;
+use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::iter::Peekable;
 
 /// Up to this many changes a member is searched among them; beyond it, looked up.
 const SEARCHED: usize = 8;
+
+/// From this many changes on an edit gathers no more: a pop looks at all of them.
+const GATHERED: usize = 256;
 
 /// An operation on more members than this, and than a 16th of the set, builds a fresh index.
 const INDEX_KEPT: usize = 1000;
@@ -46,19 +51,35 @@ struct Change {
 }
 
 /// Changes of one version, atomic together. Nothing happens before they are finished.
-#[derive(Debug)]
-pub struct Edit<'g, O> {
+pub struct Edit<'g, O: Order<'g>> {
     base: SortedSet<'g, O>,
     changes: SmallVec<[Change; 2]>,
     /// Where a member stands among the changes, once they are many.
     places: HashMap<Member, usize, ahash::RandomState>,
     len: u64,
+    /// The base from the lowest member that was not popped, once one was; what is changed is still among them.
+    ahead: Option<Box<Peekable<Ascending<'g, O::Walk>>>>,
+    /// The same from the highest one down.
+    back: Option<Box<Peekable<Descending<'g, O>>>>,
+}
+
+impl<'g, O: Order<'g>> std::fmt::Debug for Edit<'g, O> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Edit").field("base", &self.base).field("changes", &self.changes).finish()
+    }
 }
 
 impl<'g, O: Order<'g>> Edit<'g, O> {
     /// Starts from `base`.
     pub fn new(base: SortedSet<'g, O>) -> Edit<'g, O> {
-        Edit { base, changes: SmallVec::new(), places: HashMap::default(), len: base.len() }
+        Edit {
+            base,
+            changes: SmallVec::new(),
+            places: HashMap::default(),
+            len: base.len(),
+            ahead: None,
+            back: None,
+        }
     }
 
     /// The version that it started from.
@@ -74,6 +95,16 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
     /// True if no members are left.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// False if the set is still what it was.
+    pub fn is_changed(&self) -> bool {
+        self.changes.iter().any(|change| change.old != change.new)
+    }
+
+    /// True if there are so many changes that they should be finished before others are gathered.
+    pub fn is_full(&self) -> bool {
+        self.changes.len() >= GATHERED
     }
 
     fn place(&self, member: &[u8]) -> Option<usize> {
@@ -106,6 +137,47 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
         debug_assert!(self.place(taken.member).is_none(), "it was changed before");
         self.note(Change { member: Member::new(taken.member), old: Some(code(taken.score)), new: None });
         self.len -= 1;
+    }
+
+    /// Removes the lowest member after the changes so far. O(k) for k of them, O(log n) the first time.
+    pub fn pop_lowest(&mut self) -> Option<Placed> {
+        let mut ahead = self.ahead.take().unwrap_or_else(|| Box::new(self.base.iter().peekable()));
+        while ahead.next_if(|scored| self.place(scored.member).is_some()).is_some() {}
+        let kept = ahead.peek().copied();
+        self.ahead = Some(ahead);
+        self.pop(kept, Ordering::Less)
+    }
+
+    /// Removes the highest member after the changes so far. O(k) for k of them, O(log n) the first time.
+    pub fn pop_highest(&mut self) -> Option<Placed> {
+        let from_last = || Box::new(self.base.iter_back_from_rank(u64::MAX).peekable());
+        let mut back = self.back.take().unwrap_or_else(from_last);
+        while back.next_if(|scored| self.place(scored.member).is_some()).is_some() {}
+        let kept = back.peek().copied();
+        self.back = Some(back);
+        self.pop(kept, Ordering::Greater)
+    }
+
+    /// Removes `kept`, which was not changed, or what was put on the `closer` side of it.
+    fn pop(&mut self, kept: Option<Scored<'g>>, closer: Ordering) -> Option<Placed> {
+        let mut popped = kept.map(|scored| (Placed::new(scored.member, scored.score), None));
+        for (place, change) in self.changes.iter().enumerate() {
+            let Some(code) = change.new else { continue };
+            let is_closer = |other: &Placed| {
+                let orders = order(code).cmp(&other.order());
+                orders.then_with(|| change.member.as_bytes().cmp(other.scored().member)) == closer
+            };
+            if popped.as_ref().is_none_or(|(other, _)| is_closer(other)) {
+                popped = Some((Placed { code, member: change.member.clone() }, Some(place)));
+            }
+        }
+        let (popped, place) = popped?;
+        match place {
+            Some(place) => self.changes[place].new = None,
+            None => self.note(Change { member: popped.member.clone(), old: Some(popped.code), new: None }),
+        }
+        self.len -= 1;
+        Some(popped)
     }
 
     fn change(&mut self, member: &[u8], to: Option<f64>) -> Option<f64> {
@@ -142,7 +214,7 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
     /// pending operation is taken into the new one; else the index has it by the time the result is published.
     /// O(k log n) for k changes; with a fresh index O(n log n).
     pub fn finish(self, birth: u32, is_planned: bool) -> Next {
-        if self.changes.iter().all(|change| change.old == change.new) {
+        if !self.is_changed() {
             return Next::Unchanged;
         }
         if self.len == 0 {
@@ -199,7 +271,12 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
     fn finish_large(self, base: Large<'g, O>, birth: u32, is_planned: bool) -> Next {
         let (dropped, added) = (self.dropped(), self.added());
         let mut delta = Delta::new(base.tree, birth);
-        edit_tree(&mut delta, &self.changes, &segments::changes(&base, &dropped, &added));
+        let segments = segments::changes(&base, &dropped, &added);
+        // Members that were taken in their order were not looked for yet.
+        if self.changes.len() > 1 && added.is_empty() {
+            self.base.prefetch(self.changes.iter().map(|change| change.member.as_bytes()));
+        }
+        edit_tree(&mut delta, &self.changes, &segments);
         if delta.tree().is_small() {
             return build(placed(members_of(delta.tree())), birth);
         }

@@ -65,14 +65,12 @@ impl Pending {
         &self.dropped
     }
 
-    /// Bytes the allocator holds for it behind an `Arc`. O(1): long members are counted where the index has them.
-    pub fn footprint(&self) -> usize {
+    /// Bytes the allocator holds for its places. O(1): long members are counted where the index has them.
+    pub fn heap_size(&self) -> usize {
         let spilled = |places: &Places| {
             if places.spilled() { size_class(places.capacity() * size_of::<Placed>()) } else { 0 }
         };
-        size_class(2 * size_of::<usize>() + size_of::<Pending>())
-            + spilled(&self.added)
-            + spilled(&self.dropped)
+        spilled(&self.added) + spilled(&self.dropped)
     }
 }
 
@@ -100,12 +98,6 @@ fn behind<'g>(places: &'g [Placed], cut: Cut<'_>) -> &'g [Placed] {
     &places[start..]
 }
 
-fn compare(left: Scored<'_>, right: Scored<'_>) -> Ordering {
-    // No NaN is among them, and zeros tie.
-    let scores = left.score.partial_cmp(&right.score).unwrap_or(Ordering::Equal);
-    scores.then_with(|| left.member.cmp(right.member))
-}
-
 impl<'g, W: Iterator<Item = Scored<'g>>> Merged<'g, W> {
     pub(super) fn new(pending: &'g Pending, cut: Cut<'_>, mut walk: W) -> Merged<'g, W> {
         let next = walk.next();
@@ -115,7 +107,7 @@ impl<'g, W: Iterator<Item = Scored<'g>>> Merged<'g, W> {
     /// Goes past what is dropped.
     fn pass_dropped(&mut self) {
         while let (Some(next), [first, rest @ ..]) = (self.next, self.dropped) {
-            match compare(first.scored(), next) {
+            match first.scored().compare(&next) {
                 // It is out of the index already.
                 Ordering::Less => self.dropped = rest,
                 Ordering::Equal => {
@@ -140,7 +132,7 @@ impl<'g, W: Iterator<Item = Scored<'g>>> Iterator for Merged<'g, W> {
             return Some(next);
         };
         let first = first.scored();
-        match self.next.filter(|next| compare(*next, first).is_lt()) {
+        match self.next.filter(|next| next.compare(&first).is_lt()) {
             Some(next) => {
                 self.next = self.walk.next();
                 Some(next)

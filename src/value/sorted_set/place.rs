@@ -106,6 +106,16 @@ pub struct Scored<'g> {
     pub score: f64,
 }
 
+impl Scored<'_> {
+    /// Compares by (score, member).
+    #[inline]
+    pub fn compare(&self, other: &Scored<'_>) -> Ordering {
+        // No NaN is among them, and zeros tie.
+        let scores = self.score.partial_cmp(&other.score).unwrap_or(Ordering::Equal);
+        scores.then_with(|| self.member.cmp(other.member))
+    }
+}
+
 /// A member with its score that owns its bytes: ordered by (score, member), -0.0 and 0.0 tie.
 #[derive(Clone, Debug)]
 pub struct Placed {

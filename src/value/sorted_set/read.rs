@@ -1,11 +1,14 @@
 //! Reads of one version.
 
-use super::layout::{ByScore, Parts, SEGMENTS};
+use super::layout::{ByScore, Parts, SEGMENTS, TreeKey};
 use super::pending::{Merged, Order, Pending};
 use super::place::{Cut, Scored, score};
 use super::segments::{SEGMENT_MAX, Segment};
 use crate::value::tree::{Backward, Forward, Item, Tree};
 use smallvec::SmallVec;
+
+/// Members that a walk back fetches at once, at least: where a segment begins has to be looked for.
+const BACKWARD: u8 = 8;
 
 /// A large set: see the module's head.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +74,14 @@ impl<'g, O: Order<'g>> SortedSet<'g, O> {
                 tree.iter().map(scored).find(|scored| scored.member == member).map(|found| found.score)
             }
             Form::Large(large) => large.score(member),
+        }
+    }
+
+    /// Brings what [`SortedSet::score`] reads of members into the cache: a hint. O(k log n).
+    pub fn prefetch<'k>(&self, members: impl Iterator<Item = &'k [u8]>) {
+        if let Form::Large(large) = &self.form {
+            let keys: SmallVec<[TreeKey; 32]> = members.map(Parts::member_key).collect();
+            large.tree.prefetch(keys.iter().map(|key| key.as_slice()));
         }
     }
 
@@ -301,10 +312,10 @@ pub enum Descending<'g, O> {
     Large {
         /// The set.
         set: Large<'g, O>,
-        /// The rank of the first member of the segment below.
+        /// The rank of the first member that was fetched.
         end: u64,
-        /// Members of the present segment that are still to come.
-        segment: SmallVec<[Scored<'g>; SEGMENT_MAX as usize]>,
+        /// Members that were fetched and are still to come.
+        segment: SmallVec<[Scored<'g>; (SEGMENT_MAX + BACKWARD) as usize]>,
     },
 }
 
@@ -317,8 +328,9 @@ impl<'g, O: Order<'g>> Iterator for Descending<'g, O> {
             Descending::Small(items) => items.next().map(scored),
             Descending::Large { set, end, segment } => {
                 if segment.is_empty() && *end > 0 {
-                    let found = set.segment_with(*end - 1)?;
-                    segment.extend(set.members_of(found).take((*end - found.before) as usize));
+                    let found = set.segment_with(end.saturating_sub(BACKWARD.into()))?;
+                    let members = set.walk_from(found.cut);
+                    segment.extend(members.take((*end - found.before) as usize));
                     *end = found.before;
                 }
                 segment.pop()

@@ -8,13 +8,13 @@ use crate::value::tree::Weighed;
 use smallvec::SmallVec;
 
 /// Members of a segment, at most: it bounds the walk that ends a rank.
-pub const SEGMENT_MAX: u8 = 32;
+pub const SEGMENT_MAX: u8 = 12;
 
 /// Members of a segment where many are built at once: room to grow.
-pub(super) const SEGMENT_FILL: usize = 24;
+pub(super) const SEGMENT_FILL: usize = 8;
 
 /// Below this a segment is put together with the one in front of it.
-const SEGMENT_MIN: usize = 6;
+const SEGMENT_MIN: usize = 3;
 
 /// A segment as one version has it.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +69,9 @@ pub(super) fn changes<'g, O: Order<'g>>(
     let mut events: SmallVec<[Event<'_>; 4]> =
         dropped.iter().map(|place| (place, false)).chain(added.iter().map(|place| (place, true))).collect();
     events.sort_by(|left, right| left.0.compare(right.0));
+    if events.len() > 1 {
+        set.prefetch_segments(&events);
+    }
     let mut plan = Plan { set, changes: SmallVec::new(), touched: None };
     let mut rest = events.as_slice();
     while let [(first, _), ..] = rest {
@@ -85,6 +88,15 @@ pub(super) fn changes<'g, O: Order<'g>>(
         rest = &rest[here..];
     }
     plan.changes
+}
+
+impl<'g, O: Order<'g>> Large<'g, O> {
+    /// Brings the paths to the segments of places into the cache.
+    fn prefetch_segments(&self, events: &[Event<'_>]) {
+        let cut = |(place, _): &Event<'_>| Parts::segment_key(Cut::at(place.order(), place.scored().member));
+        let keys: SmallVec<[TreeKey; 32]> = events.iter().map(cut).collect();
+        self.tree.prefetch(keys.iter().map(|key| key.as_slice()));
+    }
 }
 
 struct Plan<'s, 'g, O> {

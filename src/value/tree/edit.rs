@@ -194,11 +194,12 @@ pub(super) fn rebuild<'x, L: Layout>(
     replacements: &Replacements<'x>,
     fill: Fill,
 ) -> Children<'x> {
-    if let [(index, children)] = replacements.as_slice()
-        && let [child] = children.as_slice()
-        && !(is_small::<L>(child.node) && child.node.size() < node.child(*index).size())
-    {
-        let inner = nursery.inner_with(node, *index, child.node);
+    let stays_apart = |(index, children): &(usize, Children<'_>)| match children.as_slice() {
+        [child] => !(is_small::<L>(child.node) && child.node.size() < node.child(*index).size()),
+        _ => false,
+    };
+    if replacements.iter().all(stays_apart) {
+        let inner = nursery.inner_with(node, replacements.iter().map(|(index, new)| (*index, new[0].node)));
         nursery.retire(node);
         return smallvec![fresh(inner)];
     }

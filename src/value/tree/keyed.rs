@@ -228,6 +228,8 @@ struct Rewrite<'x, L> {
     items: Items<'x, L>,
     /// Where the run of kept items started that is not in `pieces` yet, and its items.
     run: (usize, usize),
+    /// How many items come after that.
+    left: usize,
     pieces: SmallVec<[Piece<'x>; 8]>,
     is_changed: bool,
 }
@@ -235,21 +237,35 @@ struct Rewrite<'x, L> {
 impl<'x, L: Keyed> Rewrite<'x, L> {
     fn new(leaf: Option<Node<'x>>) -> Rewrite<'x, L> {
         let bytes = leaf.map_or([].as_slice(), Node::bytes);
-        Rewrite { bytes, items: Items::new(bytes), run: (0, 0), pieces: SmallVec::new(), is_changed: false }
+        let left = leaf.map_or(0, Node::len);
+        let (items, pieces) = (Items::new(bytes), SmallVec::new());
+        Rewrite { bytes, items, run: (0, 0), left, pieces, is_changed: false }
     }
 
     fn peek(&self) -> Option<Item<'x>> {
         self.items.clone().next()
     }
 
-    fn peek_ranked(&self) -> Option<(u64, Item<'x>)> {
-        self.peek().map(|item| (L::rank(item.key), item))
+    /// Keeps the items in front of (rank, key), and returns the one that is there.
+    fn keep_until(&mut self, rank: u64, key: &[u8]) -> Option<Item<'x>> {
+        loop {
+            let mut after = self.items.clone();
+            let item = after.next()?;
+            match compare::<L>((L::rank(item.key), item.key), (rank, key)) {
+                Ordering::Less => {
+                    (self.items, self.run.1, self.left) = (after, self.run.1 + 1, self.left - 1)
+                }
+                Ordering::Equal => return Some(item),
+                Ordering::Greater => return None,
+            }
+        }
     }
 
     /// Keeps the next `items` items.
     fn keep(&mut self, items: usize) {
         self.items.pass(items);
         self.run.1 += items;
+        self.left -= items;
     }
 
     fn end_run(&mut self, end: usize) {
@@ -268,6 +284,7 @@ impl<'x, L: Keyed> Rewrite<'x, L> {
         }
         let end = self.bytes.len() - self.items.remaining();
         self.items.next();
+        self.left -= 1;
         self.end_run(end);
         self.is_changed = true;
         if let Op::Put(value) = op {
@@ -286,7 +303,7 @@ impl<'x, L: Keyed> Rewrite<'x, L> {
 
     /// Keeps what is left; `None` if nothing changed.
     fn finish(mut self) -> Option<SmallVec<[Piece<'x>; 8]>> {
-        self.run.1 += self.items.by_ref().count();
+        self.run.1 += self.left;
         self.end_run(self.bytes.len());
         self.is_changed.then_some(self.pieces)
     }
@@ -354,20 +371,9 @@ impl<'x, L: Keyed> KeyedEdit<'x, '_, L> {
                 return None;
             }
         }
-        let mut next = rewrite.peek_ranked();
         for ranked in rest {
-            let target = (ranked.rank, ranked.edit.key);
-            while let Some((rank, item)) = next
-                && compare::<L>((rank, item.key), target).is_lt()
-            {
-                rewrite.keep(1);
-                next = rewrite.peek_ranked();
-            }
-            match next.filter(|(_, item)| item.key == ranked.edit.key) {
-                Some((_, item)) => {
-                    rewrite.change(item, ranked.edit.op);
-                    next = rewrite.peek_ranked();
-                }
+            match rewrite.keep_until(ranked.rank, ranked.edit.key) {
+                Some(item) => rewrite.change(item, ranked.edit.op),
                 None => rewrite.insert(ranked),
             }
         }

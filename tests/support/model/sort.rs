@@ -1,4 +1,4 @@
-//! SORT in the sequential model: BY nosort for lists, or ALPHA; GET and STORE.
+//! SORT in the sequential model: BY nosort for lists and sorted sets, or ALPHA; GET and STORE.
 
 use super::{Content, Model, WRONG_TYPE};
 use crate::support::resp::Value;
@@ -14,6 +14,7 @@ impl Model {
             None => Vec::new(),
             Some(Content::List(list)) => list.clone(),
             Some(Content::Set(set)) => set.iter().cloned().collect(),
+            Some(Content::SortedSet(set)) => set.iter().map(|(_, member)| member.clone()).collect(),
             Some(_) => return Err(Value::error(WRONG_TYPE)),
         };
         let (mut at, mut get, mut store) = (1, Vec::new(), None);

@@ -3,7 +3,7 @@
 use super::{GENERIC, READ, VARIES};
 use crate::command::args::Args;
 use crate::command::context::Context;
-use crate::command::error::CommandResult;
+use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, KeySpec};
 use crate::keyspace::{Entry, Kind};
@@ -70,18 +70,23 @@ pub const OBJECT: CommandSpec = CommandSpec {
     ..GENERIC
 };
 
-/// `OBJECT ENCODING key`: the representation's name, or null.
-fn encoding(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
-    let Some(entry) = peek(cx, args)? else { return Ok(()) };
+/// The name of a value's representation.
+pub fn encoding_of(entry: &Entry<'_>) -> Result<&'static str, CommandError> {
     let large = |is_small: bool, name| if is_small { "listpack" } else { name };
-    let name = match entry.kind() {
+    Ok(match entry.kind() {
         Kind::String => entry.string()?.encoding(),
         Kind::List => large(entry.tree::<List>()?.is_small(), "quicklist"),
         Kind::Hash => large(entry.tree::<Hash>()?.is_small(), "hashtable"),
         Kind::Set => large(entry.tree::<Set>()?.is_small(), "hashtable"),
         Kind::SortedSet => large(entry.sorted_set()?.is_small(), "skiplist"),
-    };
-    cx.reply.bulk(name.as_bytes());
+    })
+}
+
+/// `OBJECT ENCODING key`: the representation's name, or null.
+fn encoding(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
+    if let Some(entry) = peek(cx, args)? {
+        cx.reply.bulk(encoding_of(&entry)?.as_bytes());
+    }
     Ok(())
 }
 
@@ -110,10 +115,7 @@ fn refcount(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
 }
 
 /// The entry; without one, null is the reply.
-fn peek<'g>(
-    cx: &mut Context<'_, 'g>,
-    mut args: Args<'_>,
-) -> Result<Option<Entry<'g>>, crate::command::error::CommandError> {
+fn peek<'g>(cx: &mut Context<'_, 'g>, mut args: Args<'_>) -> Result<Option<Entry<'g>>, CommandError> {
     let key = args.key()?;
     let entry = cx.view.peek(key)?;
     if entry.is_none() {

@@ -115,7 +115,7 @@ pub fn scan(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let options = ScanOptions::parse(args)?;
     let view = &mut *cx.view;
     let (next, names) = if options.count > LONG_COUNT {
-        cx.engine.run_long(|| options.walk(view, cursor))?
+        cx.engine.run_long_if_free(|| options.walk(view, cursor))??
     } else {
         options.walk(view, cursor)?
     };
@@ -137,7 +137,7 @@ pub fn keys(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
             }
             names
         }
-        None => cx.engine.run_long(|| walk_all(view, filter))?,
+        None => cx.engine.run_long_if_free(|| walk_all(view, filter))??,
     };
     names.reply(cx);
     Ok(())

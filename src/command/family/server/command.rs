@@ -1,6 +1,7 @@
 //! COMMAND: what the table says of each command.
 
 use super::SERVER;
+use super::docs::docs;
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
@@ -210,40 +211,6 @@ fn reply_typed(reply: &mut ReplyWriter, kind: &[u8], properties: &[(&[u8], i64)]
     }
 }
 
-/// `COMMAND DOCS [name ...]`: a map of names and maps; what is no command is left out.
-fn docs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let mut specs: Vec<&CommandSpec> = Vec::new();
-    if args.is_empty() {
-        specs.extend(table::commands());
-    }
-    while let Ok(name) = args.bytes() {
-        specs.extend(table::find_full(name).map(|row| row.spec()));
-    }
-    cx.reply.map(specs.len());
-    specs.iter().for_each(|spec| reply_docs(cx.reply, spec));
-    Ok(())
-}
-
-fn reply_docs(reply: &mut ReplyWriter, spec: &CommandSpec) {
-    let facts = [
-        ("summary", spec.summary),
-        ("since", spec.since),
-        ("group", spec.group.name()),
-        ("complexity", spec.complexity),
-    ];
-    reply.bulk(spec.name.as_bytes());
-    reply.map(facts.len() + usize::from(!spec.subcommands.is_empty()));
-    for (name, fact) in facts {
-        reply.bulk(name.as_bytes());
-        reply.bulk(fact.as_bytes());
-    }
-    if !spec.subcommands.is_empty() {
-        reply.bulk(b"subcommands");
-        reply.map(spec.subcommands.len());
-        spec.subcommands.iter().for_each(|subcommand| reply_docs(reply, subcommand));
-    }
-}
-
 /// `COMMAND GETKEYS command [argument ...]`: the command's keys.
 fn getkeys(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     let (request, keys) = find_keys(args)?;
@@ -274,10 +241,10 @@ fn find_keys(args: Args<'_>) -> Result<(OwnedRequest, Vec<Position>), CommandErr
     let request = args.rest_request();
     let (row, arity) = match table::resolve(request.as_request()) {
         Ok(row) => (row.spec(), Ok(())),
-        Err((_, Some(spec))) => (spec, Err(CommandError::GetKeysArity)),
+        Err((_, Some(row))) => (row.spec(), Err(CommandError::GetKeysArity)),
         Err((_, None)) => return Err(CommandError::GetKeysUnknown),
     };
-    if row.keys.is_empty() {
+    if row.key_specs().next().is_none() {
         return Err(CommandError::GetKeysNone);
     }
     arity?;

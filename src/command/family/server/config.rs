@@ -13,7 +13,8 @@ use crate::value::string::MAX_STRING_LEN;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-const FOR_ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
+const FOR_ADMIN: Flags =
+    Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT);
 
 const SUBCOMMAND: CommandSpec = CommandSpec { since: "2.0.0", flags: FOR_ADMIN, ..SERVER };
 
@@ -41,6 +42,15 @@ pub const CONFIG: CommandSpec = CommandSpec {
             arity: AtLeast(4),
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             handler: set,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "config|resetstat",
+            summary: "Lets every statistic of INFO begin again.",
+            complexity: "O(N) with N commands",
+            arity: Exactly(2),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            handler: resetstat,
             ..SUBCOMMAND
         },
         CommandSpec {
@@ -88,11 +98,14 @@ const fn variable(name: &'static str, get: Get, set: Set) -> Setting {
 
 const SETTINGS: &[Setting] = &[
     fixed("appendonly", |_| "no".to_owned()),
+    variable("client-output-buffer-limit", output_limits, set_output_limits),
     fixed("bind", |settings| settings.host.clone()),
     fixed("cluster-enabled", |_| "no".to_owned()),
     fixed("databases", |_| "1".to_owned()),
     fixed("debug-commands", |settings| settings.debug_commands.to_string()),
     fixed("log", |settings| settings.log.clone()),
+    fixed("latency-tracking", |_| "yes".to_owned()),
+    fixed("latency-tracking-info-percentiles", |_| "50 99 99.9".to_owned()),
     fixed("maxmemory", |settings| settings.memory_limit.to_string()),
     fixed("maxmemory-policy", |_| "noeviction".to_owned()),
     fixed("notify-keyspace-events", |_| String::new()),
@@ -135,6 +148,30 @@ const SETTINGS: &[Setting] = &[
         },
     ),
     variable(
+        "latency-monitor-threshold",
+        |settings| settings.latency_ms.to_string(),
+        |settings, value| {
+            settings.latency_ms = integer(value, 0..=i32::MAX.into())? as u64;
+            Ok(())
+        },
+    ),
+    variable(
+        "slowlog-log-slower-than",
+        |settings| settings.slowlog_us.to_string(),
+        |settings, value| {
+            settings.slowlog_us = integer(value, -1..=i64::MAX)?;
+            Ok(())
+        },
+    ),
+    variable(
+        "slowlog-max-len",
+        |settings| settings.slowlog_max_len.to_string(),
+        |settings, value| {
+            settings.slowlog_max_len = integer(value, 0..=1 << 20)? as usize;
+            Ok(())
+        },
+    ),
+    variable(
         "timeout",
         |settings| settings.timeout_s.to_string(),
         |settings, value| {
@@ -173,6 +210,35 @@ fn memory(value: &[u8]) -> Result<u64, Refusal> {
     };
     let bytes = parse_integer(&value[..digits]).and_then(|count| (count as u64).checked_mul(unit));
     bytes.filter(|_| unit > 0).ok_or(Cow::Borrowed("argument must be a memory value"))
+}
+
+/// A client that does not read its replies is not read from, so only subscribers have a limit, and only a hard one.
+fn output_limits(settings: &Settings) -> String {
+    format!("normal 0 0 0 slave 0 0 0 pubsub {} 0 0", settings.pubsub_limit)
+}
+
+fn set_output_limits(settings: &mut Settings, value: &[u8]) -> Result<(), Refusal> {
+    const LEAST: u64 = 1024;
+    let mut words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    while let Some(class) = words.next() {
+        let (Some(hard), Some(soft), Some(seconds)) = (words.next(), words.next(), words.next()) else {
+            return Err("Wrong number of arguments in buffer limit configuration.".into());
+        };
+        let is_hard_only = memory(soft) == Ok(0) && parse_integer(seconds) == Some(0);
+        let hard = memory(hard)?;
+        match class.to_ascii_lowercase().as_slice() {
+            b"normal" | b"slave" | b"replica" if hard == 0 && is_hard_only => {}
+            b"normal" | b"slave" | b"replica" => {
+                return Err("only the class pubsub has a limit: other clients are not read from while they do not read".into());
+            }
+            b"pubsub" if hard < LEAST || !is_hard_only => {
+                return Err("the class pubsub has a hard limit of 1kb or more and no soft limit".into());
+            }
+            b"pubsub" => settings.pubsub_limit = usize::try_from(hard).unwrap_or(usize::MAX),
+            _ => return Err("Invalid client class specified in buffer limit configuration.".into()),
+        }
+    }
+    Ok(())
 }
 
 /// `CONFIG GET pattern [pattern ...]`: a map of names and values.
@@ -226,12 +292,17 @@ fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         })
     };
     apply(&mut Settings::clone(&cx.engine.settings.load()))?;
-    cx.engine.settings.rcu(|settings| {
-        let mut changed = Settings::clone(settings);
+    cx.engine.change_settings(|settings| {
         // Values were found good above, and that does not depend on the other settings.
-        let _ = apply(&mut changed);
-        changed
+        let _ = apply(settings);
     });
+    cx.reply.simple("OK");
+    Ok(())
+}
+
+/// `CONFIG RESETSTAT`: `+OK`.
+fn resetstat(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    cx.engine.reset_stats();
     cx.reply.simple("OK");
     Ok(())
 }
@@ -250,8 +321,10 @@ fn help(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
             "    Return parameters matching the glob-like <pattern> and their values.",
             "SET <directive> <value>",
             "    Set the configuration <directive> to <value>.",
+            "RESETSTAT",
+            "    Reset the statistics reported by the INFO command.",
             "REWRITE",
-            "    Rewrite the configuration file; there is none.",
+            "    Refused: settings come from the environment and the command line.",
         ],
     )
 }

@@ -1,12 +1,22 @@
 //! INFO: figures about the server, in sections of `name:value` lines.
 
 use super::VERSION;
+use crate::clock::TICKS_PER_US;
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::CommandResult;
 use crate::command::table::ROWS;
-use crate::engine::memory::{Allocator, resident_bytes, system_bytes};
+use crate::concurrent::recorder::Series;
+use crate::engine::clients::Client;
+use crate::engine::memory::{Allocator, cpu_us, resident_bytes, system_bytes};
+use crate::engine::pubsub::Topic;
 use std::fmt::{Display, Write};
+
+/// Namespaces that INFO shows, one line each.
+const NAMESPACES: usize = 1_000;
+
+/// The percentiles that INFO shows, as in Redis.
+const PERCENTILES: [&str; 3] = ["50", "99", "99.9"];
 
 /// Writes a section's lines.
 type Fill = fn(&Context<'_, '_>, &mut Lines);
@@ -25,9 +35,14 @@ const SECTIONS: &[Section] = &[
     Section { title: "Persistence", is_default: true, fill: persistence },
     Section { title: "Stats", is_default: true, fill: stats },
     Section { title: "Replication", is_default: true, fill: replication },
+    Section { title: "CPU", is_default: true, fill: cpu },
+    Section { title: "Modules", is_default: true, fill: |_, _| {} },
     Section { title: "Commandstats", is_default: false, fill: commandstats },
+    Section { title: "Errorstats", is_default: true, fill: errorstats },
+    Section { title: "Latencystats", is_default: false, fill: latencystats },
     Section { title: "Cluster", is_default: true, fill: cluster },
     Section { title: "Keyspace", is_default: true, fill: keyspace },
+    Section { title: "Namespaces", is_default: false, fill: namespaces },
 ];
 
 /// The text of INFO as it grows.
@@ -78,6 +93,8 @@ fn server(cx: &Context<'_, '_>, lines: &mut Lines) {
     let uptime_s = (now_us / 1000).saturating_sub(cx.engine.started_ms) / 1000;
     lines.field("redis_version", VERSION);
     lines.field("kvns_version", env!("CARGO_PKG_VERSION"));
+    lines.field("redis_git_sha1", "00000000");
+    lines.field("redis_git_dirty", 0);
     lines.field("redis_mode", "standalone");
     lines.field("os", format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
     lines.field("arch_bits", usize::BITS);
@@ -97,6 +114,10 @@ fn clients(cx: &Context<'_, '_>, lines: &mut Lines) {
     // No command blocks and no client is tracked, so these counts are what they are.
     lines.field("blocked_clients", 0);
     lines.field("tracking_clients", 0);
+    let clients = cx.engine.clients.list();
+    let count = |is_one: fn(&Client) -> bool| clients.iter().filter(|client| is_one(client)).count();
+    lines.field("pubsub_clients", count(Client::is_subscriber));
+    lines.field("monitor_clients", count(|client| client.shown().monitors));
 }
 
 fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
@@ -106,6 +127,7 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
     let limit = cx.engine.settings.load().memory_limit;
     lines.bytes("used_memory", allocator.allocated);
     lines.bytes("used_memory_rss", resident);
+    lines.bytes("used_memory_peak", cx.engine.stats.note_memory(allocator.allocated));
     lines.field("used_memory_overhead", allocator.allocated.saturating_sub(dataset));
     lines.field("used_memory_dataset", dataset);
     lines.field("allocator_allocated", allocator.allocated);
@@ -130,31 +152,79 @@ fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
     let (stats, keyspace) = (&cx.engine.stats, &cx.engine.keyspace);
     lines.field("total_connections_received", stats.connections.get());
     lines.field("total_commands_processed", stats.total_commands());
+    let rates = stats.rates.per_second();
+    lines.field("instantaneous_ops_per_sec", rates.commands.round());
     lines.field("total_net_input_bytes", stats.input_bytes.get());
     lines.field("total_net_output_bytes", stats.output_bytes.get());
+    lines.field("instantaneous_input_kbps", format_args!("{:.2}", rates.input_bytes / 1024.0));
+    lines.field("instantaneous_output_kbps", format_args!("{:.2}", rates.output_bytes / 1024.0));
     lines.field("rejected_connections", stats.rejected_connections.get());
     lines.field("expired_keys", keyspace.stats.expired.get());
     lines.field("evicted_keys", 0);
     lines.field("keyspace_hits", keyspace.stats.hits.get());
     lines.field("keyspace_misses", keyspace.stats.misses.get());
+    let pubsub = &cx.engine.pubsub;
+    lines.field("pubsub_channels", pubsub.hub(Topic::Channel).len());
+    lines.field("pubsub_patterns", pubsub.hub(Topic::Pattern).len());
+    lines.field("pubsubshard_channels", pubsub.hub(Topic::Shard).len());
+    lines.field("client_output_buffer_limit_disconnections", stats.overflowed_clients.get());
     lines.field("total_error_replies", stats.total_errors());
+    lines.field("total_reads_processed", stats.reads.get());
+    lines.field("total_writes_processed", stats.writes.get());
     lines.field("transaction_retries", keyspace.stats.transaction_retries.get());
+    lines.field("transactions_run_alone", keyspace.stats.ran_alone.get());
 }
 
-fn replication(_: &Context<'_, '_>, lines: &mut Lines) {
+fn replication(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("role", "master");
     lines.field("connected_slaves", 0);
+    lines.field("master_replid", &cx.engine.run_id);
+    lines.field("master_repl_offset", 0);
+}
+
+fn cpu(_: &Context<'_, '_>, lines: &mut Lines) {
+    let (system_us, user_us) = cpu_us();
+    for (name, us) in [("used_cpu_sys", system_us), ("used_cpu_user", user_us)] {
+        lines.field(name, format_args!("{}.{:06}", us / 1_000_000, us % 1_000_000));
+    }
 }
 
 fn commandstats(cx: &Context<'_, '_>, lines: &mut Lines) {
-    for (spec, counters) in ROWS.iter().zip(&cx.engine.stats.commands) {
-        let (calls, failed) = (counters.calls.get(), counters.failed.get());
-        if calls > 0 {
-            lines.field(
-                format_args!("cmdstat_{}", spec.name),
-                format_args!("calls={calls},failed_calls={failed}"),
-            );
+    let stats = &cx.engine.stats;
+    for (row, spec) in ROWS.iter().enumerate() {
+        let (series, rejected) = (stats.commands.series(row), stats.rejected[row].get());
+        if series.is_none() && rejected == 0 {
+            continue;
         }
+        let Series { ticks, failed, .. } = series.clone().unwrap_or_default();
+        let (calls, us) = (series.map_or(0, |series| series.count()), ticks / TICKS_PER_US);
+        let per_call = ticks as f64 / TICKS_PER_US as f64 / calls.max(1) as f64;
+        lines.field(
+            format_args!("cmdstat_{}", spec.name),
+            format_args!(
+                "calls={calls},usec={us},usec_per_call={per_call:.2},rejected_calls={rejected},failed_calls={failed}"
+            ),
+        );
+    }
+}
+
+fn errorstats(cx: &Context<'_, '_>, lines: &mut Lines) {
+    for (code, count) in cx.engine.stats.errors() {
+        lines.field(format_args!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn latencystats(cx: &Context<'_, '_>, lines: &mut Lines) {
+    for (row, spec) in ROWS.iter().enumerate() {
+        let Some(series) = cx.engine.stats.commands.series(row) else { continue };
+        let percentiles: Vec<String> = PERCENTILES
+            .iter()
+            .map(|percent| {
+                let ticks = series.percentile(percent.parse().unwrap_or(100.0));
+                format!("p{percent}={:.3}", ticks as f64 / TICKS_PER_US as f64)
+            })
+            .collect();
+        lines.field(format_args!("latency_percentiles_usec_{}", spec.name), percentiles.join(","));
     }
 }
 
@@ -166,6 +236,20 @@ fn keyspace(cx: &Context<'_, '_>, lines: &mut Lines) {
     let (keys, expiring) = (cx.view.len(), cx.engine.keyspace.expiring());
     if keys > 0 {
         lines.field("db0", format_args!("keys={keys},expires={expiring},avg_ttl=0"));
+    }
+}
+
+/// The first namespaces that have or had keys, in no order; names are shown as text, without line ends.
+fn namespaces(cx: &Context<'_, '_>, lines: &mut Lines) {
+    lines.field("namespaces", cx.engine.keyspace.namespace_count());
+    for namespace in cx.engine.keyspace.namespaces(NAMESPACES) {
+        lines.field(
+            format_args!("namespace_{}", namespace.name.escape_ascii()),
+            format_args!(
+                "keys={},bytes={},hits={},misses={},expired={}",
+                namespace.keys, namespace.bytes, namespace.hits, namespace.misses, namespace.expired
+            ),
+        );
     }
 }
 

@@ -1,11 +1,15 @@
-//! The server as a whole: DBSIZE, FLUSHALL, TIME; COMMAND, INFO, CONFIG, MEMORY and CLIENT in files of
-//! their own.
+//! The server as a whole: DBSIZE, FLUSHALL, TIME; the others in files of their own.
 
 pub mod client;
 mod command;
 mod config;
+mod debug;
+mod docs;
 mod info;
+mod latency;
 mod memory;
+mod process;
+mod slowlog;
 
 use crate::command::args::Args;
 use crate::command::context::Context;
@@ -80,7 +84,16 @@ pub const ROWS: &[CommandSpec] = &[
     },
     command::COMMAND,
     config::CONFIG,
+    debug::DEBUG,
+    latency::LATENCY,
     memory::MEMORY,
+    process::LOLWUT,
+    process::MONITOR,
+    process::ROLE,
+    process::SHUTDOWN,
+    process::WAIT,
+    process::XADD,
+    slowlog::SLOWLOG,
 ];
 
 /// `DBSIZE`: the number of keys.

@@ -119,7 +119,7 @@ fn put(cx: &mut Context<'_, '_>, key: Key<'_>, mut args: Args<'_>, options: Opti
         let score = parse_double(args.bytes()?).ok_or(CommandError::NotAFloat)?;
         pairs.push((score, args.bytes()?));
     }
-    let (counted, last) = cx.view.edit_sorted_set(key, |edit| {
+    let (counted, last) = cx.view.gather_sorted_set(key, |edit| {
         let (mut counted, mut last) = (0, None);
         for (score, member) in &pairs {
             last = options.apply(edit, *score, member)?;

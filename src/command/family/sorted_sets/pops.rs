@@ -5,7 +5,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::keyspace::SortedSetEdit;
-use crate::value::sorted_set::Scored;
+use crate::value::sorted_set::{Placed, Scored};
 use smallvec::SmallVec;
 
 /// Which members are popped first.
@@ -24,6 +24,13 @@ impl End {
             () if args.take("MIN") => Ok(End::Lowest),
             () if args.take("MAX") => Ok(End::Highest),
             () => Err(CommandError::Syntax),
+        }
+    }
+
+    fn pop_one(self, edit: &mut SortedSetEdit<'_>) -> Option<Placed> {
+        match self {
+            End::Lowest => edit.pop_lowest(),
+            End::Highest => edit.pop_highest(),
         }
     }
 
@@ -53,11 +60,11 @@ pub fn zpopmax(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
 fn pop(cx: &mut Context<'_, '_>, mut args: Args<'_>, end: End) -> CommandResult {
     let key = args.key()?;
     if args.is_empty() {
-        let popped = cx.view.edit_sorted_set(key, |edit| Ok::<_, CommandError>(end.pop(edit, 1)))?;
-        cx.reply.array(popped.len() * 2);
-        for scored in &popped {
-            cx.reply.bulk(scored.member);
-            cx.reply.double(scored.score);
+        let popped = cx.view.gather_sorted_set(key, |edit| Ok::<_, CommandError>(end.pop_one(edit)))?;
+        cx.reply.array(popped.iter().len() * 2);
+        if let Some(popped) = popped {
+            cx.reply.bulk(popped.scored().member);
+            cx.reply.double(popped.scored().score);
         }
         return Ok(());
     }

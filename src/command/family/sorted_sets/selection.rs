@@ -85,6 +85,13 @@ enum Span<'r> {
     Cuts(Cut<'r>, Cut<'r>),
 }
 
+/// Where a walk starts.
+enum Start<'r> {
+    /// At this rank, counted from the back in reverse.
+    Rank(u64),
+    Cut(Cut<'r>),
+}
+
 impl<'r> Selection<'r> {
     /// Two bounds in the order in which members are selected, and LIMIT's offset and count: a negative offset
     /// leaves nothing, a negative count everything.
@@ -149,26 +156,27 @@ impl<'r> Selection<'r> {
     /// The selected members. O(log n) to the first, whatever the offset.
     pub fn members<'g>(&self, set: SortedSet<'g>) -> Members<'g, 'r> {
         let (is_reverse, len) = (self.is_reverse, set.len());
-        // Where the walk starts: at a rank (counted from the back in reverse), or at a cut.
         let (start, fence, left) = match self.span(set) {
             Span::Ranks(ranks) => {
                 let fence = if is_reverse { Cut::START } else { Cut::END };
-                (Ok(ranks.start), fence, ranks.end - ranks.start)
+                (Start::Rank(ranks.start), fence, ranks.end - ranks.start)
             }
             Span::Cuts(low, high) => {
                 let (near, fence) = if is_reverse { (high, low) } else { (low, high) };
-                let passed = || if is_reverse { len - set.rank_of(near) } else { set.rank_of(near) };
-                let start =
-                    if self.offset == 0 { Err(near) } else { Ok(passed().saturating_add(self.offset)) };
+                let start = match self.offset {
+                    0 => Start::Cut(near),
+                    offset if is_reverse => Start::Rank((len - set.rank_of(near)).saturating_add(offset)),
+                    offset => Start::Rank(set.rank_of(near).saturating_add(offset)),
+                };
                 (start, fence, self.most)
             }
         };
         let walk = match start {
-            Ok(rank) if rank >= len => Walk::Nothing,
-            Ok(rank) if is_reverse => Walk::Down(set.iter_back_from_rank(len - 1 - rank)),
-            Ok(rank) => Walk::Up(set.iter_from_rank(rank)),
-            Err(cut) if is_reverse => Walk::Down(set.iter_back_from(cut)),
-            Err(cut) => Walk::Up(set.iter_from(cut)),
+            Start::Rank(rank) if rank >= len => Walk::Nothing,
+            Start::Rank(rank) if is_reverse => Walk::Down(Box::new(set.iter_back_from_rank(len - 1 - rank))),
+            Start::Rank(rank) => Walk::Up(set.iter_from_rank(rank)),
+            Start::Cut(cut) if is_reverse => Walk::Down(Box::new(set.iter_back_from(cut))),
+            Start::Cut(cut) => Walk::Up(set.iter_from(cut)),
         };
         Members { walk, fence, left }
     }
@@ -177,7 +185,8 @@ impl<'r> Selection<'r> {
 enum Walk<'g> {
     Nothing,
     Up(Ascending<'g>),
-    Down(Descending<'g>),
+    /// Boxed, for it is large, and what is walked upwards should not be moved about with so much room.
+    Down(Box<Descending<'g>>),
 }
 
 /// The selected members of one set, from the first one on.

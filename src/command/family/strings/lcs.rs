@@ -56,7 +56,7 @@ pub fn lcs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         return Err(CommandError::LcsTooLarge);
     }
     let (one, other) = (one.bytes(), other.bytes());
-    let runs = cx.engine.run_long(|| longest_common_runs(&one, &other));
+    let runs = cx.engine.run_long_if_free(|| longest_common_runs(&one, &other))?;
     reply_runs(cx, options, &one, &runs);
     Ok(())
 }

@@ -179,22 +179,32 @@ impl<'g> Nursery<'g> {
         node
     }
 
-    /// Builds a copy of the inner node `old` with another child at `index`; all fences stay.
-    pub(in super::super) fn inner_with(&self, old: Node<'_>, index: usize, child: Node<'_>) -> Node<'_> {
-        let before = old.child(index);
-        let footprint = old.footprint() - before.footprint() + child.footprint();
-        let count = old.count() - old.counts()[index] + child.count();
+    /// Builds a copy of the inner node `old` with other children at some places; all fences stay.
+    pub(in super::super) fn inner_with<'x>(
+        &self,
+        old: Node<'_>,
+        children: impl Iterator<Item = (usize, Node<'x>)>,
+    ) -> Node<'_> {
         let flags = old.flags() & (RANKS | FENCE_KEYS);
         let (node, writer) = self.allocate(old.len(), old.size(), old.height(), flags);
         let counts = TOTALS + old.arrays_before_counts() * old.len() * 8;
-        // SAFETY: T1, both nodes have the same size and shape; `index` is one of its children (checked by
-        // `child` above), and nobody else sees the new node yet.
+        let (mut count, mut footprint) = (old.count(), old.footprint());
+        // SAFETY: T1, both nodes have the same size and shape, and nobody else sees the new node yet.
+        unsafe { writer.at.copy_from_nonoverlapping(old.content(), old.size()) };
+        for (index, child) in children {
+            let before = old.child(index);
+            footprint = footprint - before.footprint() + child.footprint();
+            count = count - old.counts()[index] + child.count();
+            // SAFETY: as above; `index` is one of its children (checked by `child`).
+            unsafe {
+                writer.at.add(old.children_offset()).cast::<Raw>().add(index).write(child.raw);
+                writer.at.add(counts).cast::<u64>().add(index).write(child.count());
+            }
+        }
+        // SAFETY: as above; an inner node begins with its totals.
         unsafe {
-            writer.at.copy_from_nonoverlapping(old.content(), old.size());
             writer.at.cast::<u64>().write(count);
             writer.at.cast::<u64>().add(1).write(footprint);
-            writer.at.add(old.children_offset()).cast::<Raw>().add(index).write(child.raw);
-            writer.at.add(counts).cast::<u64>().add(index).write(child.count());
         }
         node
     }

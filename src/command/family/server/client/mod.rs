@@ -1,16 +1,16 @@
-//! CLIENT: who is connected, and what a connection asks for itself.
+//! CLIENT: who is connected, what a connection asks for itself, and what it does to others.
+
+mod list;
+mod others;
 
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group};
-use crate::command::table::Row;
-use crate::engine::clients::Client;
-use crate::number::parse_integer;
 use crate::session::ReplyMode;
-use std::fmt::Write;
-use std::sync::Arc;
+use list::{info, list};
+use others::{kill, pause, unblock, unpause};
 
 const VARIES: &[&str] = &["nondeterministic_output"];
 
@@ -29,6 +29,10 @@ const SUBCOMMAND: CommandSpec = CommandSpec {
 };
 
 const FOR_ADMIN: Flags = SUBCOMMAND.flags.or(Flags::ADMIN);
+
+/// A subcommand that does something to other connections.
+const TO_OTHERS: CommandSpec =
+    CommandSpec { arity: AtLeast(3), flags: FOR_ADMIN.or(Flags::AFTER_COMMIT), ..SUBCOMMAND };
 
 /// The container and its subcommands.
 pub const CLIENT: CommandSpec = CommandSpec {
@@ -104,6 +108,58 @@ pub const CLIENT: CommandSpec = CommandSpec {
             ..SUBCOMMAND
         },
         CommandSpec {
+            name: "client|no-touch",
+            since: "7.2.0",
+            summary: "Notes that this connection's commands are not to make keys look used.",
+            arity: Exactly(3),
+            handler: no_touch,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "client|kill",
+            summary: "Closes connections.",
+            complexity: "O(N) with N connections",
+            handler: kill,
+            ..TO_OTHERS
+        },
+        CommandSpec {
+            name: "client|pause",
+            since: "3.0.0",
+            summary: "Holds back the commands of all connections for some time.",
+            handler: pause,
+            ..TO_OTHERS
+        },
+        CommandSpec {
+            name: "client|unpause",
+            since: "6.2.0",
+            summary: "Lets the connections that CLIENT PAUSE holds back go on.",
+            complexity: "O(N) with N connections",
+            arity: Exactly(2),
+            handler: unpause,
+            ..TO_OTHERS
+        },
+        CommandSpec {
+            name: "client|unblock",
+            since: "5.0.0",
+            summary: "Ends the waiting of a connection; no command waits for others yet.",
+            handler: unblock,
+            ..TO_OTHERS
+        },
+        CommandSpec {
+            name: "client|getredir",
+            since: "6.0.0",
+            summary: "Answers where the connection's tracking messages go; there is no tracking yet.",
+            handler: getredir,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "client|trackinginfo",
+            since: "6.2.0",
+            summary: "Answers how the connection tracks keys; there is no tracking yet.",
+            handler: trackinginfo,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
             name: "client|help",
             since: "5.0.0",
             summary: "Answers how CLIENT is used.",
@@ -166,82 +222,6 @@ fn setinfo(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// `CLIENT INFO`: this connection's line.
-fn info(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
-    let mut line = String::new();
-    describe(&mut line, cx.session.client(), cx.view.now_ms());
-    cx.reply.verbatim("txt", line.as_bytes());
-    Ok(())
-}
-
-/// `CLIENT LIST [TYPE NORMAL|MASTER|REPLICA|PUBSUB] [ID id [id ...]]`: a line for each connection.
-/// O((N + I) log N) with N connections and I ids.
-fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let (mut ids, mut shows_normal) = (None, true);
-    if args.take_with("TYPE", 1) {
-        let kind = args.bytes()?;
-        let kinds = ["normal", "master", "replica", "slave", "pubsub"];
-        let named = kinds.into_iter().find(|name| kind.eq_ignore_ascii_case(name.as_bytes()));
-        shows_normal = named == Some("normal");
-        if named.is_none() {
-            return Err(CommandError::UnknownClientType(kind.to_vec()));
-        }
-    } else if args.take_with("ID", 1) {
-        let mut wanted = Vec::new();
-        while let Ok(id) = args.bytes() {
-            wanted.push(parse_integer(id).ok_or(CommandError::InvalidClientId)?);
-        }
-        ids = Some(wanted);
-    }
-    args.finish()?;
-    let (clients, now_ms) = (&cx.engine.clients, cx.view.now_ms());
-    let lines = cx.engine.run_long(|| {
-        let mut lines = String::new();
-        let mut shown = if shows_normal { clients.list() } else { Vec::new() };
-        if let Some(ids) = &ids {
-            // In the order asked for, as often as asked for; an id that nobody can have is nobody's.
-            let find = |id: &i64| shown.binary_search_by_key(id, |client| client.id as i64).ok();
-            shown = ids.iter().filter_map(|id| Some(Arc::clone(&shown[find(id)?]))).collect();
-        }
-        for client in shown {
-            describe(&mut lines, &client, now_ms);
-        }
-        lines
-    });
-    cx.reply.verbatim("txt", lines.as_bytes());
-    Ok(())
-}
-
-/// Adds a client's line. Everybody is a normal client of database 0 and the default user.
-fn describe(lines: &mut String, client: &Client, now_ms: u64) {
-    let labels = client.labels().clone();
-    let (shown, (command, active_ms)) = (client.shown(), client.last_command());
-    let seconds_since = |then_ms: u64| now_ms.saturating_sub(then_ms) / 1000;
-    let flags: String = [(shown.queued.is_some(), 'x'), (shown.no_evict, 'e')]
-        .into_iter()
-        .filter_map(|(is_set, flag)| is_set.then_some(flag))
-        .collect();
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        lines,
-        "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi={} watch={} \
-         cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
-        client.id,
-        client.peer,
-        client.local,
-        String::from_utf8_lossy(&labels.name),
-        seconds_since(client.connected_ms),
-        seconds_since(active_ms),
-        if flags.is_empty() { "N" } else { &flags },
-        shown.queued.map_or(-1, i64::from),
-        shown.watched,
-        command.and_then(Row::of_number).map_or("NULL", |row| row.spec().name),
-        if shown.resp3 { 3 } else { 2 },
-        String::from_utf8_lossy(&labels.lib_name),
-        String::from_utf8_lossy(&labels.lib_version),
-    );
-}
-
 /// `CLIENT REPLY ON|OFF|SKIP`: `+OK` for ON, nothing for the others, but `+OK` in a transaction, whose array of
 /// replies must not lack one.
 fn reply(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
@@ -266,12 +246,39 @@ fn reply(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 
 /// `CLIENT NO-EVICT ON|OFF`: `+OK`. Clients are not closed to save memory yet, so it is only noted.
 fn no_evict(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let is_on = args.take("ON");
-    if !is_on && !args.take("OFF") {
-        return Err(CommandError::Syntax);
-    }
-    cx.session.preferences.no_evict = is_on;
+    cx.session.preferences.no_evict = on_or_off(&mut args)?;
     cx.reply.simple("OK");
+    Ok(())
+}
+
+/// `CLIENT NO-TOUCH ON|OFF`: `+OK`.
+fn no_touch(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    cx.session.preferences.no_touch = on_or_off(&mut args)?;
+    cx.reply.simple("OK");
+    Ok(())
+}
+
+fn on_or_off(args: &mut Args<'_>) -> Result<bool, CommandError> {
+    let is_on = args.take("ON");
+    if is_on || args.take("OFF") { Ok(is_on) } else { Err(CommandError::Syntax) }
+}
+
+/// `CLIENT GETREDIR`: -1, for nobody tracks keys.
+fn getredir(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    cx.reply.integer(-1);
+    Ok(())
+}
+
+/// `CLIENT TRACKINGINFO`: a map that says that tracking is off.
+fn trackinginfo(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    cx.reply.map(3);
+    cx.reply.bulk(b"flags");
+    cx.reply.set(1);
+    cx.reply.bulk(b"off");
+    cx.reply.bulk(b"redirect");
+    cx.reply.integer(-1);
+    cx.reply.bulk(b"prefixes");
+    cx.reply.array(0);
     Ok(())
 }
 
@@ -280,18 +287,48 @@ fn help(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
     super::super::reply_help(
         cx,
         &[
+            "GETREDIR",
+            "    Return the client ID tracking messages go to: -1, there is no tracking.",
             "GETNAME",
             "    Return the name of the current connection.",
             "ID",
             "    Return the ID of the current connection.",
             "INFO",
             "    Return information about the current client connection.",
+            "KILL <ip:port>",
+            "    Kill connection made from <ip:port>.",
+            "KILL <option> <value> [<option> <value> [...]]",
+            "    Kill connections that match every option. Options are:",
+            "    * ADDR (<ip:port>)",
+            "      Kill connections made from <ip:port>.",
+            "    * LADDR (<ip:port>)",
+            "      Kill connections made to <ip:port>.",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      Kill connections by type.",
+            "    * USER <username>",
+            "      Kill connections authenticated by <username>; everybody is the default user.",
+            "    * SKIPME (YES|NO)",
+            "      Skip killing the current connection (default: yes).",
+            "    * ID <client-id>",
+            "      Kill connections by client id.",
+            "    * MAXAGE <seconds>",
+            "      Kill connections that are older.",
             "LIST [options ...]",
             "    Return information about client connections. Options:",
             "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
             "      Return clients of specified type.",
             "    * ID <client-id> [<client-id> ...]",
             "      Return clients of these ids.",
+            "NO-TOUCH (ON|OFF)",
+            "    Keep the current connection's commands from making keys look used.",
+            "PAUSE <timeout> [WRITE|ALL]",
+            "    Hold back all, or all write, commands for <timeout> milliseconds.",
+            "TRACKINGINFO",
+            "    Report tracking status for the current connection.",
+            "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+            "    Unblock the specified blocked client; none is.",
+            "UNPAUSE",
+            "    Let the clients that PAUSE holds back go on.",
             "NO-EVICT (ON|OFF)",
             "    Protect the current connection from being closed to save memory.",
             "REPLY (ON|OFF|SKIP)",

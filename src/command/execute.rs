@@ -1,0 +1,165 @@
+//! EXEC: a session's queue at one instant.
+//!
+//! What concerns keys is the body of a transaction: it may run again, so it has no other effects. What acts outside the
+//! keyspace ([`Flags::AFTER_COMMIT`]: publishing, subscribing, settings, other clients) runs once, after the commit, in
+//! its order; its replies are put where they belong.
+
+use super::context::Next;
+use super::dispatch::call;
+use super::error::{CommandError, CommandResult};
+use super::observe;
+use super::spec::Flags;
+use super::table::Row;
+use crate::engine::Engine;
+use crate::keyspace::View;
+use crate::resp::{ReplyMark, ReplyWriter};
+use crate::session::{Queue, Queued, Session};
+
+/// What became of one command of a queue.
+struct Done {
+    run: observe::Run,
+    /// The text of its error reply; empty without one.
+    error: Vec<u8>,
+    /// Where its reply ends; it begins where the one before it ends.
+    end: ReplyMark,
+}
+
+/// What became of a queue.
+struct Body {
+    /// Where the replies of the commands begin.
+    start: ReplyMark,
+    done: Vec<Done>,
+    next: Next,
+}
+
+/// Runs the session's queue at one instant and gives its watches back.
+pub(super) fn execute(
+    engine: &Engine,
+    session: &mut Session,
+    view: &mut View<'_>,
+    reply: &mut ReplyWriter,
+) -> (CommandResult, Next) {
+    let Some(queue) = session.begin_execution() else { return (Ok(()), Next::Continue) };
+    let (preferences, mark) = (session.preferences, reply.mark());
+    let labels = session.client().labels().clone();
+    let result = view.transact(|view| {
+        // The body may run again, so each run starts from what the session and the reply were.
+        session.preferences = preferences;
+        session.client().labels().clone_from(&labels);
+        reply.set_protocol(preferences.protocol);
+        reply.rollback(mark);
+        run_queue(engine, session, view, &queue, reply)
+    });
+    match result {
+        Ok(body) => {
+            let next = body.map_or(Next::Continue, |body| finish(engine, session, view, &queue, body, reply));
+            session.end_execution(None);
+            session.unwatch(view);
+            (Ok(()), next)
+        }
+        Err(error) => {
+            session.preferences = preferences;
+            *session.client().labels() = labels;
+            reply.set_protocol(preferences.protocol);
+            reply.rollback(mark);
+            session.end_execution(Some(queue));
+            (Err(error), Next::Continue)
+        }
+    }
+}
+
+fn is_deferred(queued: &Queued) -> bool {
+    Row::of_number(queued.row).is_some_and(|row| row.spec().flags.has(Flags::AFTER_COMMIT))
+}
+
+/// One run of a transaction's body: the array of replies, or null if a watched key has changed, which answers `None`.
+fn run_queue(
+    engine: &Engine,
+    session: &mut Session,
+    view: &mut View<'_>,
+    queue: &Queue,
+    reply: &mut ReplyWriter,
+) -> Result<Option<Body>, CommandError> {
+    for watch in session.watches() {
+        if !view.is_unchanged(watch)? {
+            reply.null_array();
+            return Ok(None);
+        }
+    }
+    reply.array(queue.len());
+    let mut body = Body { start: reply.mark(), done: Vec::with_capacity(queue.len()), next: Next::Continue };
+    let mut started = engine.clock.ticks();
+    for queued in queue.commands() {
+        let mut error = Vec::new();
+        if !is_deferred(queued) {
+            error = run(engine, session, view, queued, reply, &mut body.next)?;
+        }
+        let ended = engine.clock.ticks();
+        let run = observe::Run { ticks: ended.saturating_sub(started), failed: !error.is_empty() };
+        body.done.push(Done { run, error, end: reply.mark() });
+        started = ended;
+    }
+    Ok(Some(body))
+}
+
+/// Runs one command and answers the text of its error reply. Fails if the whole is to run again.
+fn run(
+    engine: &Engine,
+    session: &mut Session,
+    view: &mut View<'_>,
+    queued: &Queued,
+    reply: &mut ReplyWriter,
+    end: &mut Next,
+) -> Result<Vec<u8>, CommandError> {
+    let Some(row) = Row::of_number(queued.row) else { return Ok(Vec::new()) };
+    let (result, next) = call(engine, session, view, row.spec(), queued.request.as_request(), reply);
+    if next != Next::Continue {
+        *end = next;
+    }
+    match result {
+        Ok(()) => Ok(Vec::new()),
+        Err(again @ (CommandError::Contention(_) | CommandError::Busy)) => Err(again),
+        Err(error) => {
+            let text = error.text(row.spec().name);
+            reply.error(&text);
+            Ok(text)
+        }
+    }
+}
+
+/// What happens once a transaction is through: the commands that act outside the keyspace run, and all are counted.
+fn finish(
+    engine: &Engine,
+    session: &mut Session,
+    view: &mut View<'_>,
+    queue: &Queue,
+    mut body: Body,
+    reply: &mut ReplyWriter,
+) -> Next {
+    if queue.commands().iter().any(is_deferred) {
+        let written = reply.take_since(body.start);
+        let mut from = body.start;
+        let mut started = engine.clock.ticks();
+        for (queued, done) in queue.commands().iter().zip(&mut body.done) {
+            reply.rewrite(&written, from, done.end);
+            from = done.end;
+            if !is_deferred(queued) {
+                continue;
+            }
+            // Such commands touch no keys, so they never have to run again.
+            done.error = run(engine, session, view, queued, reply, &mut body.next).unwrap_or_default();
+            let ended = engine.clock.ticks();
+            done.run = observe::Run { ticks: ended.saturating_sub(started), failed: !done.error.is_empty() };
+            started = ended;
+        }
+    }
+    for (queued, done) in queue.commands().iter().zip(&body.done) {
+        if done.run.failed {
+            engine.stats.count_error(&done.error);
+        }
+        if let Some(row) = Row::of_number(queued.row) {
+            observe::count(engine, session, row, queued.request.as_request(), done.run);
+        }
+    }
+    body.next
+}

@@ -1,0 +1,283 @@
+//! SUBSCRIBE, PUBLISH and their kind, in three forms: channels, patterns of channels, shard channels.
+
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::engine::pubsub::Topic;
+use crate::glob::Pattern;
+
+const ABOUT: Flags = Flags::PUBSUB.or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT);
+const SUBSCRIBING: Flags = ABOUT.or(Flags::NOSCRIPT).or(Flags::IN_SUBSCRIBED);
+const PUBLISHING: Flags = ABOUT.or(Flags::FAST).or(Flags::MAY_REPLICATE);
+/// Channels from which on listing them is long work.
+const MANY: usize = 10_000;
+
+/// Shard channels stand where keys stand, for proxies that choose a server by them.
+const SHARD: &[&str] = &["not_key"];
+
+const PUBSUB: CommandSpec = CommandSpec {
+    name: "",
+    since: "2.0.0",
+    summary: "",
+    complexity: "O(N) with N channels",
+    group: Group::PubSub,
+    arity: AtLeast(2),
+    flags: SUBSCRIBING,
+    keys: &[],
+    tips: &[],
+    handler: super::needs_subcommand,
+    subcommands: &[],
+};
+
+const ASKING: CommandSpec =
+    CommandSpec { since: "2.8.0", flags: ABOUT, complexity: "O(N) with N channels", ..PUBSUB };
+
+/// The family's rows.
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "subscribe",
+        summary: "Listens to what is published on channels.",
+        handler: |cx, args| subscribe(cx, args, Topic::Channel),
+        ..PUBSUB
+    },
+    CommandSpec {
+        name: "unsubscribe",
+        summary: "Ends to listen to channels, to all of them without an argument.",
+        arity: AtLeast(1),
+        handler: |cx, args| unsubscribe(cx, args, Topic::Channel),
+        ..PUBSUB
+    },
+    CommandSpec {
+        name: "psubscribe",
+        summary: "Listens to what is published on all channels that match patterns.",
+        complexity: "O(N) with N patterns",
+        handler: |cx, args| subscribe(cx, args, Topic::Pattern),
+        ..PUBSUB
+    },
+    CommandSpec {
+        name: "punsubscribe",
+        summary: "Ends to listen to patterns, to all of them without an argument.",
+        complexity: "O(N) with N patterns",
+        arity: AtLeast(1),
+        handler: |cx, args| unsubscribe(cx, args, Topic::Pattern),
+        ..PUBSUB
+    },
+    CommandSpec {
+        name: "ssubscribe",
+        since: "7.0.0",
+        summary: "Listens to what is published on shard channels.",
+        keys: &[KeySpec::range(1, -1, 1, SHARD)],
+        handler: |cx, args| subscribe(cx, args, Topic::Shard),
+        ..PUBSUB
+    },
+    CommandSpec {
+        name: "sunsubscribe",
+        since: "7.0.0",
+        summary: "Ends to listen to shard channels, to all of them without an argument.",
+        arity: AtLeast(1),
+        keys: &[KeySpec::range(1, -1, 1, SHARD)],
+        handler: |cx, args| unsubscribe(cx, args, Topic::Shard),
+        ..PUBSUB
+    },
+    CommandSpec {
+        name: "publish",
+        summary: "Sends a message to whoever listens to a channel.",
+        complexity: "O(N + M) with N subscribers of the channel and M patterns that anybody listens to",
+        arity: Exactly(3),
+        flags: PUBLISHING,
+        handler: |cx, args| publish(cx, args, Topic::Channel),
+        ..PUBSUB
+    },
+    CommandSpec {
+        name: "spublish",
+        since: "7.0.0",
+        summary: "Sends a message to whoever listens to a shard channel.",
+        complexity: "O(N) with N subscribers of the shard channel",
+        arity: Exactly(3),
+        flags: PUBLISHING,
+        keys: &[KeySpec::at(1, SHARD)],
+        handler: |cx, args| publish(cx, args, Topic::Shard),
+        ..PUBSUB
+    },
+    CommandSpec {
+        name: "pubsub",
+        since: "2.8.0",
+        summary: "Container of the commands about who listens to what.",
+        complexity: "Depends on subcommand",
+        flags: Flags::NONE,
+        subcommands: &[
+            CommandSpec {
+                name: "pubsub|channels",
+                summary: "Answers the channels that somebody listens to.",
+                handler: |cx, args| channels(cx, args, Topic::Channel),
+                ..ASKING
+            },
+            CommandSpec {
+                name: "pubsub|numsub",
+                summary: "Answers how many listen to channels.",
+                handler: |cx, args| numsub(cx, args, Topic::Channel),
+                ..ASKING
+            },
+            CommandSpec {
+                name: "pubsub|numpat",
+                summary: "Answers how many different patterns are listened to.",
+                complexity: "O(1)",
+                arity: Exactly(2),
+                handler: numpat,
+                ..ASKING
+            },
+            CommandSpec {
+                name: "pubsub|shardchannels",
+                since: "7.0.0",
+                summary: "Answers the shard channels that somebody listens to.",
+                handler: |cx, args| channels(cx, args, Topic::Shard),
+                ..ASKING
+            },
+            CommandSpec {
+                name: "pubsub|shardnumsub",
+                since: "7.0.0",
+                summary: "Answers how many listen to shard channels.",
+                handler: |cx, args| numsub(cx, args, Topic::Shard),
+                ..ASKING
+            },
+            CommandSpec {
+                name: "pubsub|help",
+                since: "6.2.0",
+                summary: "Answers how PUBSUB is used.",
+                complexity: "O(1)",
+                arity: Exactly(2),
+                flags: Flags::LOADING.or(Flags::STALE),
+                handler: help,
+                ..ASKING
+            },
+        ],
+        ..PUBSUB
+    },
+];
+
+/// `SUBSCRIBE name [name ...]` and its forms: for each name a message that tells how many the client listens to.
+fn subscribe(cx: &mut Context<'_, '_>, mut args: Args<'_>, topic: Topic) -> CommandResult {
+    let word: &[u8] = match topic {
+        Topic::Channel => b"subscribe",
+        Topic::Pattern => b"psubscribe",
+        Topic::Shard => b"ssubscribe",
+    };
+    while let Ok(name) = args.bytes() {
+        cx.session.subscribe(topic, name);
+        reply_change(cx, word, Some(name), topic);
+    }
+    Ok(())
+}
+
+/// `UNSUBSCRIBE [name ...]` and its forms: the same for each name that was given, or that the client listened to; for
+/// none of them one message without a name.
+fn unsubscribe(cx: &mut Context<'_, '_>, mut args: Args<'_>, topic: Topic) -> CommandResult {
+    let word: &[u8] = match topic {
+        Topic::Channel => b"unsubscribe",
+        Topic::Pattern => b"punsubscribe",
+        Topic::Shard => b"sunsubscribe",
+    };
+    if !args.is_empty() {
+        while let Ok(name) = args.bytes() {
+            cx.session.unsubscribe(topic, name, cx.reply);
+            reply_change(cx, word, Some(name), topic);
+        }
+        return Ok(());
+    }
+    let names = cx.session.subscribed_names(topic);
+    for name in &names {
+        cx.session.unsubscribe(topic, name, cx.reply);
+        reply_change(cx, word, Some(name), topic);
+    }
+    if names.is_empty() {
+        reply_change(cx, word, None, topic);
+    }
+    Ok(())
+}
+
+/// Channels and patterns are counted together, shard channels for themselves.
+fn reply_change(cx: &mut Context<'_, '_>, word: &[u8], name: Option<&[u8]>, topic: Topic) {
+    let count = |topic| cx.session.subscription_count(topic);
+    let count = match topic {
+        Topic::Shard => count(Topic::Shard),
+        Topic::Channel | Topic::Pattern => count(Topic::Channel) + count(Topic::Pattern),
+    };
+    cx.reply.push(3);
+    cx.reply.bulk(word);
+    match name {
+        Some(name) => cx.reply.bulk(name),
+        None => cx.reply.null(),
+    }
+    cx.reply.integer(count as i64);
+}
+
+/// `PUBLISH channel message`, `SPUBLISH shardchannel message`: how many clients heard it. Waits for none of them.
+fn publish(cx: &mut Context<'_, '_>, mut args: Args<'_>, topic: Topic) -> CommandResult {
+    let (channel, message) = (args.bytes()?, args.bytes()?);
+    let receivers = cx.engine.publish(topic, channel, message);
+    if !cx.session.is_executing() && cx.session.has_mail() {
+        // The publisher may be among them; it then hears the message first, as in Redis.
+        cx.session.deliver(cx.reply);
+    }
+    cx.reply.integer(receivers as i64);
+    Ok(())
+}
+
+/// `PUBSUB CHANNELS [pattern]`, `PUBSUB SHARDCHANNELS [pattern]`: names, in no order.
+fn channels(cx: &mut Context<'_, '_>, args: Args<'_>, topic: Topic) -> CommandResult {
+    let pattern = args.peek().map(Pattern::new);
+    if args.len() > 1 {
+        return Err(CommandError::SubcommandSyntax(args.subcommand().to_vec()));
+    }
+    let hub = cx.engine.pubsub.hub(topic);
+    let find = || {
+        let mut names: Vec<Box<[u8]>> = Vec::new();
+        hub.each(|name, _| {
+            if pattern.is_none_or(|pattern| pattern.matches(name)) {
+                names.push(name.into());
+            }
+        });
+        names
+    };
+    let names = if hub.len() < MANY { find() } else { cx.engine.run_long(find) };
+    cx.reply.array(names.len());
+    names.iter().for_each(|name| cx.reply.bulk(name));
+    Ok(())
+}
+
+/// `PUBSUB NUMSUB [channel ...]`, `PUBSUB SHARDNUMSUB [shardchannel ...]`: a map of names and numbers, as an array.
+fn numsub(cx: &mut Context<'_, '_>, mut args: Args<'_>, topic: Topic) -> CommandResult {
+    cx.reply.array(args.len() * 2);
+    while let Ok(name) = args.bytes() {
+        cx.reply.bulk(name);
+        cx.reply.integer(cx.engine.pubsub.hub(topic).count(name) as i64);
+    }
+    Ok(())
+}
+
+/// `PUBSUB NUMPAT`: the number of different patterns.
+fn numpat(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    cx.reply.integer(cx.engine.pubsub.hub(Topic::Pattern).len() as i64);
+    Ok(())
+}
+
+/// `PUBSUB HELP`: lines of text.
+fn help(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    super::reply_help(
+        cx,
+        &[
+            "CHANNELS [<pattern>]",
+            "    Return the channels that somebody listens to and that match a <pattern> (default: '*').",
+            "NUMPAT",
+            "    Return the number of different patterns that are listened to.",
+            "NUMSUB [<channel> ...]",
+            "    Return how many listen to the channels, not counting patterns.",
+            "SHARDCHANNELS [<pattern>]",
+            "    Return the shard channels that somebody listens to and that match a <pattern> (default: '*').",
+            "SHARDNUMSUB [<shardchannel> ...]",
+            "    Return how many listen to the shard channels.",
+        ],
+    )
+}

@@ -1,0 +1,162 @@
+//! The server's part among others and its end: MONITOR, ROLE, WAIT, SHUTDOWN, LOLWUT; XADD's refusal.
+
+use super::{SERVER, VERSION};
+use crate::command::args::Args;
+use crate::command::context::{Context, Next};
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::number::parse_integer;
+
+const AT_ONCE: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
+
+/// MONITOR's row.
+pub const MONITOR: CommandSpec = CommandSpec {
+    name: "monitor",
+    summary: "Shows every command of every client from now on.",
+    flags: AT_ONCE.or(Flags::AFTER_COMMIT),
+    handler: monitor,
+    ..SERVER
+};
+
+/// SHUTDOWN's row.
+pub const SHUTDOWN: CommandSpec = CommandSpec {
+    name: "shutdown",
+    summary: "Ends the server once the other clients have their replies.",
+    arity: AtLeast(1),
+    flags: AT_ONCE.or(Flags::NO_MULTI).or(Flags::ALLOW_BUSY),
+    handler: shutdown,
+    ..SERVER
+};
+
+/// ROLE's row.
+pub const ROLE: CommandSpec = CommandSpec {
+    name: "role",
+    since: "2.8.12",
+    summary: "Answers the part of this server in a replication: there is none.",
+    flags: Flags::NOSCRIPT
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::FAST)
+        .or(Flags::SHOWN_AS_ADMIN)
+        .or(Flags::DANGEROUS),
+    handler: role,
+    ..SERVER
+};
+
+/// WAIT's row.
+pub const WAIT: CommandSpec = CommandSpec {
+    name: "wait",
+    since: "3.0.0",
+    summary: "Answers how many replicas have the writes so far: there are none.",
+    group: Group::Connection,
+    arity: Exactly(3),
+    flags: Flags::NOSCRIPT,
+    tips: &["request_policy:all_shards", "response_policy:agg_min"],
+    handler: wait,
+    ..SERVER
+};
+
+/// LOLWUT's row.
+pub const LOLWUT: CommandSpec = CommandSpec {
+    name: "lolwut",
+    since: "5.0.0",
+    summary: "Draws something, and tells the version.",
+    arity: AtLeast(1),
+    flags: Flags::READONLY.or(Flags::FAST),
+    handler: lolwut,
+    ..SERVER
+};
+
+/// XADD's row.
+pub const XADD: CommandSpec = CommandSpec {
+    name: "xadd",
+    since: "5.0.0",
+    summary: "Refuses: there are no streams.",
+    group: Group::Stream,
+    arity: AtLeast(5),
+    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST),
+    keys: &[KeySpec {
+        notes: "UPDATE instead of INSERT because of the optional trimming feature",
+        ..KeySpec::at(1, &["RW", "update"])
+    }],
+    tips: &["nondeterministic_output"],
+    handler: |_, _| Err(CommandError::Plain("ERR stream type not supported")),
+    ..SERVER
+};
+
+/// `MONITOR`: `+OK`, then a line for every command that any client runs, but those for administrators.
+fn monitor(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    if cx.session.is_executing() {
+        return Err(CommandError::Plain("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+    }
+    cx.reply.simple("OK");
+    cx.session.monitor();
+    Ok(())
+}
+
+/// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]`: no reply, the connection closes. There is nothing to save to yet, so
+/// that every form ends the server in the same way; ABORT answers that no shutdown goes on.
+fn shutdown(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let (mut save, mut nosave, mut abort, mut now) = (false, false, false, false);
+    while !args.is_empty() {
+        match () {
+            () if args.take("SAVE") => save = true,
+            () if args.take("NOSAVE") => nosave = true,
+            () if args.take("NOW") || args.take("FORCE") => now = true,
+            () if args.take("ABORT") => abort = true,
+            () => return Err(CommandError::Syntax),
+        }
+    }
+    if (save && nosave) || (abort && (save || nosave || now)) {
+        return Err(CommandError::Syntax);
+    }
+    if abort {
+        return Err(CommandError::Plain("ERR No shutdown in progress."));
+    }
+    cx.next = Next::Shutdown;
+    Ok(())
+}
+
+/// `ROLE`: that of a primary without replicas.
+fn role(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    cx.reply.array(3);
+    cx.reply.bulk(b"master");
+    cx.reply.integer(0);
+    cx.reply.array(0);
+    Ok(())
+}
+
+/// `WAIT replicas timeout`: 0 at once.
+fn wait(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    args.integer()?;
+    match parse_integer(args.bytes()?) {
+        None => Err(CommandError::Plain("ERR timeout is not an integer or out of range")),
+        Some(..0) => Err(CommandError::Plain("ERR timeout is negative")),
+        Some(_) => {
+            cx.reply.integer(0);
+            Ok(())
+        }
+    }
+}
+
+/// `LOLWUT [VERSION number] [argument ...]`: a drawing for people.
+fn lolwut(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    /// Rows and columns of the drawing: a cellular automaton (rule 90) that grows from one cell.
+    const ROWS: usize = 16;
+    const COLUMNS: usize = 2 * ROWS - 1;
+    let mut cells = [false; COLUMNS];
+    cells[ROWS - 1] = true;
+    let mut drawing = String::new();
+    for _ in 0..ROWS {
+        let row: String = cells.iter().map(|cell| if *cell { '*' } else { ' ' }).collect();
+        drawing.push_str(row.trim_end());
+        drawing.push('\n');
+        let at = |index: usize| cells.get(index).copied().unwrap_or(false);
+        let next = std::array::from_fn(|index| at(index.wrapping_sub(1)) ^ at(index + 1));
+        cells = next;
+    }
+    drawing.push_str(&format!("\nkvns ver. {} (Redis ver. {VERSION})\n", env!("CARGO_PKG_VERSION")));
+    cx.reply.verbatim("txt", drawing.as_bytes());
+    Ok(())
+}

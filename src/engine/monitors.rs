@@ -1,0 +1,55 @@
+//! Who runs MONITOR. Costs other clients one load for each command as long as nobody does.
+
+use super::Engine;
+use super::clients::Client;
+use super::pubsub::Mail;
+use crate::concurrent::counter::Latest;
+use crate::concurrent::hub::Members;
+use arc_swap::ArcSwap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The clients that see every command.
+#[derive(Debug, Default)]
+pub struct Monitors {
+    members: ArcSwap<Members<Client>>,
+    /// Their number, for the hot path.
+    count: Latest,
+    /// Held to change the two together.
+    changing: Mutex<()>,
+}
+
+impl Monitors {
+    /// True if somebody looks on. One load.
+    #[inline]
+    pub fn are_there(&self) -> bool {
+        self.count.get() > 0
+    }
+
+    /// Lets a client look on.
+    pub fn add(&self, client: &Arc<Client>) {
+        self.change(|members| members.with(client));
+    }
+
+    /// Lets the client of this id look on no more.
+    pub fn remove(&self, id: u64) {
+        self.change(|members| members.without(id));
+    }
+
+    fn change(&self, change: impl Fn(&Members<Client>) -> Option<Members<Client>>) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(members) = change(&self.members.load()) {
+            self.count.set(members.len() as u64);
+            self.members.store(Arc::new(members));
+        }
+    }
+}
+
+impl Engine {
+    /// Shows a line to everybody who runs MONITOR.
+    pub fn show_to_monitors(&self, line: String) {
+        let mail = Arc::new(Mail::Line(line));
+        self.monitors.members.load().iter().for_each(|client| {
+            self.post(client, &mail);
+        });
+    }
+}

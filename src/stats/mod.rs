@@ -1,0 +1,168 @@
+//! What the server counts and times: plain counters that the hot path bumps, the slow log, latency events. INFO, the
+//! commands about them and the metrics read it.
+
+mod latency;
+mod rates;
+mod slowlog;
+
+use crate::concurrent::counter::{Counter, Latest, Tally};
+use crate::concurrent::recorder::Recorder;
+pub use latency::{LatencyEvent, LatencyLog, Spike};
+pub use rates::{PerSecond, Rates, Sample};
+pub use slowlog::{SlowEntry, SlowLog};
+
+/// Most commands and subcommands there can be counters for.
+pub const MAX_COMMANDS: usize = 512;
+
+/// The first words of error replies, which errors are counted by; the last one stands for all others.
+pub const ERROR_CODES: [&str; 14] = [
+    "ERR",
+    "WRONGTYPE",
+    "OOM",
+    "EXECABORT",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPROTO",
+    "NOPERM",
+    "BUSYKEY",
+    "LOADING",
+    "MISCONF",
+    "READONLY",
+    "UNBLOCKED",
+    "other",
+];
+
+/// What the server counts. Everything counts up from the start, or from CONFIG RESETSTAT.
+#[derive(Debug)]
+pub struct Stats {
+    /// Calls, failures and durations, by the row's place in the command table.
+    pub commands: Recorder,
+    /// Commands refused before they ran, by the same place: of wrong arity, or not allowed now.
+    pub rejected: Box<[Tally]>,
+    /// Error replies by [`ERROR_CODES`].
+    errors: [Counter; ERROR_CODES.len()],
+    /// Connections accepted.
+    pub connections: Counter,
+    /// Connections turned away because there were too many.
+    pub rejected_connections: Counter,
+    /// Bytes read from clients.
+    pub input_bytes: Counter,
+    /// Bytes written to clients.
+    pub output_bytes: Counter,
+    /// Reads from clients.
+    pub reads: Counter,
+    /// Writes to clients.
+    pub writes: Counter,
+    /// Clients closed because they did not read what they had subscribed to.
+    pub overflowed_clients: Counter,
+    /// The slowest commands of late.
+    pub slowlog: SlowLog,
+    /// Latency spikes.
+    pub latency: LatencyLog,
+    /// What happens in a second.
+    pub rates: Rates,
+    /// The most bytes that the allocator was seen to have handed out.
+    pub peak_bytes: Latest,
+}
+
+impl Default for Stats {
+    fn default() -> Stats {
+        Stats {
+            commands: Recorder::new(MAX_COMMANDS),
+            rejected: std::iter::repeat_with(Tally::default).take(MAX_COMMANDS).collect(),
+            errors: Default::default(),
+            connections: Counter::new(),
+            rejected_connections: Counter::new(),
+            input_bytes: Counter::new(),
+            output_bytes: Counter::new(),
+            reads: Counter::new(),
+            writes: Counter::new(),
+            overflowed_clients: Counter::new(),
+            slowlog: SlowLog::default(),
+            latency: LatencyLog::default(),
+            rates: Rates::default(),
+            peak_bytes: Latest::default(),
+        }
+    }
+}
+
+impl Stats {
+    /// Counts an error reply of this text.
+    pub fn count_error(&self, text: &[u8]) {
+        let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let other = ERROR_CODES.len() - 1;
+        let place = ERROR_CODES.iter().position(|known| known.as_bytes() == code).unwrap_or(other);
+        self.errors[place].add(1);
+    }
+
+    /// The error codes that were answered, and how often.
+    pub fn errors(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = ERROR_CODES.into_iter().zip(self.errors.iter().map(Counter::get));
+        counts.filter(|(_, count)| *count > 0)
+    }
+
+    /// Commands run. O(number of commands x threads).
+    pub fn total_commands(&self) -> u64 {
+        (0..MAX_COMMANDS).filter_map(|row| self.commands.series(row)).map(|series| series.count()).sum()
+    }
+
+    /// Error replies.
+    pub fn total_errors(&self) -> u64 {
+        self.errors.iter().map(Counter::get).sum()
+    }
+
+    /// Takes a sample for the rates, if it is time for one. To be called now and then. O(number of commands x threads).
+    pub fn sample(&self, now_ms: u64) -> bool {
+        let is_due = self.rates.is_due(now_ms);
+        if is_due {
+            self.rates.add(Sample {
+                at_ms: now_ms,
+                commands: self.total_commands(),
+                input_bytes: self.input_bytes.get(),
+                output_bytes: self.output_bytes.get(),
+            });
+        }
+        is_due
+    }
+
+    /// Notes how many bytes the allocator has handed out, and answers the most that was ever noted.
+    pub fn note_memory(&self, allocated: u64) -> u64 {
+        let peak = self.peak_bytes.get().max(allocated);
+        self.peak_bytes.set(peak);
+        peak
+    }
+
+    /// Lets every counter and histogram begin again. The slow log and the latency events stay.
+    pub fn reset(&self) {
+        self.commands.reset();
+        self.rejected.iter().for_each(Tally::reset);
+        self.errors.iter().for_each(Counter::reset);
+        let counters = [
+            &self.connections,
+            &self.rejected_connections,
+            &self.input_bytes,
+            &self.output_bytes,
+            &self.reads,
+            &self.writes,
+            &self.overflowed_clients,
+        ];
+        counters.into_iter().for_each(Counter::reset);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_counted_by_their_first_word() {
+        let stats = Stats::default();
+        for text in [&b"ERR syntax error"[..], b"WRONGTYPE x", b"ERR", b"MINE is this", b""] {
+            stats.count_error(text);
+        }
+        assert_eq!(stats.errors().collect::<Vec<_>>(), [("ERR", 2), ("WRONGTYPE", 1), ("other", 2)]);
+        assert_eq!(stats.total_errors(), 5);
+        stats.reset();
+        assert_eq!(stats.total_errors(), 0);
+    }
+}

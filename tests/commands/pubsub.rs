@@ -1,0 +1,223 @@
+//! Family pubsub.
+
+use crate::harness::Server;
+use kvns::config::Settings;
+
+/// What a RESP2 client reads when its subscriptions change.
+fn change(word: &str, name: &str, count: usize) -> String {
+    format!("*3\n${}\n{word}\n${}\n{name}\n:{count}", word.len(), name.len())
+}
+
+fn message(channel: &str, text: &str) -> String {
+    format!("*3\n$7\nmessage\n${}\n{channel}\n${}\n{text}", channel.len(), text.len())
+}
+
+#[test]
+fn messages_reach_channels_and_patterns() {
+    let server = Server::new();
+    let (mut one, mut two, mut publisher) = (server.client(), server.client3(), server.client());
+    one.check("SUBSCRIBE a b", &format!("{}\n{}", change("subscribe", "a", 1), change("subscribe", "b", 2)));
+    one.check("SUBSCRIBE a", &change("subscribe", "a", 2));
+    two.check("PSUBSCRIBE a* \"[\"", ">3\n$10\npsubscribe\n$2\na*\n:1\n>3\n$10\npsubscribe\n$1\n[\n:2");
+    two.check("SUBSCRIBE a", ">3\n$9\nsubscribe\n$1\na\n:3");
+    publisher.check_all(&[
+        ("PUBLISH a hello", ":3"),
+        ("PUBLISH abc more", ":1"),
+        ("PUBLISH c nobody", ":0"),
+        ("PUBLISH a", "-ERR wrong number of arguments for 'publish' command"),
+    ]);
+    assert_eq!(one.mail(), message("a", "hello"));
+    assert_eq!(
+        two.mail(),
+        ">3\n$7\nmessage\n$1\na\n$5\nhello\n>4\n$8\npmessage\n$2\na*\n$1\na\n$5\nhello\n\
+         >4\n$8\npmessage\n$2\na*\n$3\nabc\n$4\nmore"
+    );
+    one.check(
+        "UNSUBSCRIBE a x",
+        &format!("{}\n{}", change("unsubscribe", "a", 1), change("unsubscribe", "x", 1)),
+    );
+    publisher.check("PUBLISH a again", ":2");
+    assert_eq!(one.mail(), "");
+    drop(two);
+    publisher.check_all(&[("PUBLISH a again", ":0"), ("PUBSUB NUMPAT", ":0")]);
+}
+
+#[test]
+fn unsubscribing_from_everything_and_from_nothing() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("UNSUBSCRIBE", "*3\n$11\nunsubscribe\n$-1\n:0"),
+        ("PUNSUBSCRIBE", "*3\n$12\npunsubscribe\n$-1\n:0"),
+        ("SUNSUBSCRIBE", "*3\n$12\nsunsubscribe\n$-1\n:0"),
+        ("SUBSCRIBE a", &change("subscribe", "a", 1)),
+        ("PSUBSCRIBE b", &change("psubscribe", "b", 2)),
+        ("SSUBSCRIBE c", &change("ssubscribe", "c", 1)),
+        ("UNSUBSCRIBE", &change("unsubscribe", "a", 1)),
+        ("GET a", "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"),
+        ("PUNSUBSCRIBE", &change("punsubscribe", "b", 0)),
+        ("SUNSUBSCRIBE", &change("sunsubscribe", "c", 0)),
+        ("GET a", "$-1"),
+    ]);
+    let mut c = server.client3();
+    c.check("UNSUBSCRIBE", ">3\n$11\nunsubscribe\n_\n:0");
+}
+
+#[test]
+fn a_subscribed_resp2_client_may_do_little() {
+    let server = Server::new();
+    let mut c = server.client();
+    let refused = |name: &str| {
+        format!(
+            "-ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+             this context"
+        )
+    };
+    c.check_all(&[
+        ("PSUBSCRIBE a*", &change("psubscribe", "a*", 1)),
+        ("GET x", &refused("get")),
+        ("CLIENT ID", &refused("client|id")),
+        ("PUBLISH a x", &refused("publish")),
+        ("PING", "*2\n$4\npong\n$0\n"),
+        ("PING hi", "*2\n$4\npong\n$2\nhi"),
+        ("PING a b", "-ERR wrong number of arguments for 'ping' command"),
+        ("nosuch", "-ERR unknown command 'nosuch', with args beginning with: "),
+        ("RESET", "+RESET"),
+        ("GET x", "$-1"),
+        ("PUBSUB NUMPAT", ":0"),
+    ]);
+    let mut c = server.client3();
+    c.check_all(&[
+        ("SUBSCRIBE a", ">3\n$9\nsubscribe\n$1\na\n:1"),
+        ("PING", "+PONG"),
+        ("GET x", "_"),
+        // The publisher hears itself before it reads how many heard it.
+        ("PUBLISH a x", ">3\n$7\nmessage\n$1\na\n$1\nx\n:1"),
+    ]);
+}
+
+#[test]
+fn shard_channels_are_apart() {
+    let server = Server::new();
+    let (mut c, mut publisher) = (server.client(), server.client());
+    c.check("SSUBSCRIBE a", &change("ssubscribe", "a", 1));
+    publisher.check_all(&[
+        ("PUBLISH a x", ":0"),
+        ("SPUBLISH a y", ":1"),
+        ("PUBSUB SHARDCHANNELS", "*1\n$1\na"),
+        ("PUBSUB SHARDCHANNELS b*", "*0"),
+        ("PUBSUB SHARDNUMSUB a b", "*4\n$1\na\n:1\n$1\nb\n:0"),
+        ("PUBSUB CHANNELS", "*0"),
+        ("COMMAND GETKEYS spublish a b", "-ERR The command has no key arguments"),
+    ]);
+    assert_eq!(c.mail(), "*3\n$8\nsmessage\n$1\na\n$1\ny");
+}
+
+#[test]
+fn who_listens_to_what() {
+    let server = Server::new();
+    let (mut one, mut two, mut c) = (server.client(), server.client(), server.client());
+    one.run("SUBSCRIBE a");
+    two.run("SUBSCRIBE a ab");
+    two.run("PSUBSCRIBE x* y*");
+    one.run("PSUBSCRIBE x*");
+    c.check_all(&[
+        ("PUBSUB NUMSUB", "*0"),
+        ("PUBSUB NUMSUB a ab c", "*6\n$1\na\n:2\n$2\nab\n:1\n$1\nc\n:0"),
+        ("PUBSUB NUMPAT", ":2"),
+        ("PUBSUB CHANNELS a?", "*1\n$2\nab"),
+        (
+            "PUBSUB CHANNELS a b",
+            "-ERR unknown subcommand or wrong number of arguments for 'CHANNELS'. Try PUBSUB HELP.",
+        ),
+        ("PUBSUB FOO", "-ERR unknown subcommand 'FOO'. Try PUBSUB HELP."),
+    ]);
+    assert!(c.run("PUBSUB CHANNELS").starts_with("*2\n"));
+    assert!(c.run("PUBSUB HELP").contains("NUMPAT"));
+    let list = c.run("CLIENT LIST TYPE pubsub");
+    assert!(list.contains(" flags=P db=0 sub=2 psub=2 ssub=0 ") && list.contains(" sub=1 psub=1 "), "{list}");
+    assert_eq!(c.run("CLIENT LIST TYPE normal").matches("\nid=").count(), 1);
+}
+
+#[test]
+fn what_a_transaction_publishes_leaves_after_its_commit_once_and_in_order() {
+    let server = Server::new();
+    let (mut listener, mut c, mut other) = (server.client(), server.client(), server.client());
+    listener.run("SUBSCRIBE a");
+    c.check_all(&[
+        ("WATCH k", "+OK"),
+        ("MULTI", "+OK"),
+        ("PUBLISH a 1", "+QUEUED"),
+        ("SET k v", "+QUEUED"),
+        ("PUBLISH a 2", "+QUEUED"),
+        ("GET k", "+QUEUED"),
+    ]);
+    assert_eq!(listener.mail(), "");
+    c.check("EXEC", "*4\n:1\n+OK\n:1\n$1\nv");
+    assert_eq!(listener.mail(), format!("{}\n{}", message("a", "1"), message("a", "2")));
+    c.check_all(&[("WATCH k", "+OK"), ("MULTI", "+OK"), ("PUBLISH a 3", "+QUEUED")]);
+    other.check("SET k w", "+OK");
+    c.check("EXEC", "*-1");
+    assert_eq!(listener.mail(), "");
+}
+
+#[test]
+fn a_transaction_that_runs_again_changes_settings_once() {
+    let server = Server::new();
+    let mut c = server.client();
+    // FLUSHALL makes the whole run alone, after a first attempt.
+    c.check_all(&[
+        ("MULTI", "+OK"),
+        ("CONFIG SET timeout 7", "+QUEUED"),
+        ("CONFIG GET timeout", "+QUEUED"),
+        ("PUBLISH nobody x", "+QUEUED"),
+        ("SUBSCRIBE s", "+QUEUED"),
+        ("FLUSHALL", "+QUEUED"),
+        ("SLOWLOG LEN", "+QUEUED"),
+        ("EXEC", &format!("*6\n+OK\n*2\n$7\ntimeout\n$1\n7\n:0\n{}\n+OK\n:0", change("subscribe", "s", 1))),
+        ("PING", "*2\n$4\npong\n$0\n"),
+    ]);
+}
+
+#[test]
+fn large_messages_are_shared() {
+    let server = Server::new();
+    let (mut one, mut two, mut c) = (server.client(), server.client(), server.client());
+    one.run("SUBSCRIBE a");
+    two.run("SUBSCRIBE a");
+    let text = "x".repeat(100_000);
+    c.check(&format!("PUBLISH a {text}"), ":2");
+    assert_eq!(one.mail(), message("a", &text));
+    assert_eq!(two.mail(), message("a", &text));
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_is_ended_at_its_limit() {
+    let server = Server::with(Settings { pubsub_limit: 1_000, ..Settings::default() });
+    let (mut slow, mut quick, mut c) = (server.client(), server.client(), server.client());
+    slow.run("SUBSCRIBE a");
+    quick.run("SUBSCRIBE a");
+    let text = "x".repeat(300);
+    for nth in 0..5 {
+        let receivers = c.run(&format!("PUBLISH a {text}"));
+        assert_eq!(receivers, if nth < 2 { ":2" } else { ":1" }, "{nth}");
+        assert_eq!(quick.mail(), message("a", &text));
+    }
+    assert!(slow.session.client().mailbox.is_ended() && !quick.session.client().mailbox.is_ended());
+    let info = c.run("INFO stats");
+    assert!(info.contains("\nclient_output_buffer_limit_disconnections:1\n"), "{info}");
+    assert!(info.contains("\npubsub_channels:1\n"), "{info}");
+}
+
+#[test]
+fn subscriptions_are_answered_though_replies_are_off() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("CLIENT REPLY OFF", ""),
+        ("SUBSCRIBE a", &change("subscribe", "a", 1)),
+        ("PING", ""),
+        ("UNSUBSCRIBE a", &change("unsubscribe", "a", 0)),
+        ("CLIENT REPLY ON", "+OK"),
+    ]);
+}
