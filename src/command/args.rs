@@ -64,6 +64,16 @@ impl<'r> Args<'r> {
         number.filter(|number| *number > 0).ok_or(CommandError::NotAboveZero(name))
     }
 
+    /// The next argument as a number of 1 or more, and as many keys behind it.
+    pub fn numbered_keys(&mut self) -> Result<impl Iterator<Item = Key<'r>> + Clone + use<'r>, CommandError> {
+        let numkeys = self.above_zero("numkeys")?;
+        let keys = self.rest_keys().take(usize::try_from(numkeys).unwrap_or(usize::MAX));
+        for _ in 0..numkeys {
+            self.bytes()?;
+        }
+        Ok(keys)
+    }
+
     /// The next argument as a count of 0 or more.
     pub fn count(&mut self) -> Result<u64, CommandError> {
         let count = parse_integer(self.bytes()?).and_then(|count| u64::try_from(count).ok());

@@ -22,7 +22,6 @@
 //! Retiring is O(nodes the edit replaced). A callback of a grace period frees about [`AT_ONCE`] nodes; what is
 //! larger is queued for [`free_some`].
 
-use super::counter::Gauge;
 use super::reclaim::Guard;
 use super::version::{Version, VersionBox};
 use crate::sync::{Bug, seeded};
@@ -30,7 +29,6 @@ use crate::value::tree::{Garbage, Root, Sealed};
 use crossbeam_queue::SegQueue;
 use std::collections::HashSet;
 use std::ptr::NonNull;
-use std::sync::LazyLock;
 
 /// Nodes that are freed in one go where a grace period ends.
 const AT_ONCE: usize = 1000;
@@ -41,24 +39,17 @@ enum Large {
     Nodes(Garbage),
     /// Anything else: frees up to so many objects, true when none are left. Models free everything at once.
     #[cfg_attr(kvns_loom, allow(dead_code, reason = "models have no large index"))]
-    Steps(Box<dyn FnMut(usize) -> bool + Send>, u64),
+    Steps(Box<dyn FnMut(usize) -> bool + Send>),
 }
 
 /// What is too large to be freed where its grace period ended.
 static LARGE: SegQueue<Large> = SegQueue::new();
 
-/// Bytes in [`LARGE`].
-static WAITING: LazyLock<Gauge> = LazyLock::new(Gauge::new);
-
 /// Frees up to `nodes` nodes of large structures that nobody reads any more. True if more are waiting.
 pub fn free_some(nodes: usize) -> bool {
     let Some(mut large) = LARGE.pop() else { return false };
-    let before = large.footprint();
     if !large.free_some(nodes) {
-        WAITING.add(large.footprint() as i64 - before as i64);
         LARGE.push(large);
-    } else {
-        WAITING.add(-(before as i64));
     }
     !LARGE.is_empty()
 }
@@ -69,35 +60,21 @@ impl Large {
         match self {
             // SAFETY: I1; it was queued when its grace period had passed, and only the queue had it.
             Large::Nodes(garbage) => unsafe { garbage.free_some(nodes, 0, &mut Garbage::default()) },
-            Large::Steps(step, _) => step(nodes),
-        }
-    }
-
-    fn footprint(&self) -> u64 {
-        match self {
-            Large::Nodes(garbage) => garbage.footprint(),
-            Large::Steps(_, bytes) => *bytes,
+            Large::Steps(step) => step(nodes),
         }
     }
 }
 
-/// Queues what nobody reads any more, `bytes` large: `step` frees up to so many objects, true when none are left.
+/// Queues what nobody reads any more: `step` frees up to so many objects, true when none are left.
 #[cfg(not(kvns_loom))]
-pub(super) fn free_later(bytes: u64, step: impl FnMut(usize) -> bool + Send + 'static) {
-    WAITING.add(bytes as i64);
-    LARGE.push(Large::Steps(Box::new(step), bytes));
-}
-
-/// Bytes of large structures that wait to be freed.
-pub fn waiting_bytes() -> u64 {
-    WAITING.get().max(0) as u64
+pub(super) fn free_later(step: impl FnMut(usize) -> bool + Send + 'static) {
+    LARGE.push(Large::Steps(Box::new(step)));
 }
 
 /// # Safety
 /// Nobody reads these nodes now or later.
 unsafe fn free(garbage: Garbage) {
     if garbage.is_larger_than(AT_ONCE) && !cfg!(kvns_loom) {
-        WAITING.add(garbage.footprint() as i64);
         LARGE.push(Large::Nodes(garbage));
     } else {
         // SAFETY: the caller's promise.

@@ -305,7 +305,7 @@ impl LargeSet {
 
 #[cfg(not(kvns_loom))]
 mod list {
-    use super::{Guard, Key, NEVER, NODE, OrderIndex};
+    use super::{Guard, Key, NEVER, OrderIndex};
     use crate::concurrent::nodes::free_later;
     use crate::concurrent::reclaim::pin;
     use crate::sync::atomic::AtomicU64;
@@ -397,9 +397,8 @@ mod list {
                 drop(nodes);
                 return;
             }
-            let bytes = (nodes.len() * NODE) as u64;
             let mut rest = Rest(nodes.into_iter());
-            free_later(bytes, move |nodes| rest.free_some(nodes));
+            free_later(move |nodes| rest.free_some(nodes));
         }
     }
 

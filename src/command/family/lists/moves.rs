@@ -90,11 +90,7 @@ fn list_at<'g>(view: &mut View<'g>, key: Key<'_>) -> Result<Tree<'g, List>, Comm
 /// `LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]`: the first of the keys that holds a list and an array of
 /// its `count` elements at that end, one without COUNT; or null.
 pub fn lmpop(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let numkeys = args.above_zero("numkeys")?;
-    let keys = args.rest_keys().take(usize::try_from(numkeys).unwrap_or(usize::MAX));
-    for _ in 0..numkeys {
-        args.bytes()?;
-    }
+    let keys = args.numbered_keys()?;
     let end = End::of(&mut args)?;
     let mut count = 1;
     if args.take_with("COUNT", 1) {

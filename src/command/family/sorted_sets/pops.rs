@@ -84,11 +84,7 @@ fn pop(cx: &mut Context<'_, '_>, mut args: Args<'_>, end: End) -> CommandResult 
 /// `ZMPOP numkeys key [key ...] MIN|MAX [COUNT count]`: the first of the keys that holds a sorted set and an array of
 /// its `count` members at that end, one without COUNT, each in an array with its score; or null.
 pub fn zmpop(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let numkeys = args.above_zero("numkeys")?;
-    let keys = args.rest_keys().take(usize::try_from(numkeys).unwrap_or(usize::MAX));
-    for _ in 0..numkeys {
-        args.bytes()?;
-    }
+    let keys = args.numbered_keys()?;
     let end = End::of(&mut args)?;
     let mut count = 1;
     if args.take_with("COUNT", 1) {
