@@ -1,7 +1,7 @@
 //! The binary's start and end: settings from the environment, exit codes, signals.
 
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
@@ -106,6 +106,22 @@ fn a_signal_ends_it_in_order() {
     }
 }
 
+/// Writes `request` over and over, without reading, until the server has taken nothing for a second.
+fn fill(client: &mut TcpStream, request: &[u8]) {
+    let (mut sent, mut refused) = (0, 0);
+    while refused < 100 {
+        match client.write(&request[sent..]) {
+            // A write may take a part: the next one goes on there, for the server must see whole requests.
+            Ok(taken) => (sent, refused) = ((sent + taken) % request.len(), 0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                refused += 1;
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            Err(error) => panic!("the connection ended: {error}"),
+        }
+    }
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let mut server = Running::start(&[]);
@@ -113,13 +129,7 @@ fn a_second_signal_ends_it_at_once() {
     let mut client = server.connect();
     client.set_nonblocking(true).expect("nonblocking");
     let request = format!("*2\r\n$4\r\nECHO\r\n$100000\r\n{}\r\n", "x".repeat(100_000));
-    let mut refused = 0;
-    while refused < 50 {
-        if client.write(request.as_bytes()).is_err() {
-            refused += 1;
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-    }
+    fill(&mut client, request.as_bytes());
     server.signal(Signal::TERM);
     std::thread::sleep(std::time::Duration::from_millis(200));
     assert!(server.child.try_wait().expect("its state").is_none(), "it waits for its client");

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("keyspace", 3),
     ("stats", 2),
     ("config", 2),
+    ("snapshot", 2),
     ("concurrent", 1),
     ("value", 1),
     ("resp", 1),

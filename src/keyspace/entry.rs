@@ -6,6 +6,7 @@ use crate::concurrent::order_index::{LargeSet, OrderAt};
 use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::version::{Collection, Content, Version, VersionBox};
+use crate::value::Kind;
 use crate::value::chunks::{ChunksDelta, FLAT_MAX, ZEROS};
 use crate::value::sorted_set::{self, Next, Order};
 use crate::value::string::Str;
@@ -26,34 +27,6 @@ pub type Descending<'g> = sorted_set::Descending<'g, OrderAt<'g>>;
 
 /// Changes of one sorted set, atomic together.
 pub type SortedSetEdit<'g> = sorted_set::Edit<'g, OrderAt<'g>>;
-
-/// The type of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A string, whatever its representation.
-    String,
-    /// A list.
-    List,
-    /// A hash.
-    Hash,
-    /// A set.
-    Set,
-    /// A sorted set.
-    SortedSet,
-}
-
-impl Kind {
-    /// The type's name, as TYPE gives it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::String => "string",
-            Kind::List => "list",
-            Kind::Hash => "hash",
-            Kind::Set => "set",
-            Kind::SortedSet => "zset",
-        }
-    }
-}
 
 /// A value that no one else can see yet, with its deadline: what an update puts in place.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ mod view;
 mod watch;
 
 pub use batch::{Batch, PrefetchList};
-pub use entry::{Ascending, Change, Descending, Draft, Entry, Kind, SortedSet, SortedSetEdit};
+pub use entry::{Ascending, Change, Descending, Draft, Entry, SortedSet, SortedSetEdit};
 pub use key::Key;
 pub use open::Gather;
 pub use view::View;
@@ -32,6 +32,7 @@ use crate::concurrent::generation::{Current, Generation};
 use crate::concurrent::reclaim::pin;
 pub use crate::concurrent::reservation::Reservation;
 use crate::concurrent::reservation::ReservationWord;
+pub use crate::value::Kind;
 use crossbeam_queue::SegQueue;
 use housekeeping::Housekeeper;
 use records::Records;
