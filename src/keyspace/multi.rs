@@ -457,7 +457,7 @@ impl<'g> View<'g> {
                     let twice = seeded(Bug::GenerationLoadedTwice);
                     let generation = if twice { self.generation() } else { transaction.generation };
                     for changed in changes {
-                        changed.slot.touch(self.now_s());
+                        self.touch_written(changed.slot, changed.old);
                         keyspace.account(generation, changed, guard);
                     }
                     return true;
