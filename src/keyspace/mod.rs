@@ -14,6 +14,7 @@ mod key;
 mod multi;
 mod open;
 mod records;
+mod restore;
 mod scan;
 mod view;
 mod watch;
@@ -22,6 +23,7 @@ pub use batch::{Batch, PrefetchList};
 pub use entry::{Ascending, Change, Descending, Draft, Entry, SortedSet, SortedSetEdit};
 pub use key::Key;
 pub use open::Gather;
+pub use restore::{RestoreTally, Restorer};
 pub use view::View;
 pub use watch::Watch;
 
