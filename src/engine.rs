@@ -56,11 +56,13 @@ pub struct Engine {
 impl Engine {
     /// An engine with an empty keyspace.
     pub fn new(settings: Settings, clock: Clock) -> Engine {
+        let keyspace = Keyspace::new(clock.clone());
+        keyspace.bind(settings.memory_limit, settings.eviction.clone());
         Engine {
             slow_ticks: Latest::new(slow_ticks(&settings)),
             long_work: LongWork::new(settings.workers),
             settings: ArcSwap::from_pointee(settings),
-            keyspace: Keyspace::new(clock.clone()),
+            keyspace,
             stats: Stats::default(),
             clients: ClientRegistry::default(),
             pubsub: PubSub::default(),
@@ -85,7 +87,9 @@ impl Engine {
             change(&mut changed);
             changed
         });
-        self.slow_ticks.set(slow_ticks(&self.settings.load()));
+        let settings = self.settings.load();
+        self.slow_ticks.set(slow_ticks(&settings));
+        self.keyspace.bind(settings.memory_limit, settings.eviction.clone());
     }
 
     /// Lets every statistic begin again, as CONFIG RESETSTAT does.
@@ -96,6 +100,8 @@ impl Engine {
             &keyspace.hits,
             &keyspace.misses,
             &keyspace.expired,
+            &keyspace.evicted,
+            &keyspace.ear_evicted,
             &keyspace.transaction_retries,
             &keyspace.ran_alone,
         ];

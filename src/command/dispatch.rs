@@ -65,10 +65,17 @@ pub fn dispatch(
     reply: &mut ReplyWriter,
 ) -> Outcome {
     batch.set_touches(!session.preferences.no_touch);
+    if let Some(need) = session.take_need() {
+        batch.adopt(need);
+    }
     let outcome = match session.preferences.replies {
         ReplyMode::On => admit(engine, session, batch, request, reply),
         _ => admit_muted(engine, session, batch, request, reply),
     };
+    if outcome == Outcome::Wait(Contention::NeedRoom) {
+        session.set_need(batch.take_need());
+    }
+    batch.forget_need();
     if session.has_mail() && !outcome.is_postponed() {
         session.deliver(reply);
     }
@@ -153,6 +160,7 @@ pub fn dispatch_run<'r>(
     let commands: SmallVec<[(Row, Request<'r>); 32]> = rows.collect();
     let mut started = session.command_start(engine);
     batch.set_touches(!session.preferences.no_touch);
+    batch.set_checked(commands.iter().any(|(row, _)| row.spec().flags.is_checked()));
     let mut view = batch.view();
     if let Some((_, request)) = commands.first() {
         let key = Key::new(request.get(1).unwrap_or_default());
@@ -232,12 +240,16 @@ fn admit(
                 reply,
             );
         }
+        if let Some(error) = has_no_room(engine, row.spec(), request) {
+            return refuse(engine, session, batch, (error, Some(row)), reply);
+        }
         return enqueue(session, row, request, reply);
     }
     if engine.pause.is_set() && is_paused(engine, session, row.spec(), batch.view().now_ms()) {
         return Outcome::Hold(Hold::Pause);
     }
     let started = session.command_start(engine);
+    batch.set_checked(row.spec().flags.is_checked() || session.queue().is_some_and(|queue| queue.is_checked()));
     let mut view = batch.view();
     session.client().note_command(row.number(), view.now_ms());
     let (result, next) = call(engine, session, &mut view, row.spec(), request, reply);
@@ -353,9 +365,21 @@ fn refuse(
     Outcome::Continue
 }
 
+/// Why a command may not even be queued, if it may not: there is no room, and its namespace makes none.
+#[cold]
+fn has_no_room(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> Option<CommandError> {
+    let memory = &engine.keyspace.memory;
+    if !memory.is_over() || !spec.flags.has(Flags::DENYOOM) {
+        return None;
+    }
+    let key = spec.key_positions(request).next().and_then(|(position, _)| request.get(position));
+    let rules = memory.rules_of_name(Key::new(key.unwrap_or_default()).namespace());
+    (!rules.policy.evicts()).then_some(CommandError::OutOfMemory)
+}
+
 fn enqueue(session: &mut Session, row: Row, request: Request<'_>, reply: &mut ReplyWriter) -> Outcome {
     let Some(queue) = session.queue() else { return Outcome::Continue };
-    queue.push(row.number(), request);
+    queue.push(row.number(), request, row.spec().flags.is_checked());
     let footprint = queue.footprint();
     if footprint > QUEUE_LIMIT {
         return Outcome::Close;

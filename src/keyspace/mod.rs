@@ -9,8 +9,10 @@ mod batch;
 mod check;
 mod commit;
 mod entry;
+mod eviction;
 mod housekeeping;
 mod key;
+mod memory;
 mod multi;
 mod open;
 mod records;
@@ -21,19 +23,23 @@ mod watch;
 
 pub use batch::{Batch, PrefetchList};
 pub use entry::{Ascending, Change, Descending, Draft, Entry, SortedSet, SortedSetEdit};
+pub use eviction::{Need, Swept};
 pub use key::Key;
+pub use memory::Memory;
 pub use open::Gather;
 pub use restore::{RestoreTally, Restorer};
 pub use view::View;
 pub use watch::Watch;
 
 use crate::clock::Clock;
-use crate::concurrent::counter::{Counter, Gauge, NextId};
+use crate::concurrent::counter::{Counter, Gauge, NextId, Tally};
 use crate::concurrent::epoch_word::EpochWord;
 use crate::concurrent::generation::{Current, Generation};
+use crate::concurrent::namespace::{Namespace, Record};
 use crate::concurrent::reclaim::pin;
 pub use crate::concurrent::reservation::Reservation;
 use crate::concurrent::reservation::ReservationWord;
+use crate::concurrent::rules::{NO_QUOTA, NamespaceRules, Policy};
 pub use crate::value::Kind;
 use crossbeam_queue::SegQueue;
 use housekeeping::Housekeeper;
@@ -45,6 +51,8 @@ use std::sync::{Arc, Mutex};
 pub enum KeyspaceError {
     /// The key holds a value of another type.
     WrongType,
+    /// The limit on memory, or the namespace's quota, leaves no room for what the command adds.
+    NoRoom,
     /// The command must stop, let go of its batch, and be run again from its start.
     Contention(Contention),
 }
@@ -54,6 +62,10 @@ pub enum KeyspaceError {
 pub enum Contention {
     /// Another transaction runs alone: wait until [`Keyspace::is_reserved`] is false.
     Reserved,
+    /// The batch's [`Need`] is to be met by [`Keyspace::make_room`] first.
+    NeedRoom,
+    /// The command has done a part of its work: others have their turn, then it goes on.
+    Again,
     /// This transaction kept losing: take a [`Keyspace::reserve`] and run inside [`Keyspace::enter_alone`].
     RunAlone,
 }
@@ -67,6 +79,10 @@ pub struct KeyspaceStats {
     pub misses: Counter,
     /// Keys that expired.
     pub expired: Counter,
+    /// Keys that were evicted to make room.
+    pub evicted: Counter,
+    /// Keys that were removed because they had been read.
+    pub ear_evicted: Counter,
     /// Transactions that ran again because another one committed first.
     pub transaction_retries: Counter,
     /// Transactions that ran alone.
@@ -88,6 +104,12 @@ pub struct NamespaceInfo {
     pub misses: u64,
     /// Keys that expired.
     pub expired: u64,
+    /// Keys that were evicted to make room.
+    pub evicted: u64,
+    /// Which of its keys go when there is no room.
+    pub policy: Policy,
+    /// The bytes that its keys may take, if that is bounded.
+    pub quota: Option<u64>,
 }
 
 /// Every key of every namespace.
@@ -101,6 +123,8 @@ pub struct Keyspace {
     records: Records,
     replaced: SegQueue<Arc<Generation>>,
     housekeeper: Mutex<Housekeeper>,
+    /// What there may be, and what there is.
+    pub memory: Memory,
     /// Keys of flushed generations that are not freed yet.
     freeing: Arc<Gauge>,
     /// Counts of events.
@@ -121,6 +145,7 @@ impl Keyspace {
             records: Records::default(),
             replaced: SegQueue::new(),
             housekeeper: Mutex::default(),
+            memory: Memory::default(),
             freeing: Arc::default(),
             stats: KeyspaceStats::default(),
         }
@@ -156,6 +181,7 @@ impl Keyspace {
     fn replace_generation(&self, next: Arc<Generation>) {
         let old = self.current.swap(next);
         self.freeing.add(old.keys.get());
+        self.memory.room.give(old.bytes.get());
         self.replaced.push(old);
     }
 
@@ -189,20 +215,36 @@ impl Keyspace {
         self.current.load(&pin()).namespace_count()
     }
 
+    /// One namespace, if it has keys or had some a moment ago. O(1).
+    pub fn namespace(&self, name: &[u8]) -> Option<NamespaceInfo> {
+        let guard = pin();
+        let namespace = self.current.load(&guard).namespace(name, &guard)?;
+        Some(self.info_of(namespace, namespace.record()?))
+    }
+
+    fn info_of(&self, namespace: &Namespace, record: &Record) -> NamespaceInfo {
+        let shown = |tally: &Tally| tally.get().max(0) as u64;
+        let NamespaceRules { policy, quota } = self.memory.rules_of(namespace);
+        NamespaceInfo {
+            name: namespace.name().to_vec(),
+            keys: shown(&namespace.keys),
+            bytes: shown(&namespace.bytes),
+            hits: shown(&record.hits),
+            misses: shown(&record.misses),
+            expired: shown(&record.expired),
+            evicted: shown(&record.evicted),
+            policy,
+            quota: (quota != NO_QUOTA).then_some(quota),
+        }
+    }
+
     /// Up to `most` namespaces that had keys. O(namespaces visited).
     pub fn namespaces(&self, most: usize) -> Vec<NamespaceInfo> {
         let guard = pin();
         let mut infos = Vec::new();
         self.current.load(&guard).each_namespace(&guard, |namespace| {
             if let Some(record) = namespace.record() {
-                infos.push(NamespaceInfo {
-                    name: namespace.name().to_vec(),
-                    keys: namespace.keys.get().max(0) as u64,
-                    bytes: namespace.bytes.get().max(0) as u64,
-                    hits: record.hits.get().max(0) as u64,
-                    misses: record.misses.get().max(0) as u64,
-                    expired: record.expired.get().max(0) as u64,
-                });
+                infos.push(self.info_of(namespace, record));
             }
             infos.len() < most
         });

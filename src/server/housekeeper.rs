@@ -1,5 +1,5 @@
-//! The thread that expires keys, reaps slots and frees memory, so that no client's command has to. It samples the
-//! counters for INFO's rates too.
+//! The thread that expires keys, reaps slots and frees memory, so that no client's command has to. It follows the
+//! allocator for the memory limit, and samples the counters for INFO's rates.
 
 use super::Shared;
 use crate::engine::memory::Allocator;
@@ -25,8 +25,10 @@ pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
         }
         while !shared.roster.is_stopping() {
             let engine = &shared.engine;
+            let allocated = Allocator::read().allocated;
+            engine.keyspace.measure(allocated, 0);
             if engine.stats.sample(engine.clock.unix_ms()) {
-                engine.stats.note_memory(Allocator::read().allocated);
+                engine.stats.note_memory(allocated);
             }
             if shared.engine.keyspace.housekeep() {
                 thread::yield_now();
