@@ -66,7 +66,7 @@ pub fn dispatch(
 ) -> Outcome {
     batch.set_touches(!session.preferences.no_touch);
     if let Some(need) = session.take_need() {
-        batch.adopt(need);
+        batch.adopt(*need);
     }
     let outcome = match session.preferences.replies {
         ReplyMode::On => admit(engine, session, batch, request, reply),
@@ -249,7 +249,9 @@ fn admit(
         return Outcome::Hold(Hold::Pause);
     }
     let started = session.command_start(engine);
-    batch.set_checked(row.spec().flags.is_checked() || session.queue().is_some_and(|queue| queue.is_checked()));
+    batch.set_checked(
+        row.spec().flags.is_checked() || session.queue().is_some_and(|queue| queue.is_checked()),
+    );
     let mut view = batch.view();
     session.client().note_command(row.number(), view.now_ms());
     let (result, next) = call(engine, session, &mut view, row.spec(), request, reply);

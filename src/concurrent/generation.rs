@@ -411,7 +411,10 @@ impl Generation {
 
     /// True if nothing waits for the housekeeper; for checks.
     pub fn is_settled(&self) -> bool {
-        self.reaps.is_empty() && self.reads.is_empty() && self.releases.slots.is_empty() && self.releases.namespaces.is_empty()
+        self.reaps.is_empty()
+            && self.reads.is_empty()
+            && self.releases.slots.is_empty()
+            && self.releases.namespaces.is_empty()
     }
 }
 

@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(policies(b""), Ok(BTreeMap::new()));
         let read = quotas(b"a:256mb,b:1k").expect("a list");
         assert_eq!(shown(&read), "a:268435456,b:1000");
-        for bad in [&b"a"[..], b"a:", b"a:volatile-lru", b"a:lru;b:mru"] {
+        for bad in [&b"a"[..], b"a:", b"a:volatile-lru", b"a:lru;mru"] {
             assert!(policies(bad).is_err(), "{bad:?}");
         }
         for bad in [&b"a:0"[..], b"a:x", b"a:-1", b"a:16777216tb", b"a:\xff"] {

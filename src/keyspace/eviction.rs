@@ -132,7 +132,8 @@ impl Keyspace {
         match need.bound {
             Bound::Room(floor) => self.memory.room.lease(&mut need.lease, need.bytes, floor),
             Bound::Quota => {
-                rules.quota == NO_QUOTA || namespace.bytes.get().saturating_add(need.bytes) <= rules.quota as i64
+                rules.quota == NO_QUOTA
+                    || namespace.bytes.get().saturating_add(need.bytes) <= rules.quota as i64
             }
         }
     }
@@ -179,7 +180,9 @@ impl Keyspace {
         }
         if victims < sample.len() {
             match policy {
-                Policy::Mru => sample.select_nth_unstable_by_key(victims - 1, |(counter, _)| Reverse(*counter)),
+                Policy::Mru => {
+                    sample.select_nth_unstable_by_key(victims - 1, |(counter, _)| Reverse(*counter))
+                }
                 _ => sample.select_nth_unstable_by_key(victims - 1, |(counter, _)| *counter),
             };
         }
@@ -293,8 +296,7 @@ impl<'g> View<'g> {
             if !version.is_live() {
                 return false;
             }
-            let why =
-                if version.is_expired(self.now_ms()) { Removal::Expired } else { Removal::Flushed };
+            let why = if version.is_expired(self.now_ms()) { Removal::Expired } else { Removal::Flushed };
             let freed = self.keyspace().remove(generation, slot, version, why, self.guard());
             if freed > 0 {
                 self.batch.pay_back(freed);

@@ -146,11 +146,11 @@ impl Batch<'_> {
 
     /// What a command needs that answered [`Contention::NeedRoom`].
     pub fn take_need(&mut self) -> Option<Box<Need>> {
-        self.funds.need.take()
+        self.funds.need.borrow_mut().take()
     }
 
     /// Lets the next command pay from what was made room for.
-    pub fn adopt(&mut self, mut need: Box<Need>) {
+    pub fn adopt(&mut self, mut need: Need) {
         self.funds.is_exhausted.set(need.is_exhausted);
         let kept = std::mem::take(&mut need.lease);
         self.funds.lease.borrow_mut().merge(kept);
@@ -176,7 +176,8 @@ impl Batch<'_> {
 impl View<'_> {
     /// What follows a flush in its transaction cannot be refused any more: the flush has made room.
     fn is_checked(&self) -> bool {
-        self.batch.funds.is_checked.get() && self.transaction.as_deref().is_none_or(|outer| !outer.has_flushed())
+        self.batch.funds.is_checked.get()
+            && self.transaction.as_deref().is_none_or(|outer| !outer.has_flushed())
     }
 
     /// Pays for `bytes` more in a namespace, before they are there.

@@ -132,7 +132,8 @@ const SETTINGS: &[Setting] = &[
         "eviction-threshold",
         |settings| settings.eviction.threshold.to_string(),
         |settings, value| {
-            settings.eviction.threshold = config::fraction(&String::from_utf8_lossy(value)).map_err(expected)?;
+            settings.eviction.threshold =
+                config::fraction(&String::from_utf8_lossy(value)).map_err(expected)?;
             Ok(())
         },
     ),

@@ -149,7 +149,9 @@ fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let name = args.bytes()?.to_vec();
     // Lists in settings are separated so.
     if name.contains(&b',') {
-        return Err(CommandError::Plain("ERR a namespace with a comma in its name has no settings of its own"));
+        return Err(CommandError::Plain(
+            "ERR a namespace with a comma in its name has no settings of its own",
+        ));
     }
     let refused = |reason: Refusal| CommandError::Custom([b"ERR ", reason.as_bytes()].concat());
     let mut changes = Vec::new();
