@@ -158,6 +158,14 @@ pub enum Bug {
     AloneWithoutGrace,
     /// An attempt looks at the reservation before it is pinned.
     ReservationReadEarly,
+    /// A sender tells the owner of a mailbox before its message is in the queue.
+    ToldBeforePush,
+    /// The owner of a mailbox takes first and clears the word that tells it afterwards.
+    TakenBeforeClear,
+    /// A mailbox is ended by a look and then a write.
+    EndedInTwoSteps,
+    /// A message's weight is counted when it is in the queue already.
+    WeighedAfterPush,
     /// An update builds on an expired version.
     ActsOnExpired,
     /// An update that found no key puts its result in place of whatever is there by then.
