@@ -195,7 +195,7 @@ impl<'g> View<'g> {
     /// The birth of nodes that are built now: the snapshot epoch, read before the version that will hold them is
     /// stamped.
     pub fn birth(&self) -> u32 {
-        self.keyspace().epoch.read()
+        self.keyspace().snapshots.birth()
     }
 
     /// Reads a collection, as [`View::read`] does; one that is missing is empty.
@@ -284,8 +284,9 @@ impl<'g> View<'g> {
             Change::Put(draft) => draft.0,
         };
         new.version.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
-        new.version.set_stamp(self.keyspace().epoch.read());
-        match slot.cell().replace(base, new, self.guard()) {
+        let attempt = self.keyspace().snapshots.attempt(generation);
+        new.version.set_stamp(attempt.stamp());
+        match slot.cell().replace(base, new, attempt.claim(slot), self.guard()) {
             Ok(new) => {
                 let generation =
                     if seeded(Bug::GenerationLoadedTwice) { self.generation() } else { generation };
