@@ -3,11 +3,13 @@
 use kvns::clock::Clock;
 use kvns::config::{self, LogFormat, Settings};
 use kvns::engine::Engine;
+use kvns::engine::census::census;
 use kvns::server;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
 use std::panic;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tikv_jemallocator::Jemalloc;
@@ -25,9 +27,15 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(refusal) => return refusal.report(),
     };
+    if let Some(path) = &settings.check {
+        return check(path, settings.workers);
+    }
     start_logging(&settings);
     for warning in config::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         tracing::warn!("{warning}");
+    }
+    if !settings.shared_values {
+        tracing::warn!("KVNS_SHARED_VALUES=false is ignored: this store always shares values with a snapshot");
     }
     raise_descriptor_limit(settings.max_clients as u64);
     match serve(settings) {
@@ -47,8 +55,13 @@ fn serve(settings: Settings) -> io::Result<()> {
     let listener = server::bind(&host, port)
         .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}")))?;
     let engine = Arc::new(Engine::new(settings, Clock::system()).with_offload(server::offload));
-    let server = server::start(Arc::clone(&engine), listener)?;
+    // Clients that come early are told that the data is loading.
+    engine.expect_load();
+    let mut server = server::start(Arc::clone(&engine), listener)?;
     server.stop_on_signals()?;
+    if let Err(refused) = engine.load_snapshot() {
+        return if server.is_stopping() { Ok(()) } else { Err(io::Error::other(refused)) };
+    }
     let settings = engine.settings.load();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -60,7 +73,22 @@ fn serve(settings: Settings) -> io::Result<()> {
         "kvns is ready"
     );
     server.wait();
-    Ok(())
+    // The server's threads are still there: a second signal ends this too.
+    engine.take_last_snapshot().map_err(|error| io::Error::other(format!("the last snapshot failed: {error}")))
+}
+
+/// Verifies a snapshot and prints what it has.
+fn check(path: &Path, threads: usize) -> ExitCode {
+    match census(path, threads) {
+        Ok(census) => {
+            print!("{census}");
+            ExitCode::SUCCESS
+        }
+        Err(refused) => {
+            eprintln!("kvns: {refused}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn start_logging(settings: &Settings) {

@@ -70,6 +70,8 @@ pub struct KeyspaceStats {
     pub misses: Counter,
     /// Keys that expired.
     pub expired: Counter,
+    /// Changes of keys; a flush is one for each key, and at least one. Not reset with the others.
+    pub changes: Counter,
     /// Transactions that ran again because another one committed first.
     pub transaction_retries: Counter,
     /// Transactions that ran alone.
@@ -167,6 +169,7 @@ impl Keyspace {
         let old = self.current.swap(next);
         drop(swapping);
         self.freeing.add(old.keys.get());
+        self.stats.changes.add(old.keys.get().max(1) as u64);
         self.replaced.push(old);
     }
 
