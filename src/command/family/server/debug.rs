@@ -105,7 +105,7 @@ impl Digest {
     fn of(name: &[u8], entry: &Entry<'_>) -> Digest {
         let mut content = Digest::default();
         if let Ok(string) = entry.string() {
-            content = Digest::of_parts(&string.bytes());
+            content = Digest::of_parts(string.bytes());
         } else if let Ok(list) = entry.tree::<List>() {
             let places = list.iter().enumerate();
             places.for_each(|(place, item)| content.mix(Digest::of_parts((place, item.key))));
