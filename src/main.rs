@@ -35,7 +35,9 @@ fn main() -> ExitCode {
         tracing::warn!("{warning}");
     }
     if !settings.shared_values {
-        tracing::warn!("KVNS_SHARED_VALUES=false is ignored: this store always shares values with a snapshot");
+        tracing::warn!(
+            "KVNS_SHARED_VALUES=false is ignored: this store always shares values with a snapshot"
+        );
     }
     raise_descriptor_limit(settings.max_clients as u64);
     match serve(settings) {
@@ -74,7 +76,9 @@ fn serve(settings: Settings) -> io::Result<()> {
     );
     server.wait();
     // The server's threads are still there: a second signal ends this too.
-    engine.take_last_snapshot().map_err(|error| io::Error::other(format!("the last snapshot failed: {error}")))
+    engine
+        .take_last_snapshot()
+        .map_err(|error| io::Error::other(format!("the last snapshot failed: {error}")))
 }
 
 /// Verifies a snapshot and prints what it has.

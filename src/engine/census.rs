@@ -36,7 +36,12 @@ impl fmt::Display for Census {
         writeln!(f, "ok: {keys} keys, {bytes} bytes, begun at Unix time {}", begun_ms / 1000)?;
         writeln!(f, "namespace\t{}", KINDS.map(Kind::name).join("\t"))?;
         for (namespace, counts) in &self.counts {
-            writeln!(f, "{}\t{}", namespace.escape_ascii(), counts.map(|count| count.to_string()).join("\t"))?;
+            writeln!(
+                f,
+                "{}\t{}",
+                namespace.escape_ascii(),
+                counts.map(|count| count.to_string()).join("\t")
+            )?;
         }
         Ok(())
     }

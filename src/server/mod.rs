@@ -70,13 +70,7 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         runtime.spawn(listener::serve(Arc::clone(&shared), listener))
     };
-    Ok(Server {
-        local_addr,
-        shared,
-        accepting: Some(accepting),
-        helpers,
-        runtime: Some(runtime),
-    })
+    Ok(Server { local_addr, shared, accepting: Some(accepting), helpers, runtime: Some(runtime) })
 }
 
 impl Shared {

@@ -293,7 +293,9 @@ impl<S: Storage> Sink for FileSink<S> {
         }
         match &self.open {
             None => self.seal(Place::Whole, 0),
-            Some(_) if self.filling.is_between_items() && self.filling.size_of_last() >= LEAST_PART => self.cut(),
+            Some(_) if self.filling.is_between_items() && self.filling.size_of_last() >= LEAST_PART => {
+                self.cut()
+            }
             Some(_) => self.seal_before_last(),
         }
         self.sealed_bytes = 0;

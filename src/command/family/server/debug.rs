@@ -56,8 +56,7 @@ fn debug(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         }
         (b"reload", _) => super::snapshots::reload(cx)?,
         // Keys always leave at their time, there are no replicas, and lists have one form.
-        (b"set-active-expire" | b"quicklist-packed-threshold", 1)
-        | (b"change-repl-id", 0) => {}
+        (b"set-active-expire" | b"quicklist-packed-threshold", 1) | (b"change-repl-id", 0) => {}
         _ => return Err(CommandError::SubcommandSyntax(args.subcommand().to_vec())),
     }
     cx.reply.simple("OK");

@@ -160,7 +160,8 @@ pub fn persistence(cx: &Context<'_, '_>, lines: &mut Lines) {
     let load = &engine.persistence;
     let running = figures.running;
     let retained = running.map_or(0, |running| running.retained);
-    let percent = running.map_or(0.0, |running| running.keys as f64 * 100.0 / running.keys_total.max(1) as f64);
+    let percent =
+        running.map_or(0.0, |running| running.keys as f64 * 100.0 / running.keys_total.max(1) as f64);
     lines.field("loading", u8::from(load.is_loading()));
     lines.field("async_loading", 0);
     lines.field("current_cow_peak", if running.is_some() { engine.keyspace.retained().1 } else { 0 });
