@@ -14,6 +14,7 @@ mod pubsub;
 mod runs;
 mod server;
 mod sets;
+mod snapshots;
 mod sort;
 mod sorted_sets;
 mod strings;
