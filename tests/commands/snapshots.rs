@@ -93,7 +93,8 @@ fn a_snapshot_at_a_time_and_only_its_client_waits() {
     snapshots.wait(number);
     saver.check("SAVE", "+OK");
     other.check("LASTSAVE", &format!(":{}", START_MS / 1000 + 5));
-    let saved = ["rdb_changes_since_last_save:0", "rdb_saves:1", "rdb_bgsave_in_progress:0", "snapshot_last_keys:2"];
+    let saved =
+        ["rdb_changes_since_last_save:0", "rdb_saves:1", "rdb_bgsave_in_progress:0", "snapshot_last_keys:2"];
     assert_info(&server, &saved);
     other.check("BGSAVE", "+Background saving started");
     snapshots.wait(number + 1);
