@@ -64,6 +64,7 @@ pub fn dispatch(
     request: Request<'_>,
     reply: &mut ReplyWriter,
 ) -> Outcome {
+    batch.set_touches(!session.preferences.no_touch);
     let outcome = match session.preferences.replies {
         ReplyMode::On => admit(engine, session, batch, request, reply),
         _ => admit_muted(engine, session, batch, request, reply),
@@ -151,6 +152,7 @@ pub fn dispatch_run<'r>(
     let rows = requests.clone().filter_map(|request| Some((table::resolve(request).ok()?, request)));
     let commands: SmallVec<[(Row, Request<'r>); 32]> = rows.collect();
     let mut started = session.command_start(engine);
+    batch.set_touches(!session.preferences.no_touch);
     let mut view = batch.view();
     if let Some((_, request)) = commands.first() {
         let key = Key::new(request.get(1).unwrap_or_default());

@@ -22,7 +22,8 @@
 //! # Progress
 //! Every operation is lock-free. Nothing is allocated for a client that nobody ever posted to.
 
-use crate::sync::plain::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{Bug, seeded};
 use crossbeam_queue::SegQueue;
 use std::fmt;
 use std::sync::OnceLock;
@@ -85,13 +86,24 @@ impl<M> Mailbox<M> {
         if self.is_ended() {
             return Posted::Ended;
         }
+        if seeded(Bug::ToldBeforePush) {
+            self.tell();
+        }
+        if seeded(Bug::WeighedAfterPush) {
+            self.queue.get_or_init(Box::default).push((message, weight));
+            self.weight.fetch_add(weight, Ordering::Relaxed);
+            self.tell();
+            return Posted::Waiting;
+        }
         // ORDERING: Relaxed; I3, a bound.
         if self.weight.fetch_add(weight, Ordering::Relaxed) + weight > limit {
             self.weight.fetch_sub(weight, Ordering::Relaxed);
             return if self.end() { Posted::Overflowed } else { Posted::Ended };
         }
         self.queue.get_or_init(Box::default).push((message, weight));
-        self.tell();
+        if !seeded(Bug::ToldBeforePush) {
+            self.tell();
+        }
         Posted::Waiting
     }
 
@@ -112,8 +124,9 @@ impl<M> Mailbox<M> {
     /// Takes messages in the order in which each sender posted them, until `take` answers that it wants no more or
     /// none is left. Only for the owner.
     pub fn take(&self, mut take: impl FnMut(M) -> bool) {
-        // ORDERING: AcqRel; I1, pairs with `tell`.
-        self.state.fetch_and(!TOLD, Ordering::AcqRel);
+        if !seeded(Bug::TakenBeforeClear) {
+            self.clear_told();
+        }
         let Some(queue) = self.queue.get() else { return };
         while let Some((message, weight)) = queue.pop() {
             // ORDERING: Relaxed; I3.
@@ -124,10 +137,22 @@ impl<M> Mailbox<M> {
                 return;
             }
         }
+        if seeded(Bug::TakenBeforeClear) {
+            self.clear_told();
+        }
+    }
+
+    fn clear_told(&self) {
+        // ORDERING: AcqRel; I1, pairs with `tell`.
+        self.state.fetch_and(!TOLD, Ordering::AcqRel);
     }
 
     /// Ends the owner: its task wakes up and leaves. True for the first caller (I2).
     pub fn end(&self) -> bool {
+        if seeded(Bug::EndedInTwoSteps) && !self.is_ended() {
+            self.state.fetch_or(ENDED, Ordering::AcqRel);
+            return true;
+        }
         // ORDERING: AcqRel; what was done before the end is seen by the owner that ends.
         let is_first = self.state.fetch_or(ENDED, Ordering::AcqRel) & ENDED == 0;
         if is_first {

@@ -24,6 +24,7 @@ pub mod reclaim;
 pub mod recorder;
 pub mod reservation;
 pub mod slot;
+pub mod snapshot;
 pub mod transaction;
 pub mod version;
 pub mod wheel;

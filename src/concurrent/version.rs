@@ -18,6 +18,7 @@ use super::order_index::{LargeSet, OrderAt};
 use super::reclaim::Guard;
 use crate::size_class::size_class;
 use crate::sync::{give_back, plain};
+use crate::value::Kind;
 use crate::value::chunks::Chunks;
 use crate::value::sorted_set::{Parts, SortedSet};
 use crate::value::string::Str;
@@ -120,6 +121,22 @@ impl Version {
     /// What the version holds.
     pub fn content(&self) -> Content {
         self.content
+    }
+
+    /// The type of the value; that of a string if there is none.
+    pub fn kind(&self) -> Kind {
+        match self.content {
+            Content::List => Kind::List,
+            Content::Hash => Kind::Hash,
+            Content::Set => Kind::Set,
+            Content::SmallSortedSet | Content::LargeSortedSet => Kind::SortedSet,
+            _ => Kind::String,
+        }
+    }
+
+    /// Bytes of a string in chunks; of other versions it says nothing.
+    pub(super) fn chunks_len(&self) -> usize {
+        self.len as usize
     }
 
     /// True if the version holds a value.

@@ -21,6 +21,7 @@ pub struct Batch<'k> {
     pub(super) guard: Guard,
     pub(super) now_ms: u64,
     pub(super) is_alone: bool,
+    pub(super) touches: bool,
     pub(super) tally: HitTally,
     commands: u32,
 }
@@ -32,6 +33,7 @@ impl<'k> Batch<'k> {
             guard: pin(),
             now_ms: keyspace.clock.unix_ms(),
             is_alone,
+            touches: true,
             tally: HitTally::default(),
             commands: 0,
         }
@@ -46,6 +48,12 @@ impl<'k> Batch<'k> {
     /// its keys up again.
     pub fn prefetch(&self, keys: &[Key<'_>]) {
         self.keyspace.current.load(&self.guard).prefetch(keys.iter().map(Key::name), &self.guard);
+    }
+
+    /// Whether the commands from now on count as accesses of their keys, for eviction and OBJECT FREQ and IDLETIME.
+    #[inline]
+    pub fn set_touches(&mut self, touches: bool) {
+        self.touches = touches;
     }
 
     /// To be called between two commands: renews the pin and the time when that is due.

@@ -53,15 +53,16 @@ impl Keyspace {
 
     /// Replaces an expired version by a tombstone, as an ordinary change. Whoever else did it first did it well.
     pub(super) fn expire<'g>(
-        &self,
+        &'g self,
         generation: &'g Generation,
         slot: &'g Slot,
         expired: &'g Version,
         guard: &'g Guard,
     ) {
         let tombstone = absent_after(expired);
-        tombstone.set_stamp(self.epoch.read());
-        if let Ok(new) = slot.cell().replace(expired, tombstone.into(), guard) {
+        let attempt = self.snapshots.attempt(generation);
+        tombstone.set_stamp(attempt.stamp());
+        if let Ok(new) = slot.cell().replace(expired, tombstone.into(), attempt.claim(slot), guard) {
             self.stats.expired.add(1);
             self.record_of(generation.namespace_of(slot, guard)).expired.add(1);
             self.account(generation, Changed { slot, old: expired, new }, guard);

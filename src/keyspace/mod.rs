@@ -14,7 +14,9 @@ mod key;
 mod multi;
 mod open;
 mod records;
+mod restore;
 mod scan;
+mod snapshot;
 mod view;
 mod watch;
 
@@ -22,24 +24,27 @@ pub use batch::{Batch, PrefetchList};
 pub use entry::{Ascending, Change, Descending, Draft, Entry, SortedSet, SortedSetEdit};
 pub use key::Key;
 pub use open::Gather;
+pub use restore::{RestoreTally, Restorer};
+pub use snapshot::{SnapshotControl, SnapshotError, SnapshotSummary};
 pub use view::View;
 pub use watch::Watch;
 
 use crate::clock::Clock;
 use crate::concurrent::counter::{Counter, Gauge, NextId};
-use crate::concurrent::epoch_word::EpochWord;
 use crate::concurrent::generation::{Current, Generation};
 use crate::concurrent::namespace::Record;
 use crate::concurrent::reclaim::pin;
 pub use crate::concurrent::recorder::Label;
 pub use crate::concurrent::reservation::Reservation;
 use crate::concurrent::reservation::ReservationWord;
+use crate::concurrent::snapshot::Snapshots;
+use crate::sync;
 pub use crate::value::Kind;
 use crossbeam_queue::SegQueue;
 use housekeeping::Housekeeper;
 pub use records::OTHERS;
 use records::Records;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why an operation on the keyspace did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +123,11 @@ pub struct Keyspace {
     clock: Clock,
     current: Current,
     generations: NextId,
-    epoch: EpochWord,
+    snapshots: Arc<Snapshots>,
+    /// Held by the thread that takes a snapshot.
+    snapshot_turn: Mutex<()>,
+    /// Covers the swap of a generation, or taking it and setting the word for a snapshot; never a wait.
+    swapping: sync::Mutex<()>,
     reservation: ReservationWord,
     records: Records,
     replaced: SegQueue<Arc<Generation>>,
@@ -143,7 +152,9 @@ impl Keyspace {
             clock,
             current: Current::new(first),
             generations,
-            epoch: EpochWord::default(),
+            snapshots: Arc::default(),
+            snapshot_turn: Mutex::default(),
+            swapping: sync::Mutex::new(()),
             reservation: ReservationWord::default(),
             records: Records::new(most),
             replaced: SegQueue::new(),
@@ -181,7 +192,9 @@ impl Keyspace {
     }
 
     fn replace_generation(&self, next: Arc<Generation>) {
+        let swapping = self.swapping.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.current.swap(next);
+        drop(swapping);
         self.freeing.add(old.keys.get());
         self.replaced.push(old);
     }

@@ -95,13 +95,25 @@ impl<'g> View<'g> {
         Ok(version.is_live().then(|| self.entry(slot, version)))
     }
 
-    /// Reads an entry for its value: counts a hit or a miss and touches the access clock.
+    /// Reads an entry for its value: counts a hit or a miss, and an access unless the client wants none counted.
     #[inline]
     pub fn read(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
+        self.read_as(key, self.batch.touches)
+    }
+
+    /// Reads an entry to count an access, whatever the client wants.
+    pub fn touch(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
+        self.read_as(key, true)
+    }
+
+    #[inline]
+    fn read_as(&mut self, key: Key<'_>, touches: bool) -> Result<Option<Entry<'g>>, KeyspaceError> {
         let found = self.look_up(key)?;
         match &found {
             Some(entry) => {
-                entry.slot.touch(self.now_s());
+                if touches {
+                    entry.slot.touch(self.now_s());
+                }
                 self.batch
                     .tally
                     .hit(self.keyspace(), self.generation().namespace_of(entry.slot, self.guard()));
@@ -184,7 +196,7 @@ impl<'g> View<'g> {
     /// The birth of nodes that are built now: the snapshot epoch, read before the version that will hold them is
     /// stamped.
     pub fn birth(&self) -> u32 {
-        self.keyspace().epoch.read()
+        self.keyspace().snapshots.birth()
     }
 
     /// Reads a collection, as [`View::read`] does; one that is missing is empty.
@@ -273,16 +285,24 @@ impl<'g> View<'g> {
             Change::Put(draft) => draft.0,
         };
         new.version.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
-        new.version.set_stamp(self.keyspace().epoch.read());
-        match slot.cell().replace(base, new, self.guard()) {
+        let attempt = self.keyspace().snapshots.attempt(generation);
+        new.version.set_stamp(attempt.stamp());
+        match slot.cell().replace(base, new, attempt.claim(slot), self.guard()) {
             Ok(new) => {
                 let generation =
                     if seeded(Bug::GenerationLoadedTwice) { self.generation() } else { generation };
-                slot.touch(self.now_s());
+                self.touch_written(slot, base);
                 self.keyspace().account(generation, Changed { slot, old: base, new }, self.guard());
                 true
             }
             Err(_) => false,
+        }
+    }
+
+    /// Counts a write as an access of its key, and always the one that made the key.
+    pub(super) fn touch_written(&self, slot: &Slot, old: &Version) {
+        if self.batch.touches || !old.is_live() {
+            slot.touch(self.now_s());
         }
     }
 

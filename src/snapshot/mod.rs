@@ -1,4 +1,19 @@
-//! What a snapshot is made of, whatever store it was taken of.
+//! What a snapshot is made of, whatever store it was taken of: the seam between the store and the file, and the file.
+//!
+//! ```text
+//! store --keys, items--> Sink = FileSink --frames--> PATH.tmp --rename--> PATH
+//! PATH --load--> frames --several threads--> Receiver = what puts keys into a store, or only counts them
+//! ```
+//! `format` has the file byte by byte, `frame` the records in it, `writer` and `loader` the two ways.
+
+pub mod format;
+mod frame;
+mod loader;
+mod writer;
+
+pub use frame::{Frame, Items, Part, Place};
+pub use loader::{Loaded, Progress, Receiver, Refused, load, load_from};
+pub use writer::{FileSink, Saved, Storage, temporary};
 
 use crate::value::Kind;
 use std::io;
@@ -41,3 +56,6 @@ pub trait Sink {
     /// Writes out what it has; called without a pin.
     fn write_out(&mut self) -> io::Result<()>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,28 @@ fn what_a_client_asks_for_itself() {
 }
 
 #[test]
+fn a_client_may_leave_the_access_clocks_alone() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[("SET a 1", "+OK"), ("SET b 1", "+OK")]);
+    server.clock.advance(5_000);
+    c.check_all(&[
+        ("CLIENT NO-TOUCH ON", "+OK"),
+        ("GET a", "$1\n1"),
+        ("APPEND a 2", ":2"),
+        ("SET new 1", "+OK"),
+        ("OBJECT IDLETIME a", ":5"),
+        ("OBJECT IDLETIME new", ":0"),
+        ("TOUCH a", ":1"),
+        ("OBJECT IDLETIME a", ":0"),
+        ("CLIENT NO-TOUCH OFF", "+OK"),
+        ("OBJECT IDLETIME b", ":5"),
+        ("GET b", "$1\n1"),
+        ("OBJECT IDLETIME b", ":0"),
+    ]);
+}
+
+#[test]
 fn monitor_shows_every_command() {
     let server = Server::new();
     let (mut monitor, mut c) = (server.client(), server.client());
@@ -356,6 +378,25 @@ fn debug() {
     assert_ne!(c.run("DEBUG DIGEST"), digest);
     c.check("DEL b", ":1");
     c.check("DEBUG DIGEST", &digest);
+    // Two values are one if their elements are, whatever made them.
+    for (one, other, changed) in [
+        ("RPUSH l x y", "LPUSH m y x", "LSET m 0 z"),
+        ("HSET h f 1 g 2", "HSET i g 2 f 1", "HSET i g 3"),
+        ("SADD s x y", "SADD t y x", "SADD t z"),
+        ("ZADD z 1 x 2 y", "ZADD zz 2 y 1 x", "ZADD zz 3 x"),
+    ] {
+        let name = |command: &str| command.split(' ').nth(1).expect("a key").to_owned();
+        let pair = format!("DEBUG DIGEST-VALUE {} {}", name(one), name(other));
+        c.run(one);
+        c.run(other);
+        let same = c.run(&pair);
+        let lines: Vec<&str> = same.lines().collect();
+        assert!(lines[1] == lines[2] && lines[1] != zeros, "{one}: {same}");
+        c.run(changed);
+        let differs = c.run(&pair);
+        let lines: Vec<&str> = differs.lines().collect();
+        assert!(lines[1] != lines[2], "{changed}: {differs}");
+    }
     let values = c.run("DEBUG DIGEST-VALUE a a nope");
     let lines: Vec<&str> = values.lines().collect();
     assert!(lines[1] == lines[2] && lines[1] != zeros && lines[3] == zeros, "{values}");

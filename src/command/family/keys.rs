@@ -245,7 +245,7 @@ fn exists(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
 
 /// `TOUCH key [key ...]`: how many are there; they count as just used.
 fn touch(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
-    let present = count_keys(cx, args, |view, key| Ok(view.read(key)?.is_some()))?;
+    let present = count_keys(cx, args, |view, key| Ok(view.touch(key)?.is_some()))?;
     cx.reply.integer(present);
     Ok(())
 }

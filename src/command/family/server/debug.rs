@@ -9,7 +9,9 @@ use crate::command::spec::Arity::AtLeast;
 use crate::command::spec::{CommandSpec, Flags};
 use crate::glob::Pattern;
 use crate::keyspace::{Entry, KeyspaceError, View};
+use crate::value::tree::{Hash as HashLayout, List, Set};
 use ahash::RandomState;
+use std::hash::Hash;
 
 /// Longest subject of DEBUG STRINGMATCH-LEN.
 const MATCHED_LEN: i64 = 1 << 20;
@@ -99,17 +101,27 @@ fn stringmatch_len(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResul
 struct Digest([u64; 3]);
 
 impl Digest {
-    /// The digest of a value and its deadline; of its key too, if there is one.
+    /// The digest of a value and whether it has a deadline; of its key too, if there is one. O(n).
     fn of(name: &[u8], entry: &Entry<'_>) -> Digest {
-        let content = match entry.string() {
-            Ok(string) => string.bytes().into_owned(),
-            Err(_) => format!("{:?} {}", entry.kind(), entry.footprint()).into_bytes(),
-        };
-        let part = |seed: u64| {
-            let hasher = RandomState::with_seeds(seed, 1, 2, 3);
-            hasher.hash_one((name, &content, entry.deadline_ms().is_some()))
-        };
-        Digest([part(1), part(2), part(3)])
+        let mut content = Digest::default();
+        if let Ok(string) = entry.string() {
+            content = Digest::of_parts(string.bytes());
+        } else if let Ok(list) = entry.tree::<List>() {
+            let places = list.iter().enumerate();
+            places.for_each(|(place, item)| content.mix(Digest::of_parts((place, item.key))));
+        } else if let Ok(hash) = entry.tree::<HashLayout>() {
+            hash.iter().for_each(|item| content.mix(Digest::of_parts((item.key, item.value))));
+        } else if let Ok(set) = entry.tree::<Set>() {
+            set.iter().for_each(|item| content.mix(Digest::of_parts(item.key)));
+        } else if let Ok(set) = entry.sorted_set() {
+            let members = set.iter();
+            members.for_each(|scored| content.mix(Digest::of_parts((scored.member, scored.score.to_bits()))));
+        }
+        Digest::of_parts((name, entry.kind().name(), content.0, entry.deadline_ms().is_some()))
+    }
+
+    fn of_parts(parts: impl Hash) -> Digest {
+        Digest([1, 2, 3].map(|seed| RandomState::with_seeds(seed, 1, 2, 3).hash_one(&parts)))
     }
 
     fn mix(&mut self, other: Digest) {

@@ -1,0 +1,320 @@
+//! Reads a snapshot. Frames are read in their order and decoded by several threads; nothing of a file is believed
+//! before it was checked, and nothing is allocated because the file merely announces it.
+
+use super::format::{BODY_MAX, FRAME_HEADER_SIZE, FrameHeader, HEADER_SIZE, Header};
+use super::frame::{Frame, Part, Place};
+use crate::clock::Clock;
+use crate::concurrent::counter::Counter;
+use crate::value::Kind;
+use crate::value::string::MAX_STRING_LEN;
+use rkyv::util::AlignedVec;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Bytes by which the room for a body grows, so that a body that is announced and not there takes no memory.
+const READ_SIZE: usize = 1 << 20;
+
+/// Microseconds between two lines about the progress.
+const REPORT_EVERY_US: u64 = 2_000_000;
+
+/// Why a file was not loaded, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused(String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// What becomes of the keys of a snapshot; one for each thread that loads.
+pub trait Receiver {
+    /// Takes the keys of a frame, or the part of one. The parts of one key come to one receiver, one after the
+    /// other. An error refuses the file and says why.
+    fn take(&mut self, frame: &Frame<'_>) -> Result<(), String>;
+}
+
+/// How far a load has come, for others to see. Counts go on from one load to the next unless a new one is taken.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of the file.
+    pub total_bytes: Counter,
+    /// Bytes that were read.
+    pub bytes: Counter,
+    /// Keys that were found.
+    pub keys: Counter,
+}
+
+impl Progress {
+    /// Percent of the bytes.
+    pub fn percent(&self) -> f64 {
+        self.bytes.get() as f64 * 100.0 / self.total_bytes.get().max(1) as f64
+    }
+}
+
+/// What a file had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Keys; one that is there twice counts twice.
+    pub keys: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// When the snapshot was begun: Unix time in milliseconds.
+    pub begun_ms: u64,
+}
+
+/// Loads the file `path` on so many threads, at least one, each with a receiver that it makes. On an error some keys
+/// may have been received.
+pub fn load<R: Receiver>(
+    path: &Path,
+    threads: usize,
+    receiver: impl Fn() -> R + Sync,
+    progress: &Progress,
+    clock: &Clock,
+) -> Result<Loaded, Refused> {
+    let refused = |reason: String| Refused(format!("cannot load the snapshot {}: {reason}", path.display()));
+    let file = File::open(path).map_err(|error| refused(error.to_string()))?;
+    let metadata = file.metadata().map_err(|error| refused(error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(refused("it is no file".to_owned()));
+    }
+    load_from(file, metadata.len(), threads, receiver, progress, clock).map_err(refused)
+}
+
+/// Like [`load`], from a source of `len` bytes. The error is the reason alone.
+pub fn load_from<R: Receiver>(
+    mut source: impl Read + Send,
+    len: u64,
+    threads: usize,
+    receiver: impl Fn() -> R + Sync,
+    progress: &Progress,
+    clock: &Clock,
+) -> Result<Loaded, String> {
+    let mut start = Vec::with_capacity(HEADER_SIZE);
+    let read = (&mut source).take(HEADER_SIZE as u64).read_to_end(&mut start);
+    read.map_err(|error| error.to_string())?;
+    let header = Header::read(&start, len)?;
+    progress.total_bytes.add(len);
+    progress.bytes.add(HEADER_SIZE as u64);
+    let frames = Mutex::new(Frames {
+        source,
+        header,
+        position: HEADER_SIZE as u64,
+        next: 0,
+        stream: 0,
+        keys: 0,
+        failed: None,
+        progress,
+        clock,
+        report_us: clock.monotonic_us() + REPORT_EVERY_US,
+    });
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| work(&frames, &mut receiver()));
+        }
+        work(&frames, &mut receiver());
+    });
+    let frames = frames.into_inner().unwrap_or_else(PoisonError::into_inner);
+    frames.conclude()
+}
+
+/// The frames of a file, read one after the other.
+struct Frames<'p, S> {
+    source: S,
+    header: Header,
+    /// Bytes of the file before the next frame.
+    position: u64,
+    /// Number of the next frame.
+    next: u64,
+    /// Number of the last key in parts.
+    stream: u32,
+    keys: u64,
+    failed: Option<String>,
+    progress: &'p Progress,
+    clock: &'p Clock,
+    report_us: u64,
+}
+
+/// Reads and decodes frames until there are no more, or somebody failed.
+fn work<S: Read, R: Receiver>(frames: &Mutex<Frames<'_, S>>, receiver: &mut R) {
+    let mut body = AlignedVec::new();
+    loop {
+        let mut reader = lock(frames);
+        if reader.failed.is_some() {
+            return;
+        }
+        let header = match reader.next(&mut body) {
+            Ok(None) => return,
+            Ok(Some(header)) => header,
+            Err(reason) => return reader.fail(reason),
+        };
+        if header.place != Place::Whole {
+            // The parts of a key follow one another: nobody else reads on before its end.
+            if let Err(reason) = reader.take_parts(header, &mut body, receiver) {
+                return reader.fail(reason);
+            }
+            continue;
+        }
+        drop(reader);
+        let taken = decode(&header, &body).and_then(|frame| {
+            frame.parts().try_for_each(|part| check_whole(&part))?;
+            receiver.take(&frame)?;
+            Ok(frame.keys())
+        });
+        let mut reader = lock(frames);
+        match taken {
+            Ok(keys) => reader.note(keys),
+            Err(reason) => return reader.fail(in_frame(&header, &reason)),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn in_frame(header: &FrameHeader, reason: &str) -> String {
+    format!("frame {} is damaged: {reason}", header.number)
+}
+
+fn decode<'f>(header: &FrameHeader, body: &'f [u8]) -> Result<Frame<'f>, String> {
+    if crc32fast::hash(body) != header.body_sum {
+        return Err("its checksum differs".to_owned());
+    }
+    Frame::decode(body, header.place)
+}
+
+/// What holds for every whole key.
+fn check_whole(part: &Part<'_>) -> Result<(), String> {
+    check_len(part)?;
+    if part.len() != part.head.len {
+        return Err("a value is shorter or longer than announced".to_owned());
+    }
+    Ok(())
+}
+
+fn check_len(part: &Part<'_>) -> Result<(), String> {
+    match part.head.kind {
+        Kind::String if part.head.len > MAX_STRING_LEN as u64 => Err("a string is too long".to_owned()),
+        Kind::String => Ok(()),
+        _ if part.head.len == 0 => Err("a collection is empty".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+impl<S: Read> Frames<'_, S> {
+    /// Reads the next frame into `body`; `None` at the end of the file.
+    fn next(&mut self, body: &mut AlignedVec) -> Result<Option<FrameHeader>, String> {
+        let left = self.header.file_len.saturating_sub(self.position);
+        if left == 0 {
+            return Ok(None);
+        }
+        let mut header = [0; FRAME_HEADER_SIZE];
+        self.source.read_exact(&mut header).map_err(|error| self.unread(&error))?;
+        let header = FrameHeader::read(&header)
+            .filter(|header| header.number == self.next)
+            .ok_or_else(|| format!("frame {} has a damaged header", self.next))?;
+        let len = header.body_len as usize;
+        if u64::from(header.body_len) + FRAME_HEADER_SIZE as u64 > left || len > BODY_MAX {
+            return Err(in_frame(&header, "it is longer than the file"));
+        }
+        body.clear();
+        while body.len() < len {
+            let read = body.len();
+            body.resize(len.min(read + READ_SIZE), 0);
+            self.source.read_exact(&mut body[read..]).map_err(|error| self.unread(&error))?;
+        }
+        self.next += 1;
+        self.position += (FRAME_HEADER_SIZE + len) as u64;
+        self.progress.bytes.add((FRAME_HEADER_SIZE + len) as u64);
+        Ok(Some(header))
+    }
+
+    fn unread(&self, error: &io::Error) -> String {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => format!("it is cut off in frame {}", self.next),
+            _ => format!("frame {} cannot be read: {error}", self.next),
+        }
+    }
+
+    /// Takes a key in parts, whose first part is in `body`, to its end.
+    fn take_parts<R: Receiver>(
+        &mut self,
+        first: FrameHeader,
+        body: &mut AlignedVec,
+        receiver: &mut R,
+    ) -> Result<(), String> {
+        if first.place != Place::First || first.stream != self.stream + 1 {
+            return Err(in_frame(&first, "a part of a key is not in its place"));
+        }
+        self.stream = first.stream;
+        let mut found = 0;
+        let mut name = Vec::new();
+        let mut announced = None;
+        let mut header = first;
+        loop {
+            let frame = decode(&header, body).map_err(|reason| in_frame(&header, &reason))?;
+            let damaged = |reason| in_frame(&header, reason);
+            for part in frame.parts() {
+                let head = (part.head.kind, part.head.deadline_ms, part.head.len);
+                if header.place == Place::First {
+                    check_len(&part).map_err(|reason| in_frame(&header, &reason))?;
+                    name.extend_from_slice(part.head.name);
+                    announced = Some(head);
+                }
+                if name != part.head.name || announced != Some(head) {
+                    return Err(damaged("a part belongs to another key"));
+                }
+                found += part.len();
+                if found > part.head.len || (header.place == Place::Last && found != part.head.len) {
+                    return Err(damaged("a value is shorter or longer than announced"));
+                }
+            }
+            receiver.take(&frame).map_err(|reason| in_frame(&header, &reason))?;
+            self.note(frame.keys());
+            if header.place == Place::Last {
+                return Ok(());
+            }
+            let next = self.next(body)?.ok_or("the last key has no end")?;
+            if !matches!(next.place, Place::Middle | Place::Last) || next.stream != first.stream {
+                return Err(in_frame(&next, "a part of a key is missing before it"));
+            }
+            header = next;
+        }
+    }
+
+    /// Counts keys, and says now and then how far the load has come.
+    fn note(&mut self, keys: u64) {
+        self.keys += keys;
+        self.progress.keys.add(keys);
+        let now_us = self.clock.monotonic_us();
+        if now_us >= self.report_us {
+            self.report_us = now_us + REPORT_EVERY_US;
+            let percent = format!("{:.0}", self.position as f64 * 100.0 / self.header.file_len.max(1) as f64);
+            tracing::info!(keys = self.keys, bytes = self.position, percent, "reading the snapshot");
+        }
+    }
+
+    fn fail(&mut self, reason: String) {
+        self.failed.get_or_insert(reason);
+    }
+
+    fn conclude(self) -> Result<Loaded, String> {
+        if let Some(reason) = self.failed {
+            return Err(reason);
+        }
+        let Header { file_len, frames, keys, begun_ms } = self.header;
+        if (self.next, self.keys) != (frames, keys) {
+            return Err(format!(
+                "it has {} keys in {} frames instead of {keys} in {frames}",
+                self.keys, self.next
+            ));
+        }
+        Ok(Loaded { keys, bytes: file_len, begun_ms })
+    }
+}
