@@ -1,10 +1,12 @@
 //! Everything but sockets: the keyspace, the clients, the settings, the statistics and the clock.
 
+pub mod census;
 pub mod clients;
 pub mod long_work;
 pub mod memory;
 pub mod monitors;
 pub mod pause;
+pub mod persistence;
 pub mod pubsub;
 
 use crate::clock::{Clock, TICKS_PER_US};
@@ -17,6 +19,7 @@ use clients::ClientRegistry;
 use long_work::LongWork;
 use monitors::Monitors;
 use pause::Pause;
+use persistence::Persistence;
 use pubsub::PubSub;
 use rand::Rng;
 
@@ -46,6 +49,8 @@ pub struct Engine {
     pub pause: Pause,
     /// Who works long.
     pub long_work: LongWork,
+    /// What there is of snapshots.
+    pub persistence: Persistence,
     /// Forty random hexadecimal digits that tell this run of the server from others.
     pub run_id: String,
     /// When the engine was made: Unix time in milliseconds.
@@ -65,6 +70,7 @@ impl Engine {
             pubsub: PubSub::default(),
             monitors: Monitors::default(),
             pause: Pause::default(),
+            persistence: Persistence::new(&clock),
             run_id: random_run_id(),
             started_ms: clock.unix_ms(),
             clock,
@@ -86,6 +92,7 @@ impl Engine {
             changed
         });
         self.slow_ticks.set(slow_ticks(&self.settings.load()));
+        self.persistence.notice();
     }
 
     /// Lets every statistic begin again, as CONFIG RESETSTAT does.
@@ -101,11 +108,6 @@ impl Engine {
             &keyspace.ran_alone,
         ];
         counters.into_iter().for_each(Counter::reset);
-    }
-
-    /// True if commands are served: the server has loaded what it was to load.
-    pub fn is_ready(&self) -> bool {
-        true
     }
 
     /// True if a command that ran for so long is one for the slow log or the latency monitor. One load.

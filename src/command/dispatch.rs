@@ -47,6 +47,8 @@ pub enum Hold {
     Pause,
     /// Room for long work.
     LongWork,
+    /// The end of the snapshot of this number.
+    Snapshot(u64),
 }
 
 impl Outcome {
@@ -146,7 +148,8 @@ pub fn dispatch_run<'r>(
     reply: &mut ReplyWriter,
 ) -> usize {
     let is_ordinary = !session.is_queuing() && !session.is_subscribed() && !session.is_monitor();
-    if !is_ordinary || session.preferences.replies != ReplyMode::On || engine.pause.is_set() {
+    let is_held = engine.pause.is_set() || engine.persistence.is_loading();
+    if !is_ordinary || session.preferences.replies != ReplyMode::On || is_held {
         return 0;
     }
     let rows = requests.clone().filter_map(|request| Some((table::resolve(request).ok()?, request)));
@@ -222,6 +225,9 @@ fn admit(
     {
         return refuse(engine, session, batch, (error, Some(row)), reply);
     }
+    if engine.persistence.is_loading() && !row.spec().flags.has(Flags::LOADING) {
+        return refuse(engine, session, batch, (CommandError::Loading, Some(row)), reply);
+    }
     if session.is_queuing() && !row.spec().flags.has(Flags::IMMEDIATE) {
         if row.spec().flags.has(Flags::NO_MULTI) {
             return refuse(
@@ -249,6 +255,7 @@ fn admit(
         Ok(()) => false,
         Err(CommandError::Contention(contention)) => return Outcome::Wait(contention),
         Err(CommandError::Busy) => return Outcome::Hold(Hold::LongWork),
+        Err(CommandError::AwaitSnapshot(number)) => return Outcome::Hold(Hold::Snapshot(number)),
         Err(error) => {
             answer_error(engine, &error.text(row.spec().name), reply);
             true

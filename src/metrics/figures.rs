@@ -3,6 +3,7 @@
 use super::exposition::{Described, Kind};
 use crate::engine::Engine;
 use crate::engine::memory::{Allocator, Process};
+use crate::engine::persistence::Figures;
 use crate::engine::pubsub::Topic;
 use crate::keyspace::NamespaceInfo;
 
@@ -24,26 +25,7 @@ pub(super) struct Readings<'e> {
     commands: u64,
     allocator: Allocator,
     process: Process,
-    snapshots: SnapshotFigures,
-}
-
-/// What is known of the snapshots taken so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct SnapshotFigures {
-    completed: u64,
-    failed: u64,
-    /// When the last one was complete: Unix time in milliseconds.
-    last_ms: Option<u64>,
-    last_duration_us: u64,
-    last_bytes: u64,
-    /// Bytes that the running one holds back from being freed.
-    retained_bytes: u64,
-    is_running: bool,
-}
-
-/// The one place where the figures of snapshots come from.
-fn snapshot_figures(_: &Engine) -> SnapshotFigures {
-    SnapshotFigures::default()
+    snapshots: Figures,
 }
 
 impl<'e> Readings<'e> {
@@ -53,7 +35,7 @@ impl<'e> Readings<'e> {
             commands: engine.stats.total_commands(),
             allocator: Allocator::read(),
             process: Process::read(),
-            snapshots: snapshot_figures(engine),
+            snapshots: engine.snapshot_figures(),
         }
     }
 }
@@ -172,25 +154,26 @@ pub(super) const OF_SERVER: &[OfServer] = &[
         "Subscribers closed because they let too much wait.",
         |from| from.engine.stats.overflowed_clients.get() as f64,
     ),
-    counter("kvns_snapshots_total", "Snapshots completed.", |from| from.snapshots.completed as f64),
-    counter("kvns_snapshot_failures_total", "Snapshots that failed.", |from| from.snapshots.failed as f64),
+    counter("kvns_snapshots_total", "Snapshots completed.", |from| from.snapshots.saves as f64),
+    counter("kvns_snapshot_failures_total", "Snapshots that failed.", |from| from.snapshots.failures as f64),
     gauge("kvns_snapshot_running", "1 while a snapshot is taken.", |from| {
-        f64::from(from.snapshots.is_running)
+        f64::from(u8::from(from.snapshots.running.is_some()))
     }),
     gauge("kvns_snapshot_last_duration_seconds", "How long the last snapshot took.", |from| {
-        from.snapshots.last_duration_us as f64 / 1e6
+        from.snapshots.last_duration_us.unwrap_or(0) as f64 / 1e6
     }),
-    gauge("kvns_snapshot_age_seconds", "Time since the last snapshot, or else since the start.", |from| {
-        let since_ms = from.snapshots.last_ms.unwrap_or(from.engine.started_ms);
-        from.engine.clock.unix_ms().saturating_sub(since_ms) as f64 / 1e3
-    }),
+    gauge(
+        "kvns_snapshot_age_seconds",
+        "Time since the last good snapshot began, or else since the start.",
+        |from| (from.engine.clock.unix_ms() / 1000).saturating_sub(from.snapshots.last_save_s) as f64,
+    ),
     gauge("kvns_snapshot_last_size_bytes", "Size of the last snapshot.", |from| {
         from.snapshots.last_bytes as f64
     }),
     gauge(
         "kvns_snapshot_retained_bytes",
         "Bytes not freed because the running snapshot needs them.",
-        |from| from.snapshots.retained_bytes as f64,
+        |from| from.snapshots.running.map_or(0, |running| running.retained) as f64,
     ),
     gauge("kvns_allocator_allocated_bytes", "Bytes that the allocator has handed out.", |from| {
         from.allocator.allocated as f64

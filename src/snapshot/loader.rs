@@ -4,7 +4,7 @@
 use super::format::{BODY_MAX, FRAME_HEADER_SIZE, FrameHeader, HEADER_SIZE, Header};
 use super::frame::{Frame, Part, Place};
 use crate::clock::Clock;
-use crate::concurrent::counter::Counter;
+use crate::concurrent::counter::{Counter, Flag};
 use crate::value::Kind;
 use crate::value::string::MAX_STRING_LEN;
 use rkyv::util::AlignedVec;
@@ -39,7 +39,7 @@ pub trait Receiver {
     fn take(&mut self, frame: &Frame<'_>) -> Result<(), String>;
 }
 
-/// How far a load has come, for others to see. Counts go on from one load to the next unless a new one is taken.
+/// How far a load has come, for others to see.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Bytes of the file.
@@ -48,9 +48,16 @@ pub struct Progress {
     pub bytes: Counter,
     /// Keys that were found.
     pub keys: Counter,
+    /// Raised by whoever wants the load to end: it then fails.
+    pub cancelled: Flag,
 }
 
 impl Progress {
+    /// Begins again, for another load.
+    pub fn restart(&self) {
+        [&self.total_bytes, &self.bytes, &self.keys].into_iter().for_each(Counter::reset);
+    }
+
     /// Percent of the bytes.
     pub fn percent(&self) -> f64 {
         self.bytes.get() as f64 * 100.0 / self.total_bytes.get().max(1) as f64
@@ -213,6 +220,9 @@ impl<S: Read> Frames<'_, S> {
         let left = self.header.file_len.saturating_sub(self.position);
         if left == 0 {
             return Ok(None);
+        }
+        if self.progress.cancelled.is_raised() {
+            return Err("the load was cancelled".to_owned());
         }
         let mut header = [0; FRAME_HEADER_SIZE];
         self.source.read_exact(&mut header).map_err(|error| self.unread(&error))?;

@@ -32,7 +32,7 @@ const SECTIONS: &[Section] = &[
     Section { title: "Server", is_default: true, fill: server },
     Section { title: "Clients", is_default: true, fill: clients },
     Section { title: "Memory", is_default: true, fill: memory },
-    Section { title: "Persistence", is_default: true, fill: persistence },
+    Section { title: "Persistence", is_default: true, fill: super::snapshots::persistence },
     Section { title: "Stats", is_default: true, fill: stats },
     Section { title: "Replication", is_default: true, fill: replication },
     Section { title: "CPU", is_default: true, fill: cpu },
@@ -47,7 +47,7 @@ const SECTIONS: &[Section] = &[
 
 /// The text of INFO as it grows.
 #[derive(Debug, Default)]
-struct Lines(String);
+pub struct Lines(String);
 
 impl Lines {
     fn title(&mut self, title: &str) {
@@ -56,7 +56,8 @@ impl Lines {
         let _ = write!(self.0, "{gap}# {title}\r\n");
     }
 
-    fn field(&mut self, name: impl Display, value: impl Display) {
+    /// One line.
+    pub fn field(&mut self, name: impl Display, value: impl Display) {
         let _ = write!(self.0, "{name}:{value}\r\n");
     }
 
@@ -142,10 +143,6 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
     }
     lines.field("mem_allocator", "jemalloc");
     lines.field("lazyfree_pending_objects", cx.engine.keyspace.freeing());
-}
-
-fn persistence(_: &Context<'_, '_>, lines: &mut Lines) {
-    lines.field("loading", 0);
 }
 
 fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
