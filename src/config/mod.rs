@@ -54,14 +54,19 @@ struct Arguments {
     #[arg(value_parser = bytes(0, u64::MAX))]
     memory_limit: u64,
 
-    /// Address of the metrics endpoint; checked, not used yet
+    /// Address or name on which /metrics, /healthz and /readyz are served over HTTP
     #[arg(long, env = "KVNS_METRICS_HOST", value_name = "HOST", default_value = "0.0.0.0", value_parser = host)]
     metrics_host: String,
 
-    /// Port of the metrics endpoint; checked, not used yet
+    /// Port on which they are served; 0 takes any free one
     #[arg(long, env = "KVNS_METRICS_PORT", value_name = "PORT", default_value = "9090")]
     #[arg(value_parser = whole(0, 65_535).map(|port| port as u16))]
     metrics_port: u16,
+
+    /// Namespaces with series of their own in /metrics; the rest is summed up under namespace="_other"
+    #[arg(long, env = "KVNS_METRICS_MAX_NAMESPACES", value_name = "COUNT", default_value = "1000")]
+    #[arg(value_parser = whole(1, 100_000).map(|count| count as usize))]
+    metrics_max_namespaces: usize,
 
     /// Clients connected at once; one more is told "ERR max number of clients reached" and closed
     #[arg(long, env = "KVNS_MAX_CLIENTS", value_name = "COUNT", default_value = "10000")]
@@ -118,6 +123,10 @@ struct Arguments {
     #[arg(long, env = "KVNS_DEBUG_COMMANDS", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
     debug_commands: bool,
+
+    /// Asks the server that runs with these settings whether it answers, and exits with 0 or 1
+    #[arg(long)]
+    healthcheck: bool,
 }
 
 /// The form of log lines.
@@ -146,6 +155,8 @@ pub struct Settings {
     pub metrics_host: String,
     /// Port of the metrics listener (`KVNS_METRICS_PORT`).
     pub metrics_port: u16,
+    /// Namespaces with series of their own in the metrics (`KVNS_METRICS_MAX_NAMESPACES`).
+    pub metrics_max_namespaces: usize,
     /// Clients connected at once (`KVNS_MAX_CLIENTS`).
     pub max_clients: usize,
     /// Limits on one request (`KVNS_MAX_RESP_ARGS`, `_BULK_LEN`, `_INLINE_LEN`).
@@ -165,6 +176,8 @@ pub struct Settings {
     pub latency_ms: u64,
     /// Whether clients of other machines may use DEBUG (`KVNS_DEBUG_COMMANDS`).
     pub debug_commands: bool,
+    /// True if a running server is to be asked for its health, instead of being one (`--healthcheck`).
+    pub healthcheck: bool,
 }
 
 impl Settings {
@@ -193,6 +206,7 @@ impl Settings {
             memory_limit,
             metrics_host: arguments.metrics_host,
             metrics_port: arguments.metrics_port,
+            metrics_max_namespaces: arguments.metrics_max_namespaces,
             max_clients: arguments.max_clients,
             limits: Limits {
                 args: arguments.max_resp_args,
@@ -206,6 +220,7 @@ impl Settings {
             slowlog_max_len: arguments.slowlog_max_len,
             latency_ms: arguments.latency_monitor_threshold,
             debug_commands: arguments.debug_commands,
+            healthcheck: arguments.healthcheck,
         })
     }
 }

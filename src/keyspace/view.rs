@@ -182,6 +182,7 @@ impl<'g> View<'g> {
                     if self.try_change(generation, home, base, wanted) {
                         break Ok(result);
                     }
+                    self.keyspace().stats.cas_retries.add(1);
                 }
                 Err(error) => break Err(error),
             }
