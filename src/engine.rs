@@ -64,9 +64,8 @@ impl Engine {
         Engine {
             slow_ticks: Latest::new(slow_ticks(&settings)),
             long_work: LongWork::new(settings.workers),
-            settings: ArcSwap::from_pointee(settings),
-            keyspace: Keyspace::new(clock.clone()),
-            stats: Stats::default(),
+            keyspace: Keyspace::with_records(clock.clone(), settings.metrics_max_namespaces - 1),
+            stats: Stats::new(settings.metrics_max_namespaces - 1),
             clients: ClientRegistry::default(),
             pubsub: PubSub::default(),
             monitors: Monitors::default(),
@@ -75,6 +74,7 @@ impl Engine {
             run_id: random_run_id(),
             started_ms: clock.unix_ms(),
             clock,
+            settings: ArcSwap::from_pointee(settings),
             offload: |work| work(),
         }
     }
@@ -103,6 +103,7 @@ impl Engine {
             &keyspace.hits,
             &keyspace.misses,
             &keyspace.expired,
+            &keyspace.cas_retries,
             &keyspace.transaction_retries,
             &keyspace.ran_alone,
         ];

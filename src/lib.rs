@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! 7  main
-//! 6  server
+//! 6  server     metrics
 //! 5  command    (inside: spec, args, context, error  <  family  <  table  <  dispatch)
 //! 4  engine  <  session
 //! 3  keyspace
@@ -20,7 +20,7 @@
 //! - A3. Unsafe code lives in `concurrent` and in the tree's nodes (`value::tree::node`), atomics in `concurrent`
 //!   only; `sync` is the one place that chooses between the standard library's atomics and loom's.
 //! - A4. `clock` is the only reader of time.
-//! - A5. tokio appears in `server` and `main` only; dispatch is synchronous.
+//! - A5. tokio appears in `server`, `metrics` and `main` only; dispatch is synchronous.
 
 pub mod clock;
 pub mod command;
@@ -29,6 +29,7 @@ pub mod config;
 pub mod engine;
 pub mod glob;
 pub mod keyspace;
+pub mod metrics;
 pub mod number;
 pub mod resp;
 pub mod server;

@@ -214,8 +214,6 @@ pub enum Bug {
     EndsBeforeItsTrees,
     /// What was handed over is freed without a grace period.
     HandedOverFreedAtOnce,
-    /// A snapshot takes its generation and sets the word in two steps between which a flush may come.
-    StartInTwoSteps,
     /// A dropped member's node is unlinked without a grace period.
     UnlinkWithoutGrace,
     /// A reader takes the index as it is, not as of its version.

@@ -107,6 +107,18 @@ impl CommandSpec {
         self.keys.iter().filter(|spec| spec.has_keys())
     }
 
+    /// The first of the request's keys, if it has any.
+    #[inline]
+    pub fn first_key<'r>(&self, request: Request<'r>) -> Option<&'r [u8]> {
+        let keys = self.keys.first()?;
+        if keys.has_plain_place() { request.get(keys.first) } else { self.first_key_elsewhere(request) }
+    }
+
+    #[cold]
+    fn first_key_elsewhere<'r>(&self, request: Request<'r>) -> Option<&'r [u8]> {
+        self.key_positions(request).next().and_then(|(position, _)| request.get(position))
+    }
+
     /// The positions of the request's keys, in order, each with its spec.
     pub fn key_positions<'r>(
         &self,
@@ -325,6 +337,11 @@ impl KeySpec {
     /// One key at `position`.
     pub const fn at(position: usize, access: &'static [&'static str]) -> KeySpec {
         KeySpec::range(position, position as i64, 1, access)
+    }
+
+    /// True if its first key always stands at `first`.
+    fn has_plain_place(&self) -> bool {
+        self.found_by.is_none() && !self.numbered && self.has_keys()
     }
 
     /// True for keys; false for names that are only placed like keys, such as shard channels.

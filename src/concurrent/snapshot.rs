@@ -245,7 +245,11 @@ impl Owner {
         let mut kept = Garbage::default();
         // SAFETY: the caller's promise, and I4: what a running snapshot may read was born below its stamp; one that
         // ended reads nothing.
-        let is_done = unsafe { garbage.free_some(budget, keep_below, &mut kept) };
+        let free = || unsafe { garbage.free_some(budget, keep_below, &mut kept) };
+        #[cfg(kvns_loom)]
+        let is_done = crate::sync::memory::freeing(free);
+        #[cfg(not(kvns_loom))]
+        let is_done = free();
         self.snapshots.keep(kept);
         is_done
     }

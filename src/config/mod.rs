@@ -55,14 +55,19 @@ struct Arguments {
     #[arg(value_parser = bytes(0, u64::MAX))]
     memory_limit: u64,
 
-    /// Address of the metrics endpoint; checked, not used yet
+    /// Address or name on which /metrics, /healthz and /readyz are served over HTTP
     #[arg(long, env = "KVNS_METRICS_HOST", value_name = "HOST", default_value = "0.0.0.0", value_parser = host)]
     metrics_host: String,
 
-    /// Port of the metrics endpoint; checked, not used yet
+    /// Port on which they are served; 0 takes any free one
     #[arg(long, env = "KVNS_METRICS_PORT", value_name = "PORT", default_value = "9090")]
     #[arg(value_parser = whole(0, 65_535).map(|port| port as u16))]
     metrics_port: u16,
+
+    /// Namespaces with series of their own in /metrics; the rest is summed up under namespace="_other"
+    #[arg(long, env = "KVNS_METRICS_MAX_NAMESPACES", value_name = "COUNT", default_value = "1000")]
+    #[arg(value_parser = whole(1, 100_000).map(|count| count as usize))]
+    metrics_max_namespaces: usize,
 
     /// The snapshot file: written at every interval, by SAVE, BGSAVE and SHUTDOWN and at the end, loaded at the start.
     /// Without it nothing is kept
@@ -145,6 +150,10 @@ struct Arguments {
     #[arg(long, env = "KVNS_DEBUG_COMMANDS", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
     debug_commands: bool,
+
+    /// Asks the server that runs with these settings whether it answers, and exits with 0 or 1
+    #[arg(long)]
+    healthcheck: bool,
 }
 
 /// The form of log lines.
@@ -173,6 +182,8 @@ pub struct Settings {
     pub metrics_host: String,
     /// Port of the metrics listener (`KVNS_METRICS_PORT`).
     pub metrics_port: u16,
+    /// Namespaces with series of their own in the metrics (`KVNS_METRICS_MAX_NAMESPACES`).
+    pub metrics_max_namespaces: usize,
     /// The snapshot file (`KVNS_PERSIST_PATH`).
     pub persist_path: Option<PathBuf>,
     /// Seconds between two snapshots, 0 for never (`KVNS_PERSIST_INTERVAL`).
@@ -202,6 +213,8 @@ pub struct Settings {
     pub latency_ms: u64,
     /// Whether clients of other machines may use DEBUG (`KVNS_DEBUG_COMMANDS`).
     pub debug_commands: bool,
+    /// True if a running server is to be asked for its health, instead of being one (`--healthcheck`).
+    pub healthcheck: bool,
 }
 
 impl Settings {
@@ -230,6 +243,7 @@ impl Settings {
             memory_limit,
             metrics_host: arguments.metrics_host,
             metrics_port: arguments.metrics_port,
+            metrics_max_namespaces: arguments.metrics_max_namespaces,
             persist_path: arguments.persist_path,
             persist_interval_s: arguments.persist_interval,
             snapshot_retain_limit: arguments.snapshot_retain_limit.unwrap_or(memory_limit / 10 * 3),
@@ -248,6 +262,7 @@ impl Settings {
             slowlog_max_len: arguments.slowlog_max_len,
             latency_ms: arguments.latency_monitor_threshold,
             debug_commands: arguments.debug_commands,
+            healthcheck: arguments.healthcheck,
         })
     }
 }

@@ -32,7 +32,9 @@ pub use watch::Watch;
 use crate::clock::Clock;
 use crate::concurrent::counter::{Counter, Gauge, NextId};
 use crate::concurrent::generation::{Current, Generation};
+use crate::concurrent::namespace::Record;
 use crate::concurrent::reclaim::pin;
+pub use crate::concurrent::recorder::Label;
 pub use crate::concurrent::reservation::Reservation;
 use crate::concurrent::reservation::ReservationWord;
 use crate::concurrent::snapshot::Snapshots;
@@ -40,6 +42,7 @@ use crate::sync;
 pub use crate::value::Kind;
 use crossbeam_queue::SegQueue;
 use housekeeping::Housekeeper;
+pub use records::OTHERS;
 use records::Records;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -61,6 +64,9 @@ pub enum Contention {
     RunAlone,
 }
 
+/// Namespaces with a record of their own beside the default one, unless [`Keyspace::with_records`] says otherwise.
+const RECORDS: usize = 16;
+
 /// Counts of events since the start.
 #[derive(Debug, Default)]
 pub struct KeyspaceStats {
@@ -70,6 +76,8 @@ pub struct KeyspaceStats {
     pub misses: Counter,
     /// Keys that expired.
     pub expired: Counter,
+    /// Direct writes that ran again because another write of the key came first.
+    pub cas_retries: Counter,
     /// Changes of keys; a flush is one for each key, and at least one. Not reset with the others.
     pub changes: Counter,
     /// Transactions that ran again because another one committed first.
@@ -93,6 +101,22 @@ pub struct NamespaceInfo {
     pub misses: u64,
     /// Keys that expired.
     pub expired: u64,
+    /// Keys that were evicted.
+    pub evicted: u64,
+}
+
+impl NamespaceInfo {
+    fn new(name: &[u8], (keys, bytes): (u64, u64), record: &Record) -> NamespaceInfo {
+        NamespaceInfo {
+            name: name.to_vec(),
+            keys,
+            bytes,
+            hits: record.hits.get().max(0) as u64,
+            misses: record.misses.get().max(0) as u64,
+            expired: record.expired.get().max(0) as u64,
+            evicted: 0,
+        }
+    }
 }
 
 /// Every key of every namespace.
@@ -119,6 +143,11 @@ pub struct Keyspace {
 impl Keyspace {
     /// An empty keyspace that tells the time by `clock`.
     pub fn new(clock: Clock) -> Keyspace {
+        Keyspace::with_records(clock, RECORDS)
+    }
+
+    /// Like [`Keyspace::new`]; events are counted by namespace for the default one and the first `most` others.
+    pub fn with_records(clock: Clock, most: usize) -> Keyspace {
         let generations = NextId::default();
         let first = Generation::new(generations.next(), clock.unix_ms());
         Keyspace {
@@ -129,7 +158,7 @@ impl Keyspace {
             snapshot_turn: Mutex::default(),
             swapping: sync::Mutex::new(()),
             reservation: ReservationWord::default(),
-            records: Records::default(),
+            records: Records::new(most),
             replaced: SegQueue::new(),
             housekeeper: Mutex::default(),
             freeing: Arc::default(),
@@ -203,20 +232,47 @@ impl Keyspace {
         self.current.load(&pin()).namespace_count()
     }
 
+    /// The label under which a key's commands are counted: that of its namespace. Some nanoseconds.
+    #[inline]
+    pub fn label(&self, key: Key<'_>) -> Label {
+        self.records.label(key.namespace())
+    }
+
+    /// Every namespace that has a record, with or without keys, and its label; at last all others as one, if there are
+    /// any. O(records).
+    pub fn labelled(&self) -> Vec<(Label, NamespaceInfo)> {
+        let guard = pin();
+        let generation = self.current.load(&guard);
+        let size = |name: &[u8]| {
+            let namespace = generation.namespace(name, &guard);
+            namespace.map_or((0, 0), |namespace| (namespace.keys.get().max(0), namespace.bytes.get().max(0)))
+        };
+        let (mut keys, mut bytes) = (generation.keys.get(), generation.bytes.get());
+        let mut infos = Vec::new();
+        for named in self.records.iter() {
+            let (own_keys, own_bytes) = size(&named.name);
+            (keys, bytes) = (keys - own_keys, bytes - own_bytes);
+            let size = (own_keys as u64, own_bytes as u64);
+            infos.push((named.label, NamespaceInfo::new(&named.name, size, &named.record)));
+        }
+        // Without others a difference is only what has changed while this looked.
+        let has_others = self.records.is_full();
+        let rest = if has_others { (keys.max(0) as u64, bytes.max(0) as u64) } else { (0, 0) };
+        let others = NamespaceInfo::new(OTHERS, rest, &self.records.others);
+        if has_others || others.misses > 0 {
+            infos.push((Label::OTHERS, others));
+        }
+        infos
+    }
+
     /// Up to `most` namespaces that had keys. O(namespaces visited).
     pub fn namespaces(&self, most: usize) -> Vec<NamespaceInfo> {
         let guard = pin();
         let mut infos = Vec::new();
         self.current.load(&guard).each_namespace(&guard, |namespace| {
             if let Some(record) = namespace.record() {
-                infos.push(NamespaceInfo {
-                    name: namespace.name().to_vec(),
-                    keys: namespace.keys.get().max(0) as u64,
-                    bytes: namespace.bytes.get().max(0) as u64,
-                    hits: record.hits.get().max(0) as u64,
-                    misses: record.misses.get().max(0) as u64,
-                    expired: record.expired.get().max(0) as u64,
-                });
+                let size = (namespace.keys.get().max(0) as u64, namespace.bytes.get().max(0) as u64);
+                infos.push(NamespaceInfo::new(namespace.name(), size, record));
             }
             infos.len() < most
         });

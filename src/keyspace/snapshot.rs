@@ -15,7 +15,6 @@ use crate::concurrent::slot::Slot;
 use crate::concurrent::snapshot::{Found, HandedOver, KeptTree, Running, Starting, TreeValue};
 use crate::concurrent::version::Version;
 use crate::snapshot::{Head, Sink};
-use crate::sync::{Bug, seeded};
 use crate::value::string::Str;
 use bytes::Bytes;
 use std::io;
@@ -23,8 +22,8 @@ use std::sync::{PoisonError, TryLockError};
 
 /// Bytes that the sink gathers before it writes them out.
 const WRITE_AT: usize = 256 << 10;
-/// Collections up to this many bytes are given to the sink under the pin.
-const SMALL: u64 = 16 << 10;
+/// Collections up to this many bytes are given to the sink under the pin; none in models.
+const SMALL: u64 = if cfg!(kvns_loom) { 0 } else { 16 << 10 };
 /// Bytes of a string that are given to the sink at once.
 const PIECE: usize = 64 << 10;
 
@@ -149,10 +148,8 @@ impl Keyspace {
     }
 
     fn begin_snapshot(&self, retain_limit: u64) -> Starting<'_> {
-        let early = seeded(Bug::StartInTwoSteps).then(|| self.current.share(&pin()));
         let _swapping = self.swapping.lock().unwrap_or_else(PoisonError::into_inner);
-        let generation = early.unwrap_or_else(|| self.current.share(&pin()));
-        self.snapshots.begin(generation, retain_limit)
+        self.snapshots.begin(self.current.share(&pin()), retain_limit)
     }
 
     /// Bytes that were overwritten or deleted and are kept for the running snapshot, and the most that were for the

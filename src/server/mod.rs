@@ -6,6 +6,8 @@
 
 mod buffers;
 mod connection;
+mod descriptors;
+mod health;
 mod housekeeper;
 mod listener;
 mod roster;
@@ -14,6 +16,8 @@ mod snapshots;
 
 use crate::concurrent::reclaim;
 use crate::engine::Engine;
+pub use descriptors::raise_descriptor_limit;
+pub use health::check_health;
 pub use listener::bind;
 use roster::Roster;
 use std::io;

@@ -93,6 +93,13 @@ impl Server {
         Client::connect(self.process.address)
     }
 
+    /// Where it serves its metrics, as its log says.
+    pub fn metrics_address(&self) -> SocketAddr {
+        let log = self.log();
+        let from = log.find("metrics=").expect("the address of the metrics") + "metrics=".len();
+        log[from..].split_whitespace().next().and_then(|word| word.parse().ok()).expect("an address")
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.process.pid
