@@ -86,6 +86,15 @@ pub fn give_back<T>(_address: *const T, free: impl FnOnce() + 'static) {
     free();
 }
 
+/// Runs `free`, which frees what was retired; in a model it may touch that.
+#[inline(always)]
+pub fn freeing<R>(free: impl FnOnce() -> R) -> R {
+    #[cfg(kvns_loom)]
+    return memory::freeing(free);
+    #[cfg(not(kvns_loom))]
+    free()
+}
+
 /// A hint that this thread waits for another one's next step.
 #[inline]
 pub fn spin_hint() {
