@@ -15,6 +15,7 @@ mod runs;
 mod server;
 mod sets;
 mod sharded;
+mod snapshots;
 mod sort;
 mod sorted_sets;
 mod strings;
