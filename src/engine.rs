@@ -13,6 +13,7 @@ use crate::clock::{Clock, TICKS_PER_US};
 use crate::concurrent::counter::{Counter, Latest};
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
+use crate::sharded::{Sharded, Totals};
 use crate::stats::Stats;
 use arc_swap::ArcSwap;
 use clients::ClientRegistry;
@@ -35,6 +36,8 @@ pub struct Engine {
     slow_ticks: Latest,
     /// Every key of every namespace.
     pub keyspace: Keyspace,
+    /// The store of the sharded mode, which takes the keyspace's place there.
+    pub sharded: Option<Sharded>,
     /// What is counted.
     pub stats: Stats,
     /// The reader of time.
@@ -65,6 +68,9 @@ impl Engine {
             slow_ticks: Latest::new(slow_ticks(&settings)),
             long_work: LongWork::new(settings.workers),
             keyspace: Keyspace::with_records(clock.clone(), settings.metrics_max_namespaces - 1),
+            sharded: settings
+                .sharded_mode
+                .then(|| Sharded::new(settings.shard_count, settings.memory_limit, settings.shared_values)),
             stats: Stats::new(settings.metrics_max_namespaces - 1),
             clients: ClientRegistry::default(),
             pubsub: PubSub::default(),
@@ -93,6 +99,23 @@ impl Engine {
         });
         self.slow_ticks.set(slow_ticks(&self.settings.load()));
         self.persistence.notice();
+    }
+
+    /// What the store holds and what happened in it. O(1), in the sharded mode O(shards).
+    pub fn totals(&self) -> Totals {
+        let keyspace = &self.keyspace;
+        match &self.sharded {
+            Some(store) => store.totals(),
+            None => Totals {
+                keys: keyspace.len(),
+                expiring: keyspace.expiring(),
+                bytes: keyspace.used_bytes(),
+                hits: keyspace.stats.hits.get(),
+                misses: keyspace.stats.misses.get(),
+                expired: keyspace.stats.expired.get(),
+                changes: keyspace.stats.changes.get(),
+            },
+        }
     }
 
     /// Lets every statistic begin again, as CONFIG RESETSTAT does.

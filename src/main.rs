@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     for warning in config::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         tracing::warn!("{warning}");
     }
-    if !settings.shared_values {
+    if !settings.shared_values && !settings.sharded_mode {
         tracing::warn!(
             "KVNS_SHARED_VALUES=false is ignored: this store always shares values with a snapshot"
         );

@@ -91,6 +91,16 @@ struct Arguments {
     #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
     shared_values: bool,
 
+    /// Whether to serve strings from the lock-sharded store instead, a baseline to compare with: true or false
+    #[arg(long, env = "KVNS_SHARDED_MODE", value_name = "BOOL", default_value = "false")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
+    sharded_mode: bool,
+
+    /// Shards of the lock-sharded store; without it four for each core
+    #[arg(long, env = "KVNS_SHARD_COUNT", value_name = "COUNT")]
+    #[arg(value_parser = whole(1, 65_536).map(|count| count as usize))]
+    shard_count: Option<usize>,
+
     /// Verifies a snapshot file, prints what it has by namespace and type, and exits with 0 or 1
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
@@ -192,6 +202,10 @@ pub struct Settings {
     pub snapshot_retain_limit: u64,
     /// What `KVNS_SHARED_VALUES` says.
     pub shared_values: bool,
+    /// Whether the lock-sharded store serves (`KVNS_SHARDED_MODE`).
+    pub sharded_mode: bool,
+    /// Its shards (`KVNS_SHARD_COUNT`).
+    pub shard_count: usize,
     /// A snapshot to be verified, instead of serving (`--check`).
     pub check: Option<PathBuf>,
     /// Clients connected at once (`KVNS_MAX_CLIENTS`).
@@ -248,6 +262,8 @@ impl Settings {
             persist_interval_s: arguments.persist_interval,
             snapshot_retain_limit: arguments.snapshot_retain_limit.unwrap_or(memory_limit / 10 * 3),
             shared_values: arguments.shared_values,
+            sharded_mode: arguments.sharded_mode,
+            shard_count: arguments.shard_count.unwrap_or_else(|| 4 * cores()),
             check: arguments.check,
             max_clients: arguments.max_clients,
             limits: Limits {

@@ -7,7 +7,7 @@
 use super::Engine;
 use crate::clock::Clock;
 use crate::concurrent::counter::{Flag, Latest};
-use crate::keyspace::{RestoreTally, SnapshotControl};
+use crate::keyspace::{RestoreTally, SnapshotControl, SnapshotError};
 use crate::snapshot::{FileSink, Head, Progress, Refused, Sink, load};
 use std::collections::VecDeque;
 use std::io;
@@ -244,7 +244,7 @@ impl Engine {
             keys_total: running.control.keys_total(),
             retained: self.keyspace.retained().0,
         });
-        let changes = self.keyspace.stats.changes.get().saturating_sub(state.saved_changes.unwrap_or(0));
+        let changes = self.totals().changes.saturating_sub(state.saved_changes.unwrap_or(0));
         Figures { running, changes, ..state.figures.clone() }
     }
 
@@ -295,7 +295,7 @@ impl Engine {
             };
             if wait_us == 0 {
                 state.begun_us = now_us;
-                if state.saved_changes != Some(self.keyspace.stats.changes.get()) {
+                if state.saved_changes != Some(self.totals().changes) {
                     state.ask();
                 }
             }
@@ -314,13 +314,25 @@ impl Engine {
         let settings = self.settings.load_full();
         let path = settings.persist_path.as_deref().ok_or("KVNS_PERSIST_PATH is not set")?;
         let failed = |error: &dyn std::fmt::Display| format!("cannot write {}: {error}", path.display());
-        let changes = self.keyspace.stats.changes.get();
+        let changes = self.totals().changes;
         let sink = FileSink::create(path, self.clock.unix_ms()).map_err(|error| failed(&error))?;
         let report_us = self.clock.monotonic_us() + REPORT_EVERY_US;
         let mut reporting = Reporting { sink, control, clock: &self.clock, report_us };
-        let summary = self.keyspace.snapshot(&mut reporting, control).map_err(|error| failed(&error))?;
+        let retained_peak = self.walk(&mut reporting, control).map_err(|error| failed(&error))?;
         let saved = reporting.sink.finish(path).map_err(|error| failed(&error))?;
-        Ok(Taken { changes, keys: saved.keys, bytes: saved.bytes, retained_peak: summary.retained_peak })
+        Ok(Taken { changes, keys: saved.keys, bytes: saved.bytes, retained_peak })
+    }
+
+    /// Gives every key to a sink. Returns the most bytes that had to be kept for that.
+    fn walk(&self, sink: &mut dyn Sink, control: &SnapshotControl) -> Result<u64, SnapshotError> {
+        match &self.sharded {
+            Some(store) => {
+                let is_cancelled = || control.is_cancelled();
+                store.snapshot(self.clock.unix_ms(), sink, is_cancelled).map_err(SnapshotError::Io)?;
+                Ok(0)
+            }
+            None => self.keyspace.snapshot(sink, control).map(|summary| summary.retained_peak),
+        }
     }
 
     /// Notes what a snapshot came to that was begun at these microseconds of the monotonic clock and seconds of Unix
@@ -388,11 +400,17 @@ impl Engine {
         tally.restored.reset();
         persistence.load_started_s.set(self.clock.unix_ms() / 1000);
         let begun_us = self.clock.monotonic_us();
-        let loaded = load(path, threads, || self.keyspace.restorer(tally), progress, &self.clock)?;
+        let loaded = match &self.sharded {
+            Some(store) => {
+                let now_ms = self.clock.unix_ms();
+                load(path, threads, || store.restorer(now_ms, tally), progress, &self.clock)?
+            }
+            None => load(path, threads, || self.keyspace.restorer(tally), progress, &self.clock)?,
+        };
         let ms = (self.clock.monotonic_us() - begun_us) / 1000;
         let (keys, expired) = (tally.restored.get(), tally.expired.get());
         tracing::info!(keys, expired, bytes = loaded.bytes, ms, "snapshot loaded");
-        persistence.state().saved_changes = Some(self.keyspace.stats.changes.get());
+        persistence.state().saved_changes = Some(self.totals().changes);
         Ok(())
     }
 
@@ -414,7 +432,7 @@ impl Engine {
         let Some(path) = settings.persist_path.as_deref() else { return Ok(()) };
         {
             let state = self.persistence.state();
-            let is_saved = state.saved_changes == Some(self.keyspace.stats.changes.get()) && path.exists();
+            let is_saved = state.saved_changes == Some(self.totals().changes) && path.exists();
             if state.skips_last || !self.is_ready() || (is_saved && state.running.is_none()) {
                 return Ok(());
             }

@@ -6,6 +6,7 @@ use crate::engine::memory::{Allocator, Process};
 use crate::engine::persistence::Figures;
 use crate::engine::pubsub::Topic;
 use crate::keyspace::NamespaceInfo;
+use crate::sharded::Totals;
 
 /// A figure that each namespace has.
 pub(super) struct OfNamespace {
@@ -23,6 +24,7 @@ pub(super) struct OfServer {
 pub(super) struct Readings<'e> {
     engine: &'e Engine,
     commands: u64,
+    totals: Totals,
     allocator: Allocator,
     process: Process,
     snapshots: Figures,
@@ -33,6 +35,7 @@ impl<'e> Readings<'e> {
         Readings {
             engine,
             commands: engine.stats.total_commands(),
+            totals: engine.totals(),
             allocator: Allocator::read(),
             process: Process::read(),
             snapshots: engine.snapshot_figures(),
@@ -99,9 +102,7 @@ pub(super) const BY_NAMESPACE: &[OfNamespace] = &[
 
 /// The figures of the server.
 pub(super) const OF_SERVER: &[OfServer] = &[
-    gauge("kvns_memory_used_bytes_total", "Accounted bytes of all keys.", |from| {
-        from.engine.keyspace.used_bytes() as f64
-    }),
+    gauge("kvns_memory_used_bytes_total", "Accounted bytes of all keys.", |from| from.totals.bytes as f64),
     gauge("kvns_memory_limit_bytes", "The memory limit.", |from| {
         from.engine.settings.load().memory_limit as f64
     }),
@@ -109,7 +110,7 @@ pub(super) const OF_SERVER: &[OfServer] = &[
     gauge("kvns_namespaces", "Namespaces that have keys or had some a moment ago.", |from| {
         from.engine.keyspace.namespace_count() as f64
     }),
-    gauge("kvns_expiring_keys", "Keys with a deadline.", |from| from.engine.keyspace.expiring() as f64),
+    gauge("kvns_expiring_keys", "Keys with a deadline.", |from| from.totals.expiring as f64),
     gauge("kvns_freeing_keys", "Flushed keys whose memory is not freed yet.", |from| {
         from.engine.keyspace.freeing() as f64
     }),

@@ -237,7 +237,7 @@ impl Connection {
         loop {
             let group = (*next + PREFETCH_GROUP).min(count);
             if group - *next > 1 || decoder.request(input, *next).len() > FEW_ARGUMENTS {
-                command::prefetch(&batch, (*next..group).map(|index| decoder.request(input, index)));
+                command::prefetch(engine, &batch, (*next..group).map(|index| decoder.request(input, index)));
                 self.session.begin_turn();
             }
             let mut alone = *next;

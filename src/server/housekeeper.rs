@@ -22,6 +22,9 @@ pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
             let engine = &shared.engine;
             if engine.stats.sample(engine.clock.unix_ms()) {
                 engine.stats.note_memory(Allocator::read().allocated);
+                if let Some(store) = &engine.sharded {
+                    store.sweep(engine.clock.unix_ms());
+                }
             }
             if shared.engine.keyspace.housekeep() {
                 thread::yield_now();
