@@ -4,10 +4,10 @@
 //!
 //! ```text
 //! 7  main
-//! 6  server
+//! 6  server     metrics
 //! 5  command    (inside: spec, args, context, error  <  family  <  table  <  dispatch)
 //! 4  engine  <  session
-//! 3  keyspace
+//! 3  keyspace   sharded
 //! 2  stats      config     snapshot
 //! 1  concurrent value      resp
 //! 0  sync       clock      glob      number     size_class
@@ -20,7 +20,7 @@
 //! - A3. Unsafe code lives in `concurrent` and in the tree's nodes (`value::tree::node`), atomics in `concurrent`
 //!   only; `sync` is the one place that chooses between the standard library's atomics and loom's.
 //! - A4. `clock` is the only reader of time.
-//! - A5. tokio appears in `server` and `main` only; dispatch is synchronous.
+//! - A5. tokio appears in `server`, `metrics` and `main` only; dispatch is synchronous.
 
 pub mod clock;
 pub mod command;
@@ -29,10 +29,12 @@ pub mod config;
 pub mod engine;
 pub mod glob;
 pub mod keyspace;
+pub mod metrics;
 pub mod number;
 pub mod resp;
 pub mod server;
 pub mod session;
+pub mod sharded;
 pub mod size_class;
 pub mod snapshot;
 pub mod stats;

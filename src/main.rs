@@ -3,11 +3,13 @@
 use kvns::clock::Clock;
 use kvns::config::{self, LogFormat, Settings};
 use kvns::engine::Engine;
-use kvns::server;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use kvns::engine::census::census;
+use kvns::{metrics, server};
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::net::TcpListener;
 use std::panic;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tikv_jemallocator::Jemalloc;
@@ -17,19 +19,33 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// Descriptors beside those of clients: the listener, the log, epoll, files being read.
-const OWN_DESCRIPTORS: u64 = 64;
-
 fn main() -> ExitCode {
     let settings = match Settings::from_process() {
         Ok(settings) => settings,
         Err(refusal) => return refusal.report(),
     };
+    if settings.healthcheck {
+        return match server::check_health(&settings.host, settings.port) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("kvns: {}:{} is not healthy: {error}", settings.host, settings.port);
+                ExitCode::FAILURE
+            }
+        };
+    }
+    if let Some(path) = &settings.check {
+        return check(path, settings.workers);
+    }
     start_logging(&settings);
     for warning in config::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         tracing::warn!("{warning}");
     }
-    raise_descriptor_limit(settings.max_clients as u64);
+    if !settings.shared_values && !settings.sharded_mode {
+        tracing::warn!(
+            "KVNS_SHARED_VALUES=false is ignored: this store always shares values with a snapshot"
+        );
+    }
+    server::raise_descriptor_limit(settings.max_clients as u64);
     match serve(settings) {
         Ok(()) => {
             tracing::info!("bye");
@@ -43,16 +59,22 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: Settings) -> io::Result<()> {
-    let (host, port) = (settings.host.clone(), settings.port);
-    let listener = server::bind(&host, port)
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {host}:{port}: {error}")))?;
+    let listener = bind(&settings.host, settings.port, "clients")?;
+    let metrics_listener = bind(&settings.metrics_host, settings.metrics_port, "metrics")?;
     let engine = Arc::new(Engine::new(settings, Clock::system()).with_offload(server::offload));
-    let server = server::start(Arc::clone(&engine), listener)?;
+    // Clients that come early are told that the data is loading, and so are probes.
+    engine.expect_load();
+    let metrics = metrics::start(Arc::clone(&engine), metrics_listener)?;
+    let mut server = server::start(Arc::clone(&engine), listener)?;
     server.stop_on_signals()?;
+    if let Err(refused) = engine.load_snapshot() {
+        return if server.is_stopping() { Ok(()) } else { Err(io::Error::other(refused)) };
+    }
     let settings = engine.settings.load();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         address = %server.local_addr(),
+        metrics = %metrics.local_addr(),
         pid = std::process::id(),
         workers = settings.workers,
         memory_limit = settings.memory_limit,
@@ -60,7 +82,32 @@ fn serve(settings: Settings) -> io::Result<()> {
         "kvns is ready"
     );
     server.wait();
-    Ok(())
+    // The server's threads are still there: a second signal ends this too.
+    engine
+        .take_last_snapshot()
+        .map_err(|error| io::Error::other(format!("the last snapshot failed: {error}")))
+}
+
+/// Verifies a snapshot and prints what it has.
+fn check(path: &Path, threads: usize) -> ExitCode {
+    match census(path, threads) {
+        Ok(census) => {
+            // Nobody is left to tell when standard output is closed.
+            let _ = write!(io::stdout(), "{census}");
+            ExitCode::SUCCESS
+        }
+        Err(refused) => {
+            eprintln!("kvns: {refused}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bind(host: &str, port: u16, purpose: &str) -> io::Result<TcpListener> {
+    let refused = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot listen on {host}:{port} for {purpose}: {error}"))
+    };
+    server::bind(host, port).map_err(refused)
 }
 
 fn start_logging(settings: &Settings) {
@@ -81,18 +128,4 @@ fn start_logging(settings: &Settings) {
             tracing::error!(panic = %message, "a task panicked");
         }
     }));
-}
-
-/// Asks the kernel for a descriptor for each client; without enough of them, says so and goes on.
-fn raise_descriptor_limit(max_clients: u64) {
-    let limit = getrlimit(Resource::Nofile);
-    let needed = max_clients + OWN_DESCRIPTORS;
-    if limit.current.is_none_or(|current| current >= needed) {
-        return;
-    }
-    let current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
-    let raised = setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum });
-    if raised.is_err() || current < Some(needed) {
-        tracing::warn!(needed, limit = current, "fewer file descriptors allowed than KVNS_MAX_CLIENTS needs");
-    }
 }

@@ -21,6 +21,12 @@ pub mod plain {
     pub use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
+/// A mutex for a few steps in which nobody waits: loom's under `cfg(kvns_loom)`.
+#[cfg(kvns_loom)]
+pub use loom::sync::Mutex;
+#[cfg(not(kvns_loom))]
+pub use std::sync::Mutex;
+
 /// Asks the processor to fetch what `place` points to, and the line behind it, for small objects lie across lines
 /// as often as not. A hint: no memory is read that the program could observe, whatever the address.
 #[inline(always)]
@@ -80,6 +86,15 @@ pub fn give_back<T>(_address: *const T, free: impl FnOnce() + 'static) {
     free();
 }
 
+/// Runs `free`, which frees what was retired; in a model it may touch that.
+#[inline(always)]
+pub fn freeing<R>(free: impl FnOnce() -> R) -> R {
+    #[cfg(kvns_loom)]
+    return memory::freeing(free);
+    #[cfg(not(kvns_loom))]
+    free()
+}
+
 /// A hint that this thread waits for another one's next step.
 #[inline]
 pub fn spin_hint() {
@@ -87,6 +102,14 @@ pub fn spin_hint() {
     loom::thread::yield_now();
     #[cfg(not(kvns_loom))]
     std::hint::spin_loop();
+}
+
+/// Waits a moment for what other threads do, on a thread that has nothing else to do.
+pub fn rest() {
+    #[cfg(kvns_loom)]
+    loom::thread::yield_now();
+    #[cfg(not(kvns_loom))]
+    std::thread::sleep(std::time::Duration::from_micros(100));
 }
 
 /// Known mistakes that a loom model can seed, to show that it would find them.
@@ -180,6 +203,26 @@ pub enum Bug {
     WriteKeepsSeq,
     /// A write is stamped with an epoch read before its last read.
     StampReadEarly,
+    /// A commit does not hand over what a running snapshot is owed.
+    HandOverMissing,
+    /// A commit judges by the present generation, not by its own, whether to hand over.
+    HandOverAsksPresent,
+    /// A commit hands over whatever its generation is.
+    HandOverAnyGeneration,
+    /// Nodes that a running snapshot may read are retired at once.
+    OldNodesRetired,
+    /// The freer of a dropped tree frees nodes that a running snapshot may read.
+    FreerIgnoresBirths,
+    /// A snapshot walks before the attempts in flight at its start have ended.
+    StartWithoutGrace,
+    /// A snapshot takes what was handed over before the attempts in flight at the end of its walk have ended.
+    LastHandOverWithoutGrace,
+    /// A snapshot gives back what it kept before the attempts in flight at its end have ended.
+    EndWithoutGrace,
+    /// A snapshot's flag is cleared while it still has trees to read.
+    EndsBeforeItsTrees,
+    /// What was handed over is freed without a grace period.
+    HandedOverFreedAtOnce,
     /// A dropped member's node is unlinked without a grace period.
     UnlinkWithoutGrace,
     /// A reader takes the index as it is, not as of its version.

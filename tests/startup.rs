@@ -26,7 +26,11 @@ struct Running {
 
 impl Running {
     fn start(settings: &[(&str, &str)]) -> Running {
-        let child = kvns(&[&[("KVNS_HOST", "127.0.0.1"), ("KVNS_PORT", "0")], settings].concat()).spawn();
+        let child = kvns(
+            &[&[("KVNS_HOST", "127.0.0.1"), ("KVNS_PORT", "0"), ("KVNS_METRICS_PORT", "0")], settings]
+                .concat(),
+        )
+        .spawn();
         let mut running =
             Running { child: child.expect("kvns starts"), log: String::new(), address: String::new() };
         let mut lines = BufReader::new(running.child.stdout.as_mut().expect("standard output")).lines();

@@ -5,6 +5,7 @@ use super::spec::{CommandSpec, Flags};
 use super::table::Row;
 use crate::clock::TICKS_PER_US;
 use crate::engine::Engine;
+use crate::keyspace::{Key, Label};
 use crate::resp::Request;
 use crate::session::Session;
 use crate::stats::{LatencyEvent, SlowEntry};
@@ -26,7 +27,9 @@ pub(super) struct Run {
 /// Notes a command that has run.
 #[inline]
 pub(super) fn count(engine: &Engine, session: &Session, row: Row, request: Request<'_>, run: Run) {
-    engine.stats.commands.record(row.number(), run.ticks, run.failed);
+    let key = row.spec().first_key(request);
+    let label = key.map_or(Label::DEFAULT, |key| engine.keyspace.label(Key::new(key)));
+    engine.stats.commands.record(row.number(), label, run.ticks, run.failed);
     if engine.monitors.are_there() {
         show(engine, session, row.spec(), request);
     }

@@ -107,6 +107,18 @@ impl CommandSpec {
         self.keys.iter().filter(|spec| spec.has_keys())
     }
 
+    /// The first of the request's keys, if it has any.
+    #[inline]
+    pub fn first_key<'r>(&self, request: Request<'r>) -> Option<&'r [u8]> {
+        let keys = self.keys.first()?;
+        if keys.has_plain_place() { request.get(keys.first) } else { self.first_key_elsewhere(request) }
+    }
+
+    #[cold]
+    fn first_key_elsewhere<'r>(&self, request: Request<'r>) -> Option<&'r [u8]> {
+        self.key_positions(request).next().and_then(|(position, _)| request.get(position))
+    }
+
     /// The positions of the request's keys, in order, each with its spec.
     pub fn key_positions<'r>(
         &self,
@@ -225,6 +237,8 @@ impl Flags {
     pub const NO_MULTI: Flags = Flags(1 << 12);
     /// Where its keys are depends on other arguments.
     pub const MOVABLE_KEYS: Flags = Flags(1 << 13);
+    /// Refused while data is loaded beside that which is served. kvns never does that.
+    pub const NO_ASYNC_LOADING: Flags = Flags(1 << 14);
     /// May need memory though Redis never refuses it for that: it can move a value to another name. Not shown.
     pub const MOVES: Flags = Flags(1 << 21);
     /// In the categories of lists, sets and sorted sets instead of the keyspace's. Not shown.
@@ -247,7 +261,7 @@ impl Flags {
     pub const MAY_REPLICATE: Flags = Flags(1 << 30);
 
     /// The names of the shown flags, in COMMAND INFO's order.
-    const NAMES: [(Flags, &'static str); 14] = [
+    const NAMES: [(Flags, &'static str); 15] = [
         (Flags::WRITE, "write"),
         (Flags::READONLY, "readonly"),
         (Flags::DENYOOM, "denyoom"),
@@ -258,6 +272,7 @@ impl Flags {
         (Flags::STALE, "stale"),
         (Flags::SKIP_SLOWLOG, "skip_slowlog"),
         (Flags::FAST, "fast"),
+        (Flags::NO_ASYNC_LOADING, "no_async_loading"),
         (Flags::NO_MULTI, "no_multi"),
         (Flags::NO_AUTH, "no_auth"),
         (Flags::ALLOW_BUSY, "allow_busy"),
@@ -330,6 +345,11 @@ impl KeySpec {
     /// One key at `position`.
     pub const fn at(position: usize, access: &'static [&'static str]) -> KeySpec {
         KeySpec::range(position, position as i64, 1, access)
+    }
+
+    /// True if its first key always stands at `first`.
+    fn has_plain_place(&self) -> bool {
+        self.found_by.is_none() && !self.numbered && self.has_keys()
     }
 
     /// True for keys; false for names that are only placed like keys, such as shard channels.

@@ -28,6 +28,7 @@
 
 use super::nodes::{Candidate, free_whole, lose, retire_replaced};
 use super::reclaim::Guard;
+use super::snapshot::Claim;
 use super::transaction::Intent;
 use super::version::{FRESH, Version, VersionBox};
 use crate::sync::atomic::{AtomicPtr, Ordering};
@@ -106,12 +107,13 @@ impl Cell {
         }
     }
 
-    /// Puts `new` in place of `expected` and retires what it replaced, nodes included; or gives the version back
-    /// and frees the nodes that its edit built, if something else is there.
+    /// Puts `new` in place of `expected` and retires what it replaced, nodes included, but for what a snapshot
+    /// claims; or gives the version back and frees the nodes that its edit built, if something else is there.
     pub fn replace<'g>(
         &self,
         expected: &'g Version,
         new: Candidate,
+        claim: Option<Claim<'_>>,
         guard: &'g Guard,
     ) -> Result<&'g Version, VersionBox> {
         let Candidate { version, edit } = new;
@@ -124,7 +126,7 @@ impl Cell {
             Ok(new) => {
                 if !seeded(Bug::RetiresBeforeExchange) {
                     // SAFETY: I2, the exchange moved the word away from `old`.
-                    unsafe { retire_replaced(old, new, edit, guard) };
+                    unsafe { retire_replaced(old, new, edit, claim, guard) };
                 }
                 Ok(new)
             }

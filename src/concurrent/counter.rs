@@ -5,7 +5,7 @@
 //!
 //! Orderings: all Relaxed. Counters carry no protocol: nothing is read because of what a counter says.
 
-use crate::sync::plain::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::plain::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
 const STRIPES: usize = 8;
@@ -124,6 +124,30 @@ impl Latest {
     /// The last value this thread may see.
     #[inline]
     pub fn get(&self) -> u64 {
+        // ORDERING: Relaxed; as above.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A request that one thread makes and another one looks for now and then.
+#[derive(Debug, Default)]
+pub struct Flag(AtomicBool);
+
+impl Flag {
+    /// Makes the request.
+    pub fn raise(&self) {
+        // ORDERING: Relaxed; the flag stands for itself and publishes nothing.
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes it back.
+    pub fn lower(&self) {
+        // ORDERING: Relaxed; as above.
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// True once the request was made.
+    pub fn is_raised(&self) -> bool {
         // ORDERING: Relaxed; as above.
         self.0.load(Ordering::Relaxed)
     }

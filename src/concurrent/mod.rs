@@ -26,6 +26,7 @@ pub mod recorder;
 pub mod reservation;
 pub mod rules;
 pub mod slot;
+pub mod snapshot;
 pub mod transaction;
 pub mod version;
 pub mod wheel;

@@ -15,6 +15,7 @@
 //!   place of the plan it was made from. An edit is *live* if a final version holds its root or a live edit starts
 //!   from it. A base's root that no live edit starts from and no final version holds is retired whole; what dead
 //!   edits replaced is forgotten, and what they built is freed.
+//!   Where a snapshot claims nodes, giving them to it takes the place of retiring them (`snapshot.rs`).
 //! - I4. Nodes that were never published may still be read by the transaction that planned them, so they too are
 //!   freed a grace period later.
 //!
@@ -23,6 +24,7 @@
 //! larger is queued for [`free_some`].
 
 use super::reclaim::Guard;
+use super::snapshot::{Claim, Owner};
 use super::version::{Version, VersionBox};
 use crate::sync::{Bug, seeded};
 use crate::value::tree::{Garbage, Root, Sealed};
@@ -35,8 +37,8 @@ const AT_ONCE: usize = 1000;
 
 /// A large structure that nobody reads any more.
 enum Large {
-    /// Nodes of trees.
-    Nodes(Garbage),
+    /// Nodes of trees, and the snapshot that ran when they were dropped, if one did.
+    Nodes(Garbage, Option<Owner>),
     /// Anything else: frees up to so many objects, true when none are left. Models free everything at once.
     #[cfg_attr(kvns_loom, allow(dead_code, reason = "models have no large index"))]
     Steps(Box<dyn FnMut(usize) -> bool + Send>),
@@ -59,7 +61,9 @@ impl Large {
     fn free_some(&mut self, nodes: usize) -> bool {
         match self {
             // SAFETY: I1; it was queued when its grace period had passed, and only the queue had it.
-            Large::Nodes(garbage) => unsafe { garbage.free_some(nodes, 0, &mut Garbage::default()) },
+            Large::Nodes(garbage, Some(owner)) => unsafe { owner.free_some(garbage, nodes) },
+            // SAFETY: as above.
+            Large::Nodes(garbage, None) => unsafe { garbage.free_some(nodes, 0, &mut Garbage::default()) },
             Large::Steps(step) => step(nodes),
         }
     }
@@ -72,13 +76,18 @@ pub(super) fn free_later(step: impl FnMut(usize) -> bool + Send + 'static) {
 }
 
 /// # Safety
-/// Nobody reads these nodes now or later.
-unsafe fn free(garbage: Garbage) {
-    if garbage.is_larger_than(AT_ONCE) && !cfg!(kvns_loom) {
-        LARGE.push(Large::Nodes(garbage));
-    } else {
-        // SAFETY: the caller's promise.
-        unsafe { garbage.free_all() };
+/// Nobody reads these nodes now or later, but the snapshot that may own some.
+unsafe fn free(mut garbage: Garbage, owner: Option<Owner>) {
+    if !cfg!(kvns_loom) && garbage.is_larger_than(AT_ONCE) {
+        LARGE.push(Large::Nodes(garbage, owner));
+        return;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        match owner {
+            Some(owner) => owner.free_some(&mut garbage, usize::MAX),
+            None => garbage.free_some(usize::MAX, 0, &mut Garbage::default()),
+        };
     }
 }
 
@@ -106,7 +115,8 @@ impl From<VersionBox> for Candidate {
     }
 }
 
-/// Retires a version that a direct write has replaced, and the nodes that the write replaced with it.
+/// Retires a version that a direct write has replaced, and the nodes that the write replaced with it; a snapshot that
+/// claims them gets them instead.
 ///
 /// # Safety
 /// The caller's own compare-and-swap put `new`, which `edit` built, in place of `old`.
@@ -114,6 +124,7 @@ pub(super) unsafe fn retire_replaced(
     old: NonNull<Version>,
     new: &Version,
     edit: Option<Box<Sealed>>,
+    claim: Option<Claim<'_>>,
     guard: &Guard,
 ) {
     // SAFETY: the guard was taken before `old` left its cell.
@@ -134,19 +145,70 @@ pub(super) unsafe fn retire_replaced(
     };
     // SAFETY: the caller's promise; I2: `garbage` is what no later version reaches.
     unsafe {
-        Version::retire(old, guard);
-        retire(garbage, guard);
+        displace(old, new, claim, guard);
+        retire_claimed(garbage, claim, guard);
+    }
+}
+
+/// Retires a version that `new` has displaced, or hands it over to the snapshot that claims it.
+///
+/// # Safety
+/// As for [`Version::retire`].
+#[inline]
+pub(super) unsafe fn displace(old: NonNull<Version>, new: &Version, claim: Option<Claim<'_>>, guard: &Guard) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match claim {
+            None => Version::retire(old, guard),
+            Some(claim) => claim.displace(old, new, guard),
+        }
     }
 }
 
 /// # Safety
+/// No later version reaches these nodes, and they are given up only here.
+#[inline]
+unsafe fn retire_claimed(garbage: Garbage, claim: Option<Claim<'_>>, guard: &Guard) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match claim {
+            None => retire(garbage, guard),
+            Some(claim) => claim.retire_nodes(garbage, guard),
+        }
+    }
+}
+
+/// Retires nodes.
+///
+/// # Safety
 /// No later guard reaches these nodes, and they are retired only here.
-unsafe fn retire(garbage: Garbage, guard: &Guard) {
+pub(super) unsafe fn retire(garbage: Garbage, guard: &Guard) {
     if !garbage.is_empty() {
         #[cfg(kvns_loom)]
-        garbage.each_node(|node| crate::sync::memory::retire(node));
+        garbage.each_node(0, |node| crate::sync::memory::retire(node));
         // SAFETY: the caller's promise; any thread may free nodes.
-        unsafe { guard.retire_several(garbage.len() as u32, move || free(garbage)) };
+        unsafe { guard.retire_several(garbage.len() as u32, move || free(garbage, None)) };
+    }
+}
+
+/// Retires nodes that were dropped while a snapshot ran, which gets those of them that it may still read.
+///
+/// # Safety
+/// As for [`retire`], but for the snapshot.
+pub(super) unsafe fn retire_for(garbage: Garbage, owner: Owner, guard: &Guard) {
+    if garbage.is_empty() {
+        return;
+    }
+    // SAFETY: the caller's promise; any thread may free nodes.
+    unsafe {
+        #[cfg(kvns_loom)]
+        {
+            let below = if seeded(Bug::OldNodesRetired) { 0 } else { owner.stamp() };
+            garbage.each_node(below, |node| crate::sync::memory::retire(node));
+            guard.after_grace(move || free(garbage, Some(owner)));
+        }
+        #[cfg(not(kvns_loom))]
+        guard.retire_several(garbage.len() as u32, move || free(garbage, Some(owner)));
     }
 }
 
@@ -179,11 +241,15 @@ impl<'g> Edits<'g> {
     }
 
     /// The transaction has committed, and `changes` are the versions before and after in all of its cells: retires
-    /// what no version reaches any more (I3).
+    /// what no version reaches any more (I3), but for what a snapshot claims.
     ///
     /// # Safety
     /// The caller committed, the versions before have left their cells, and this is called once.
-    pub(super) unsafe fn settle<'v>(&mut self, changes: &[(&'v Version, &'v Version)]) {
+    pub(super) unsafe fn settle<'v>(
+        &mut self,
+        changes: &[(&'v Version, &'v Version)],
+        claim: Option<Claim<'_>>,
+    ) {
         let is_rooted = |version: &Version| version.root() != Root::EMPTY;
         if self.edits.is_empty() && !changes.iter().any(|(old, _)| is_rooted(old)) {
             return;
@@ -211,7 +277,7 @@ impl<'g> Edits<'g> {
         }
         self.edits = dead;
         // SAFETY: I3; the caller's promise.
-        unsafe { retire(garbage, self.guard) };
+        unsafe { retire_claimed(garbage, claim, self.guard) };
     }
 }
 

@@ -307,6 +307,15 @@ mod backend {
     }
 }
 
+impl Grace {
+    /// Waits until it has passed, on a thread that has nothing else to do. Not to be called with a guard held.
+    pub fn wait(&self) {
+        while !self.has_passed() {
+            crate::sync::rest();
+        }
+    }
+}
+
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Guard")

@@ -1,22 +1,31 @@
-//! How often and how long: a histogram for each series, recorded by many threads without sharing a cache line.
+//! How often and how long: histograms by command, and by command and namespace, recorded by many threads without sharing
+//! a cache line.
 //!
 //! # Purpose
-//! A series is a number that the user of this module gives a meaning: the row of a command, or a pair of a command and
-//! a namespace. Each thread has a sheet of its own and adds to it by plain loads and stores; who wants to know sums the
-//! sheets up. Recording costs two additions in the thread's own memory.
+//! Each thread has a sheet of its own and adds to it by plain loads and stores; who wants to know sums the sheets up.
+//! Recording costs two additions in the thread's own memory. A command has a fine histogram of its runs in the default
+//! namespace, and one of its runs in all others. There, each pair of a command and a namespace's label has a coarse one
+//! beside it, for there may be thousands of pairs.
 //!
 //! # Buckets
-//! Ticks are 1/1024 microsecond. The first buckets are 1/32 microsecond wide; from 1/8 microsecond on, each power of
-//! two has four. Every power of two of microseconds is the lower bound of some bucket.
+//! Ticks are 1/1024 microsecond. The first fine buckets are 1/32 microsecond wide; from 1/8 microsecond on, each power
+//! of two has four. Every power of two of microseconds is the lower bound of some bucket, and so is each of [`BOUNDS`],
+//! which the coarse histograms are made of.
+//!
+//! # Pairs
+//! A pair takes memory from its first use on. It gets a number then, in order of first use, so that the used ones lie
+//! together in every sheet. There are [`PAIRS_PER_LABEL`] for each label, shared by all; once they are gone, a new pair
+//! counts as the command's pair with [`Label::OTHERS`], which has a number from the start.
 //!
 //! # Invariants
 //! - I1. A sheet is written by the one thread that holds its lease. A lease ends with its thread; the sheet, with what
 //!   it holds, goes to the next thread that needs one, so that sheets are as many as threads at one time.
+//! - I2. A pair's number, once given under the mutex, never changes.
 //!
 //! # Orderings
-//! All Relaxed: figures that stand for themselves. Leases change hands under the mutex.
+//! All Relaxed: figures and numbers that stand for themselves. Leases change hands under the mutex.
 
-use crate::sync::plain::{AtomicU64, Ordering};
+use crate::sync::plain::{AtomicU32, AtomicU64, Ordering};
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -42,7 +51,7 @@ pub fn bucket_of(ticks: u64) -> usize {
 }
 
 /// The least ticks of a bucket; that of the one behind it is the bucket's end.
-pub fn bucket_start(bucket: usize) -> u64 {
+pub const fn bucket_start(bucket: usize) -> u64 {
     let splits = 1 << SPLIT;
     let units = match bucket {
         small if small < 2 * splits => small as u64,
@@ -51,7 +60,72 @@ pub fn bucket_start(bucket: usize) -> u64 {
     units << FINEST
 }
 
-/// What one thread recorded of one series.
+/// The upper bounds of the coarse buckets in ticks, from half a microsecond to a second; one more bucket has the rest.
+pub const BOUNDS: [u64; 14] = [
+    1 << 9,
+    1 << 10,
+    1 << 11,
+    1 << 12,
+    1 << 13,
+    1 << 14,
+    1 << 15,
+    1 << 16,
+    1 << 18,
+    1 << 20,
+    1 << 22,
+    1 << 24,
+    1 << 27,
+    1 << 30,
+];
+
+/// Number of coarse buckets.
+const COARSE_BUCKETS: usize = BOUNDS.len() + 1;
+
+/// The coarse bucket that each fine one lies in.
+const COARSE: [u8; BUCKETS] = {
+    let mut coarse = [0; BUCKETS];
+    let mut bucket = 0;
+    while bucket < BUCKETS {
+        while (coarse[bucket] as usize) < BOUNDS.len()
+            && BOUNDS[coarse[bucket] as usize] <= bucket_start(bucket)
+        {
+            coarse[bucket] += 1;
+        }
+        bucket += 1;
+    }
+    coarse
+};
+
+/// Pairs that have numbers for each label; most namespaces see few commands.
+const PAIRS_PER_LABEL: usize = 16;
+
+/// Pairs whose memory is taken together.
+const CHUNK: usize = 32;
+
+/// What a namespace is called in the figures: a small number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Label(u32);
+
+impl Label {
+    /// All namespaces that have no label of their own.
+    pub const OTHERS: Label = Label(0);
+    /// The default namespace, and commands without keys.
+    pub const DEFAULT: Label = Label(1);
+    /// Number of the labels above.
+    pub const FIXED: usize = 2;
+
+    /// The label of this number.
+    pub fn numbered(number: usize) -> Label {
+        Label(number as u32)
+    }
+
+    /// Its number.
+    pub fn number(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What one thread recorded of one command.
 struct Cell {
     ticks: AtomicU64,
     failed: AtomicU64,
@@ -75,12 +149,46 @@ fn add(word: &AtomicU64, amount: u64) {
     word.store(word.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }
 
-/// What one thread recorded.
-struct Sheet {
-    cells: Box<[OnceLock<Box<Cell>>]>,
+/// What one thread recorded of one pair.
+#[derive(Default)]
+struct Pair {
+    ticks: AtomicU64,
+    buckets: [AtomicU64; COARSE_BUCKETS],
 }
 
-/// What was recorded of a series.
+/// What one thread recorded.
+struct Sheet {
+    /// By command: that of the default namespace and, behind it, that of all others.
+    cells: Box<[OnceLock<Box<Cell>>]>,
+    /// By the pair's number, [`CHUNK`] of them together.
+    pairs: Box<[OnceLock<Box<[Pair; CHUNK]>>]>,
+}
+
+/// What was recorded of a pair.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PairSeries {
+    /// Ticks of all durations together.
+    pub ticks: u64,
+    /// How many were below each of [`BOUNDS`] but not below the one before it, and at last how many the rest is.
+    pub buckets: [u64; COARSE_BUCKETS],
+}
+
+impl PairSeries {
+    /// How many durations were recorded.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    fn add(&mut self, pair: &Pair) {
+        // ORDERING: Relaxed; figures.
+        self.ticks = self.ticks.wrapping_add(pair.ticks.load(Ordering::Relaxed));
+        for (sum, count) in self.buckets.iter_mut().zip(&pair.buckets) {
+            *sum += count.load(Ordering::Relaxed);
+        }
+    }
+}
+
+/// What was recorded of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Series {
     /// Ticks of all durations together.
@@ -126,6 +234,15 @@ impl Series {
         }
     }
 
+    /// The same, seen less finely.
+    fn coarse(&self) -> PairSeries {
+        let mut coarse = PairSeries { ticks: self.ticks, ..PairSeries::default() };
+        for (bucket, count) in self.buckets.iter().enumerate() {
+            coarse.buckets[usize::from(COARSE[bucket])] += count;
+        }
+        coarse
+    }
+
     /// What was recorded since `earlier`.
     fn since(&self, earlier: &Series) -> Series {
         let mut buckets = self.buckets;
@@ -140,8 +257,12 @@ impl Series {
 
 /// The sheets of one recorder.
 struct Sheets {
-    /// Number of series.
-    series: usize,
+    /// Number of commands.
+    commands: usize,
+    /// Most pairs that get a number when they are first used.
+    most_pairs: usize,
+    /// Of each label but the fixed ones, the pairs' numbers by command, plus one; 0 for none yet (I2).
+    numbers: Box<[OnceLock<Box<[AtomicU32]>>]>,
     rows: Mutex<Rows>,
 }
 
@@ -150,11 +271,49 @@ struct Rows {
     all: Vec<Arc<Sheet>>,
     /// Those that no thread holds.
     free: Vec<Arc<Sheet>>,
+    /// The pairs that were given numbers, in order; those of the others come before them.
+    pairs: Vec<(usize, Label)>,
     /// What [`Recorder::reset`] found.
     before: Vec<Series>,
 }
 
 impl Sheets {
+    /// The number of a pair; the default namespace has none.
+    #[inline]
+    fn pair(&self, command: usize, label: Label) -> usize {
+        let Some(named) = label.number().checked_sub(Label::FIXED) else { return command };
+        let number = self.numbers.get(named).and_then(OnceLock::get).and_then(|row| row.get(command));
+        // ORDERING: Relaxed; I2, a number that stands for itself.
+        match number.map_or(0, |number| number.load(Ordering::Relaxed)) {
+            0 => self.number_pair(command, label),
+            number => number as usize - 1,
+        }
+    }
+
+    /// Gives a pair a number: a new one, or that of the command's pair with the others.
+    #[cold]
+    fn number_pair(&self, command: usize, label: Label) -> usize {
+        let of_others = command;
+        let mut rows = self.rows();
+        let Some(row) = self.numbers.get(label.number() - Label::FIXED) else { return of_others };
+        let row =
+            row.get_or_init(|| std::iter::repeat_with(AtomicU32::default).take(self.commands).collect());
+        let Some(place) = row.get(command) else { return of_others };
+        // ORDERING: Relaxed; the mutex orders those who give numbers.
+        if let Some(number) = place.load(Ordering::Relaxed).checked_sub(1) {
+            return number as usize;
+        }
+        let number = if rows.pairs.len() < self.most_pairs {
+            rows.pairs.push((command, label));
+            self.commands + rows.pairs.len() - 1
+        } else {
+            of_others
+        };
+        // ORDERING: Relaxed; I2.
+        place.store(number as u32 + 1, Ordering::Relaxed);
+        number
+    }
+
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,39 +338,57 @@ thread_local! {
     static LEASE: RefCell<Option<Lease>> = const { RefCell::new(None) };
 }
 
-/// Records durations by series.
+/// Records durations by command, and by command and label.
 pub struct Recorder {
     sheets: Arc<Sheets>,
 }
 
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recorder").field("series", &self.sheets.series).finish_non_exhaustive()
+        f.debug_struct("Recorder").field("commands", &self.sheets.commands).finish_non_exhaustive()
     }
 }
 
 impl Recorder {
-    /// A recorder of series 0 to `series` - 1.
-    pub fn new(series: usize) -> Recorder {
-        Recorder { sheets: Arc::new(Sheets { series, rows: Mutex::default() }) }
+    /// A recorder of `commands` commands and `labels` labels beside the fixed ones.
+    pub fn new(commands: usize, labels: usize) -> Recorder {
+        Recorder {
+            sheets: Arc::new(Sheets {
+                commands,
+                most_pairs: PAIRS_PER_LABEL * labels,
+                numbers: std::iter::repeat_with(OnceLock::new).take(labels).collect(),
+                rows: Mutex::default(),
+            }),
+        }
     }
 
-    /// Records a duration of a series. A few nanoseconds.
+    /// Records a duration of a command in a namespace. A few nanoseconds.
     #[inline]
-    pub fn record(&self, series: usize, ticks: u64, has_failed: bool) {
+    pub fn record(&self, command: usize, label: Label, ticks: u64, has_failed: bool) {
         LEASE.with_borrow_mut(|lease| {
             let is_mine =
                 lease.as_ref().is_some_and(|lease| std::ptr::eq(lease.sheets.as_ptr(), &*self.sheets));
             if !is_mine {
                 *lease = Some(self.lease());
             }
-            let Some(cell) = lease.as_ref().and_then(|lease| lease.sheet.cells.get(series)) else { return };
+            let Some(sheet) = lease.as_ref().map(|lease| &lease.sheet) else { return };
+            let is_default = label == Label::DEFAULT;
+            let Some(cell) = sheet.cells.get(2 * command + usize::from(!is_default)) else { return };
             let cell = cell.get_or_init(Box::default);
+            let bucket = bucket_of(ticks);
             add(&cell.ticks, ticks);
-            add(&cell.buckets[bucket_of(ticks)], 1);
+            add(&cell.buckets[bucket], 1);
             if has_failed {
                 add(&cell.failed, 1);
             }
+            if is_default {
+                return;
+            }
+            let number = self.sheets.pair(command, label);
+            let Some(chunk) = sheet.pairs.get(number / CHUNK) else { return };
+            let pair = &chunk.get_or_init(Box::default)[number % CHUNK];
+            add(&pair.ticks, ticks);
+            add(&pair.buckets[usize::from(COARSE[bucket])], 1);
         });
     }
 
@@ -219,35 +396,72 @@ impl Recorder {
     fn lease(&self) -> Lease {
         let mut rows = self.sheets.rows();
         let sheet = rows.free.pop().unwrap_or_else(|| {
-            let cells = std::iter::repeat_with(OnceLock::new).take(self.sheets.series).collect();
-            let sheet = Arc::new(Sheet { cells });
+            let pairs = self.sheets.commands + self.sheets.most_pairs;
+            let sheet = Arc::new(Sheet {
+                cells: std::iter::repeat_with(OnceLock::new).take(2 * self.sheets.commands).collect(),
+                pairs: std::iter::repeat_with(OnceLock::new).take(pairs.div_ceil(CHUNK)).collect(),
+            });
             rows.all.push(Arc::clone(&sheet));
             sheet
         });
         Lease { sheets: Arc::downgrade(&self.sheets), sheet }
     }
 
-    /// What was recorded of a series since the start or the last [`Recorder::reset`]; `None` if nothing was.
+    /// What was recorded of a command since the start or the last [`Recorder::reset`]; `None` if nothing was.
     /// O(threads).
-    pub fn series(&self, series: usize) -> Option<Series> {
+    pub fn series(&self, command: usize) -> Option<Series> {
         let rows = self.sheets.rows();
-        let sum = Recorder::sum(&rows, series)?;
-        let recorded = rows.before.get(series).map_or_else(|| sum.clone(), |before| sum.since(before));
+        let sum = Recorder::sum(&rows, command)?;
+        let recorded = rows.before.get(command).map_or_else(|| sum.clone(), |before| sum.since(before));
         (recorded.count() > 0).then_some(recorded)
     }
 
-    fn sum(rows: &Rows, series: usize) -> Option<Series> {
-        let mut cells = rows.all.iter().filter_map(|sheet| sheet.cells.get(series)?.get()).peekable();
+    /// Calls `visit` with every pair that was recorded since the start, whatever [`Recorder::reset`] did: its command,
+    /// its label, what was recorded. O(pairs x threads). Holds nobody up.
+    pub fn each_pair(&self, mut visit: impl FnMut(usize, Label, &PairSeries)) {
+        let (sheets, numbered) = {
+            let rows = self.sheets.rows();
+            (rows.all.clone(), rows.pairs.clone())
+        };
+        let mut visit_used = |command, label, sum: &PairSeries| {
+            if sum.count() > 0 {
+                visit(command, label, sum);
+            }
+        };
+        let others = (0..self.sheets.commands).map(|command| (command, Label::OTHERS));
+        for (number, (command, label)) in others.chain(numbered).enumerate() {
+            let mut sum = PairSeries::default();
+            let chunks = sheets.iter().filter_map(|sheet| sheet.pairs.get(number / CHUNK)?.get());
+            chunks.for_each(|chunk| sum.add(&chunk[number % CHUNK]));
+            visit_used(command, label, &sum);
+        }
+        for command in 0..self.sheets.commands {
+            let mut sum = Series::default();
+            sheets
+                .iter()
+                .filter_map(|sheet| sheet.cells.get(2 * command)?.get())
+                .for_each(|cell| sum.add(cell));
+            visit_used(command, Label::DEFAULT, &sum.coarse());
+        }
+    }
+
+    fn sum(rows: &Rows, command: usize) -> Option<Series> {
+        let mut cells = rows
+            .all
+            .iter()
+            .flat_map(|sheet| sheet.cells.get(2 * command..2 * command + 2).unwrap_or_default())
+            .filter_map(OnceLock::get)
+            .peekable();
         cells.peek()?;
         let mut sum = Series::default();
         cells.for_each(|cell| sum.add(cell));
         Some(sum)
     }
 
-    /// Lets every series begin again.
+    /// Lets every command begin again.
     pub fn reset(&self) {
         let mut rows = self.sheets.rows();
-        let sums = (0..self.sheets.series).map(|series| Recorder::sum(&rows, series).unwrap_or_default());
+        let sums = (0..self.sheets.commands).map(|command| Recorder::sum(&rows, command).unwrap_or_default());
         rows.before = sums.collect();
     }
 }
@@ -270,11 +484,12 @@ mod tests {
 
     #[test]
     fn threads_record_and_leave_their_sheets_behind() {
-        let recorder = Recorder::new(3);
+        let recorder = Recorder::new(3, 1);
         for _ in 0..5 {
             std::thread::scope(|scope| {
-                scope.spawn(|| (0..100).for_each(|_| recorder.record(1, 2048, false)));
-                scope.spawn(|| (0..100).for_each(|nth| recorder.record(1, 1 << 20, nth == 0)));
+                scope.spawn(|| (0..100).for_each(|_| recorder.record(1, Label::DEFAULT, 2048, false)));
+                scope
+                    .spawn(|| (0..100).for_each(|nth| recorder.record(1, Label::DEFAULT, 1 << 20, nth == 0)));
             });
         }
         assert!(recorder.sheets.rows().all.len() <= 2);
@@ -284,21 +499,76 @@ mod tests {
         assert!((2048..=2560).contains(&series.percentile(50.0)));
         assert!(series.percentile(51.0) > 1 << 20);
         assert_eq!(recorder.series(0), None);
-        recorder.record(7, 1, false);
+        recorder.record(7, Label::DEFAULT, 1, false);
         recorder.reset();
         assert_eq!(recorder.series(1), None);
-        recorder.record(1, 1, true);
+        recorder.record(1, Label::DEFAULT, 1, true);
         assert_eq!(recorder.series(1).map(|series| (series.count(), series.failed)), Some((1, 1)));
     }
 
     #[test]
     fn two_recorders_of_one_thread_do_not_mix() {
-        let (one, other) = (Recorder::new(1), Recorder::new(1));
+        let (one, other) = (Recorder::new(1, 0), Recorder::new(1, 0));
         for _ in 0..10 {
-            one.record(0, 1, false);
-            other.record(0, 1, false);
+            one.record(0, Label::DEFAULT, 1, false);
+            other.record(0, Label::DEFAULT, 1, false);
         }
         assert_eq!(one.series(0).map(|series| series.count()), Some(10));
         assert_eq!(other.series(0).map(|series| series.count()), Some(10));
+    }
+
+    #[test]
+    fn every_bound_is_the_start_of_a_fine_bucket() {
+        for (nth, bound) in BOUNDS.into_iter().enumerate() {
+            let bucket = bucket_of(bound);
+            assert_eq!((bucket_start(bucket), usize::from(COARSE[bucket])), (bound, nth + 1));
+            assert_eq!(usize::from(COARSE[bucket - 1]), nth);
+        }
+        assert_eq!(usize::from(COARSE[BUCKETS - 1]), BOUNDS.len());
+    }
+
+    fn pairs(recorder: &Recorder) -> Vec<(usize, usize, u64, u64)> {
+        let mut pairs = Vec::new();
+        recorder.each_pair(|command, label, pair| {
+            pairs.push((command, label.number(), pair.count(), pair.ticks));
+        });
+        pairs
+    }
+
+    #[test]
+    fn pairs_of_commands_and_labels_are_told_apart() {
+        let recorder = Recorder::new(2, 3);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for (command, label) in [(0, 1), (1, 1), (1, 2), (0, 4), (1, 0)] {
+                        recorder.record(command, Label::numbered(label), 700 + label as u64, false);
+                    }
+                });
+            }
+        });
+        let mut found = pairs(&recorder);
+        found.sort_unstable();
+        let expected = [(0, 1, 3, 2103), (0, 4, 3, 2112), (1, 0, 3, 2100), (1, 1, 3, 2103), (1, 2, 3, 2106)];
+        assert_eq!(found, expected);
+        recorder.reset();
+        assert_eq!(pairs(&recorder).len(), 5, "what counts up for ever is not reset");
+    }
+
+    #[test]
+    fn pairs_are_bounded_and_the_rest_counts_as_others() {
+        let commands = 2 * PAIRS_PER_LABEL;
+        let recorder = Recorder::new(commands, 1);
+        for _ in 0..2 {
+            (0..commands).for_each(|command| recorder.record(command, Label::numbered(2), 1, false));
+        }
+        let found = pairs(&recorder);
+        let of = |label| found.iter().filter(|pair| pair.1 == label).count();
+        assert_eq!((of(2), of(0), of(1)), (PAIRS_PER_LABEL, commands - PAIRS_PER_LABEL, 0));
+        assert!(found.iter().all(|pair| pair.2 == 2));
+        // A label beyond those there are counts as others too, and a command beyond them not at all.
+        recorder.record(0, Label::numbered(9), 1, false);
+        recorder.record(commands, Label::DEFAULT, 1, false);
+        assert_eq!(pairs(&recorder).iter().map(|pair| pair.2).sum::<u64>(), 2 * commands as u64 + 1);
     }
 }

@@ -223,14 +223,14 @@ impl Slot {
         self.access.store(0, plain::Ordering::Relaxed);
         let found = self.cell.read(guard);
         if seeded(Bug::SlotEntersLive) {
-            let _ = self.cell.replace(found, VersionBox::integer(0, None).into(), guard);
+            let _ = self.cell.replace(found, VersionBox::integer(0, None).into(), None, guard);
             return;
         }
         if found.content() == Content::Dead {
             // I2: reuse goes on counting.
             let seq = if seeded(Bug::SeqRestarts) { 0 } else { found.seq().wrapping_add(1) };
             let absent = Slot::empty(Content::Absent, seq, found);
-            let replaced = self.cell.replace(found, absent.into(), guard);
+            let replaced = self.cell.replace(found, absent.into(), None, guard);
             debug_assert!(replaced.is_ok(), "nobody else writes a free slot's cell");
         }
     }
@@ -266,7 +266,7 @@ impl Slot {
         let closing = if found.content() == Content::Closing || seeded(Bug::ReaperSkipsClosing) {
             found
         } else {
-            self.cell.replace(found, Slot::empty(Content::Closing, seq, found).into(), guard).ok()?
+            self.cell.replace(found, Slot::empty(Content::Closing, seq, found).into(), None, guard).ok()?
         };
         if !seeded(Bug::ReaperWithoutFence) {
             // ORDERING: the closing version, then the fence, then the count; `watch` has the mirror image.
@@ -277,7 +277,7 @@ impl Slot {
         } else {
             (Content::Dead, seq.wrapping_add(1), Reaped::Dead)
         };
-        self.cell.replace(closing, Slot::empty(content, seq, closing).into(), guard).ok()?;
+        self.cell.replace(closing, Slot::empty(content, seq, closing).into(), None, guard).ok()?;
         Some(reaped)
     }
 
@@ -303,6 +303,7 @@ impl Slot {
                     let _ = self.cell.replace(
                         found,
                         Slot::empty(Content::Absent, found.seq(), found).into(),
+                        None,
                         guard,
                     );
                 }

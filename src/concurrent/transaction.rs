@@ -18,7 +18,7 @@
 //! - I3. There are no read-only cells: a cell that was only read gets an intent too, and its new version is a
 //!   fresh copy. Validating reads apart from installing writes would admit write skew.
 //! - I4. Helpers only swing pointers. Committed: after its own release pass the owner retires every expected
-//!   version, once, and then the descriptor. Aborted: whoever's exchange puts a fresh copy in place of an intent
+//!   version, or hands it over to a snapshot, once, and then the descriptor. Aborted: whoever's exchange puts a fresh copy in place of an intent
 //!   retires the version it displaced; new versions never entered a cell and go back to the owner.
 //! - I5. The fresh copy is made only after the intent was seen in that cell.
 //! - I6. A helper that finds the status decided only releases. A helper that was late with one install may still
@@ -33,8 +33,9 @@
 //! Lock-free: helping goes up in address order, so it never cycles, and an abort traces back to a commit.
 
 use super::cell::{Cell, Word};
-use super::nodes::Edits;
+use super::nodes::{Edits, displace};
 use super::reclaim::{Guard, pin};
+use super::snapshot::Claim;
 use super::version::{Version, VersionBox};
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Bug, give_back, seeded};
@@ -54,6 +55,8 @@ pub struct Write<'g> {
     pub expected: &'g Version,
     /// What it puts there; a fresh copy of `expected` for a cell that it only read.
     pub new: VersionBox,
+    /// What a running snapshot wants of it.
+    pub claim: Option<Claim<'g>>,
 }
 
 /// A transaction in flight.
@@ -211,26 +214,26 @@ pub fn commit<'g>(
     guard: &'g Guard,
 ) -> Result<(), Vec<Write<'g>>> {
     if writes.len() == 1
-        && let Some(Write { cell, expected, new }) = writes.pop()
+        && let Some(Write { cell, expected, new, claim }) = writes.pop()
     {
         return match cell.swap(expected, new) {
             // SAFETY: the swap moved `expected` out of its cell, and only here.
             Ok(new) => unsafe {
-                Version::retire(NonNull::from(expected), guard);
-                edits.settle(&[(expected, new)]);
+                displace(NonNull::from(expected), new, claim, guard);
+                edits.settle(&[(expected, new)], claim);
                 Ok(())
             },
-            Err(new) => Err(vec![Write { cell, expected, new }]),
+            Err(new) => Err(vec![Write { cell, expected, new, claim }]),
         };
     }
     writes.sort_unstable_by_key(|write| (&raw const *write.cell).addr());
     debug_assert!(writes.is_sorted_by(|a, b| !std::ptr::eq(a.cell, b.cell)), "a cell may appear only once");
     let (places, intents): (Vec<_>, Vec<_>) = writes
         .into_iter()
-        .map(|Write { cell, expected, new }| {
+        .map(|Write { cell, expected, new, claim }| {
             let new = new.into_raw();
             let descriptor = std::ptr::null();
-            ((cell, expected), Intent { descriptor, cell, expected: NonNull::from(expected), new })
+            ((cell, expected, claim), Intent { descriptor, cell, expected: NonNull::from(expected), new })
         })
         .unzip();
     let descriptor =
@@ -244,25 +247,27 @@ pub fn commit<'g>(
             intent.descriptor = descriptor;
         }
         if (*descriptor).run(guard) {
-            for intent in &(*descriptor).intents {
+            for (intent, (_, _, claim)) in (*descriptor).intents.iter().zip(&places) {
                 if seeded(Bug::OwnerRetiresNothing) {
                     continue;
                 }
                 let stays = seeded(Bug::ReadCellsWithoutIntent) && intent.is_read_only();
-                Version::retire(if stays { intent.new } else { intent.expected }, guard);
+                let old = if stays { intent.new } else { intent.expected };
+                displace(old, intent.new.as_ref(), *claim, guard);
             }
             let changes: SmallVec<[_; 8]> = (*descriptor)
                 .intents
                 .iter()
                 .map(|intent| (intent.expected.as_ref(), intent.new.as_ref()))
                 .collect();
-            edits.settle(&changes);
+            edits.settle(&changes, places.first().and_then(|(_, _, claim)| *claim));
             retire(descriptor, guard);
             return Ok(());
         }
         let unused = (*descriptor).intents.iter().map(|intent| VersionBox::from_raw(intent.new));
         let writes = places.into_iter().zip(unused);
-        let writes = writes.map(|((cell, expected), new)| Write { cell, expected, new }).collect();
+        let writes =
+            writes.map(|((cell, expected, claim), new)| Write { cell, expected, new, claim }).collect();
         if seeded(Bug::AbortedDescriptorOneGrace) {
             retire(descriptor, guard);
         } else {

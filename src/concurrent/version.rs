@@ -19,6 +19,7 @@ use super::order_index::{LargeSet, OrderAt};
 use super::reclaim::Guard;
 use crate::size_class::size_class;
 use crate::sync::{give_back, plain};
+use crate::value::Kind;
 use crate::value::chunks::Chunks;
 use crate::value::sorted_set::{Parts, SortedSet};
 use crate::value::string::Str;
@@ -146,6 +147,22 @@ impl Version {
         self.content
     }
 
+    /// The type of the value; that of a string if there is none.
+    pub fn kind(&self) -> Kind {
+        match self.content {
+            Content::List => Kind::List,
+            Content::Hash => Kind::Hash,
+            Content::Set => Kind::Set,
+            Content::SmallSortedSet | Content::LargeSortedSet => Kind::SortedSet,
+            _ => Kind::String,
+        }
+    }
+
+    /// Bytes of a string in chunks; of other versions it says nothing.
+    pub(super) fn chunks_len(&self) -> usize {
+        self.len as usize
+    }
+
     /// True if the version holds a value.
     pub fn is_live(&self) -> bool {
         !matches!(self.content, Content::Absent | Content::Closing | Content::Dead)
@@ -174,6 +191,8 @@ impl Version {
 
     /// The value as a string, if it is one.
     pub fn string(&self) -> Option<Str<'_>> {
+        #[cfg(kvns_loom)]
+        crate::sync::memory::touch(self);
         let payload = self.payload();
         // SAFETY: I1; the content says what the payload is, and it lives as long as the header.
         unsafe {

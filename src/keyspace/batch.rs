@@ -132,6 +132,7 @@ impl HitTally {
         self.settle_record(keyspace, self.record.borrow().as_ref());
         let nowhere = self.nowhere.take();
         if nowhere > 0 {
+            keyspace.records.others.misses.add(i64::from(nowhere));
             keyspace.stats.misses.add(u64::from(nowhere));
         }
     }

@@ -25,10 +25,13 @@ struct Counted {
 
 impl Keyspace {
     /// Recounts keys, bytes, deadlines and slots, by namespace and in all, and compares them with the counters
-    /// and the index. To be called when no command runs. The error says what disagrees. O(keys).
+    /// and the index. To be called when no command and no snapshot runs. The error says what disagrees. O(keys).
     pub fn check_invariants(&self) -> Result<(), String> {
         if !self.settle(ROUNDS) {
             return Err("the housekeeper does not come to rest".into());
+        }
+        if !self.snapshots.is_settled() {
+            return Err(format!("{:?} bytes are kept for a snapshot", self.retained().0));
         }
         let guard = pin();
         let generation = self.current.load(&guard);

@@ -43,6 +43,7 @@ impl Keyspace {
     /// under the guard it was made in.
     pub(super) fn account(&self, generation: &Generation, changed: Changed<'_>, bytes: i64, guard: &Guard) {
         let Changed { slot, old, new } = changed;
+        self.stats.changes.add(1);
         if let Some(set) = new.large_set() {
             set.apply(guard);
         }
@@ -88,8 +89,11 @@ impl Keyspace {
     ) -> i64 {
         let seen = if seeded(Bug::EvictsUnseen) { slot.cell().settle(guard) } else { seen };
         let tombstone = absent_after(seen);
-        tombstone.set_stamp(self.epoch.read());
-        let Ok(new) = slot.cell().replace(seen, tombstone.into(), guard) else { return 0 };
+        let attempt = self.snapshots.attempt(generation);
+        tombstone.set_stamp(attempt.stamp());
+        let Ok(new) = slot.cell().replace(seen, tombstone.into(), attempt.claim(slot), guard) else {
+            return 0;
+        };
         let bytes = growth(slot, seen, new);
         let record = self.record_of(generation.namespace_of(slot, guard));
         match why {

@@ -5,7 +5,7 @@ use crate::concurrent::nodes::Candidate;
 use crate::concurrent::order_index::{LargeSet, OrderAt};
 use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
-use crate::concurrent::version::{Collection, Content, Version, VersionBox};
+use crate::concurrent::version::{Collection, Version, VersionBox};
 use crate::value::Kind;
 use crate::value::chunks::{ChunksDelta, FLAT_MAX, ZEROS};
 use crate::value::sorted_set::{self, Next, Order};
@@ -217,13 +217,7 @@ pub struct Entry<'g> {
 impl<'g> Entry<'g> {
     /// The type of the value.
     pub fn kind(&self) -> Kind {
-        match self.version.content() {
-            Content::List => Kind::List,
-            Content::Hash => Kind::Hash,
-            Content::Set => Kind::Set,
-            Content::SmallSortedSet | Content::LargeSortedSet => Kind::SortedSet,
-            _ => Kind::String,
-        }
+        self.version.kind()
     }
 
     /// The value, if it is a string.

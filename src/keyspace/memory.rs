@@ -9,7 +9,7 @@
 //!
 //! # What is no reason to evict
 //! Keys that were flushed and are being freed, and what a snapshot retains, cannot be freed by an eviction. The
-//! first are left out by keeping the overhead as it was while they are freed, the second by saying how much they are.
+//! first are left out by keeping the overhead as it was while they are freed, the second by their own gauge.
 
 use super::eviction::{Bound, Need};
 use super::{Batch, Contention, Keyspace, KeyspaceError, View};
@@ -105,9 +105,9 @@ impl Keyspace {
         self.correct_room();
     }
 
-    /// Follows the allocator, which has handed out `allocated` bytes, `retained` of them for a snapshot. To be called
-    /// many times a second.
-    pub fn measure(&self, allocated: u64, retained: u64) {
+    /// Follows the allocator, which has handed out `allocated` bytes. To be called many times a second.
+    pub fn measure(&self, allocated: u64) {
+        let (retained, _) = self.snapshots.retained();
         let accounted = self.used_bytes() as i64;
         // While flushed keys are freed nobody knows how much of what is allocated they are.
         if self.freeing() == 0 {

@@ -18,6 +18,7 @@ mod open;
 mod records;
 mod restore;
 mod scan;
+mod snapshot;
 mod view;
 mod watch;
 
@@ -28,23 +29,27 @@ pub use key::Key;
 pub use memory::Memory;
 pub use open::Gather;
 pub use restore::{RestoreTally, Restorer};
+pub use snapshot::{SnapshotControl, SnapshotError, SnapshotSummary};
 pub use view::View;
 pub use watch::Watch;
 
 use crate::clock::Clock;
-use crate::concurrent::counter::{Counter, Gauge, NextId, Tally};
-use crate::concurrent::epoch_word::EpochWord;
+use crate::concurrent::counter::{Counter, Gauge, NextId};
 use crate::concurrent::generation::{Current, Generation};
 use crate::concurrent::namespace::{Namespace, Record};
 use crate::concurrent::reclaim::pin;
+pub use crate::concurrent::recorder::Label;
 pub use crate::concurrent::reservation::Reservation;
 use crate::concurrent::reservation::ReservationWord;
 use crate::concurrent::rules::{NO_QUOTA, NamespaceRules, Policy};
+use crate::concurrent::snapshot::Snapshots;
+use crate::sync;
 pub use crate::value::Kind;
 use crossbeam_queue::SegQueue;
 use housekeeping::Housekeeper;
+pub use records::OTHERS;
 use records::Records;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why an operation on the keyspace did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +75,9 @@ pub enum Contention {
     RunAlone,
 }
 
+/// Namespaces with a record of their own beside the default one, unless [`Keyspace::with_records`] says otherwise.
+const RECORDS: usize = 16;
+
 /// Counts of events since the start.
 #[derive(Debug, Default)]
 pub struct KeyspaceStats {
@@ -83,6 +91,10 @@ pub struct KeyspaceStats {
     pub evicted: Counter,
     /// Keys that were removed because they had been read.
     pub ear_evicted: Counter,
+    /// Direct writes that ran again because another write of the key came first.
+    pub cas_retries: Counter,
+    /// Changes of keys; a flush is one for each key, and at least one. Not reset with the others.
+    pub changes: Counter,
     /// Transactions that ran again because another one committed first.
     pub transaction_retries: Counter,
     /// Transactions that ran alone.
@@ -112,13 +124,31 @@ pub struct NamespaceInfo {
     pub quota: Option<u64>,
 }
 
+impl NamespaceInfo {
+    fn new(name: &[u8], (keys, bytes): (u64, u64), record: &Record, rules: NamespaceRules) -> NamespaceInfo {
+        NamespaceInfo {
+            name: name.to_vec(),
+            keys,
+            bytes,
+            hits: record.hits.get().max(0) as u64,
+            misses: record.misses.get().max(0) as u64,
+            expired: record.expired.get().max(0) as u64,
+            evicted: record.evicted.get().max(0) as u64,
+            policy: rules.policy,
+            quota: (rules.quota != NO_QUOTA).then_some(rules.quota),
+        }
+    }
+}
+
 /// Every key of every namespace.
 #[derive(Debug)]
 pub struct Keyspace {
     clock: Clock,
     current: Current,
     generations: NextId,
-    epoch: EpochWord,
+    snapshots: Arc<Snapshots>,
+    /// Covers the swap of a generation, or taking it and setting the word for a snapshot; never a wait.
+    swapping: sync::Mutex<()>,
     reservation: ReservationWord,
     records: Records,
     replaced: SegQueue<Arc<Generation>>,
@@ -134,15 +164,21 @@ pub struct Keyspace {
 impl Keyspace {
     /// An empty keyspace that tells the time by `clock`.
     pub fn new(clock: Clock) -> Keyspace {
+        Keyspace::with_records(clock, RECORDS)
+    }
+
+    /// Like [`Keyspace::new`]; events are counted by namespace for the default one and the first `most` others.
+    pub fn with_records(clock: Clock, most: usize) -> Keyspace {
         let generations = NextId::default();
         let first = Generation::new(generations.next(), clock.unix_ms());
         Keyspace {
             clock,
             current: Current::new(first),
             generations,
-            epoch: EpochWord::default(),
+            snapshots: Arc::default(),
+            swapping: sync::Mutex::new(()),
             reservation: ReservationWord::default(),
-            records: Records::default(),
+            records: Records::new(most),
             replaced: SegQueue::new(),
             housekeeper: Mutex::default(),
             memory: Memory::default(),
@@ -179,9 +215,12 @@ impl Keyspace {
     }
 
     fn replace_generation(&self, next: Arc<Generation>) {
+        let swapping = self.swapping.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.current.swap(next);
+        drop(swapping);
         self.freeing.add(old.keys.get());
         self.memory.room.give(old.bytes.get());
+        self.stats.changes.add(old.keys.get().max(1) as u64);
         self.replaced.push(old);
     }
 
@@ -223,19 +262,45 @@ impl Keyspace {
     }
 
     fn info_of(&self, namespace: &Namespace, record: &Record) -> NamespaceInfo {
-        let shown = |tally: &Tally| tally.get().max(0) as u64;
-        let NamespaceRules { policy, quota } = self.memory.rules_of(namespace);
-        NamespaceInfo {
-            name: namespace.name().to_vec(),
-            keys: shown(&namespace.keys),
-            bytes: shown(&namespace.bytes),
-            hits: shown(&record.hits),
-            misses: shown(&record.misses),
-            expired: shown(&record.expired),
-            evicted: shown(&record.evicted),
-            policy,
-            quota: (quota != NO_QUOTA).then_some(quota),
+        let size = (namespace.keys.get().max(0) as u64, namespace.bytes.get().max(0) as u64);
+        NamespaceInfo::new(namespace.name(), size, record, self.memory.rules_of(namespace))
+    }
+
+    /// The label under which a key's commands are counted: that of its namespace. Some nanoseconds.
+    #[inline]
+    pub fn label(&self, key: Key<'_>) -> Label {
+        self.records.label(key.namespace())
+    }
+
+    /// Every namespace that has a record, with or without keys, and its label; at last all others as one, if there are
+    /// any. O(records).
+    pub fn labelled(&self) -> Vec<(Label, NamespaceInfo)> {
+        let guard = pin();
+        let generation = self.current.load(&guard);
+        let size = |name: &[u8]| {
+            let namespace = generation.namespace(name, &guard);
+            namespace.map_or((0, 0), |namespace| (namespace.keys.get().max(0), namespace.bytes.get().max(0)))
+        };
+        let (mut keys, mut bytes) = (generation.keys.get(), generation.bytes.get());
+        let rules = |name: &[u8]| self.memory.rules_of_name(name);
+        let mut infos = Vec::new();
+        for named in self.records.iter() {
+            let (own_keys, own_bytes) = size(&named.name);
+            (keys, bytes) = (keys - own_keys, bytes - own_bytes);
+            let size = (own_keys as u64, own_bytes as u64);
+            infos.push((
+                named.label,
+                NamespaceInfo::new(&named.name, size, &named.record, rules(&named.name)),
+            ));
         }
+        // Without others a difference is only what has changed while this looked.
+        let has_others = self.records.is_full();
+        let rest = if has_others { (keys.max(0) as u64, bytes.max(0) as u64) } else { (0, 0) };
+        let others = NamespaceInfo::new(OTHERS, rest, &self.records.others, rules(OTHERS));
+        if has_others || others.misses > 0 {
+            infos.push((Label::OTHERS, others));
+        }
+        infos
     }
 
     /// Up to `most` namespaces that had keys. O(namespaces visited).

@@ -454,7 +454,7 @@ impl<'g> View<'g> {
     /// The multi-word compare-and-swap, again as long as it lost to fresh copies only (M3).
     fn commit_writes(&mut self, transaction: &mut Transaction<'g>) -> bool {
         let (keyspace, guard) = (self.keyspace(), self.guard());
-        let stamp = keyspace.epoch.read();
+        let attempt = keyspace.snapshots.attempt(transaction.generation);
         let cells = std::mem::take(&mut transaction.cells);
         let mut changes = Vec::with_capacity(cells.len());
         let mut writes: Vec<Write<'g>> = Vec::with_capacity(cells.len());
@@ -469,10 +469,11 @@ impl<'g> View<'g> {
             };
             let new = planned.version();
             if changed {
-                new.set_stamp(stamp);
+                new.set_stamp(attempt.stamp());
                 changes.push((Changed { slot, old: base, new }, growth(slot, base, new)));
             }
-            writes.push(Write { cell: slot.cell(), expected: base, new: planned.publish() });
+            let (cell, new) = (slot.cell(), planned.publish());
+            writes.push(Write { cell, expected: base, new, claim: attempt.claim(slot) });
         }
         for _ in 0..RECOMMITS {
             match commit(writes, &mut transaction.edits, guard) {
@@ -487,7 +488,8 @@ impl<'g> View<'g> {
                 }
                 Err(unused) => writes = unused,
             }
-            if keyspace.epoch.read() != stamp || !self.follow_fresh_copies(&mut writes) {
+            // The word is read after the last read again.
+            if !self.follow_fresh_copies(&mut writes) || !attempt.is_current() {
                 break;
             }
         }

@@ -1,3 +1,4 @@
+mod snapshots;
 mod sorted_sets;
 
 use super::*;

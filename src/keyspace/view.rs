@@ -194,7 +194,7 @@ impl<'g> View<'g> {
             match change(entry) {
                 Ok((wanted, result)) => match self.try_change(generation, home, base, wanted) {
                     Ok(true) => break Ok(result),
-                    Ok(false) => {}
+                    Ok(false) => self.keyspace().stats.cas_retries.add(1),
                     Err(error) => break Err(error.into()),
                 },
                 Err(error) => break Err(error),
@@ -209,7 +209,7 @@ impl<'g> View<'g> {
     /// The birth of nodes that are built now: the snapshot epoch, read before the version that will hold them is
     /// stamped.
     pub fn birth(&self) -> u32 {
-        self.keyspace().epoch.read()
+        self.keyspace().snapshots.birth()
     }
 
     /// Reads a collection, as [`View::read`] does; one that is missing is empty.
@@ -303,8 +303,10 @@ impl<'g> View<'g> {
         if bytes > 0 {
             self.pay(generation.namespace_of(slot, self.guard()), bytes)?;
         }
-        new.version.set_stamp(self.keyspace().epoch.read());
-        match slot.cell().replace(base, new, self.guard()) {
+        let judged = if seeded(Bug::HandOverAsksPresent) { self.generation() } else { generation };
+        let attempt = self.keyspace().snapshots.attempt(judged);
+        new.version.set_stamp(attempt.stamp());
+        match slot.cell().replace(base, new, attempt.claim(slot), self.guard()) {
             Ok(new) => {
                 let generation =
                     if seeded(Bug::GenerationLoadedTwice) { self.generation() } else { generation };

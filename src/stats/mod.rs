@@ -35,7 +35,7 @@ pub const ERROR_CODES: [&str; 14] = [
 /// What the server counts. Everything counts up from the start, or from CONFIG RESETSTAT.
 #[derive(Debug)]
 pub struct Stats {
-    /// Calls, failures and durations, by the row's place in the command table.
+    /// Calls, failures and durations, by the row's place in the command table; durations by namespace, too.
     pub commands: Recorder,
     /// Commands refused before they ran, by the same place: of wrong arity, or not allowed now.
     pub rejected: Box<[Tally]>,
@@ -65,10 +65,11 @@ pub struct Stats {
     pub peak_bytes: Latest,
 }
 
-impl Default for Stats {
-    fn default() -> Stats {
+impl Stats {
+    /// Counters at zero. Commands are timed for `labels` namespaces beside the default one and the others.
+    pub fn new(labels: usize) -> Stats {
         Stats {
-            commands: Recorder::new(MAX_COMMANDS),
+            commands: Recorder::new(MAX_COMMANDS, labels),
             rejected: std::iter::repeat_with(Tally::default).take(MAX_COMMANDS).collect(),
             errors: Default::default(),
             connections: Counter::new(),
@@ -84,9 +85,7 @@ impl Default for Stats {
             peak_bytes: Latest::default(),
         }
     }
-}
 
-impl Stats {
     /// Counts an error reply of this text.
     pub fn count_error(&self, text: &[u8]) {
         let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
@@ -156,7 +155,7 @@ mod tests {
 
     #[test]
     fn errors_are_counted_by_their_first_word() {
-        let stats = Stats::default();
+        let stats = Stats::new(0);
         for text in [&b"ERR syntax error"[..], b"WRONGTYPE x", b"ERR", b"MINE is this", b""] {
             stats.count_error(text);
         }

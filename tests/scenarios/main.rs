@@ -1,4 +1,5 @@
-//! Whole-server scenarios over real sockets: isolation, namespaces, hostile clients, limits, expiry, shutdown.
+//! Whole-server scenarios over real sockets: isolation, namespaces, hostile clients, limits, expiry, shutdown,
+//! metrics.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -7,10 +8,12 @@ mod expiry;
 mod hostile;
 mod isolation;
 mod limits;
+mod metrics;
 mod namespaces;
 mod pubsub;
 mod queues;
 mod scan;
 mod settings;
+mod sharded;
 mod shutdown;
 mod watch;

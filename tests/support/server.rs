@@ -93,6 +93,13 @@ impl Server {
         Client::connect(self.process.address)
     }
 
+    /// Where it serves its metrics, as its log says.
+    pub fn metrics_address(&self) -> SocketAddr {
+        let log = self.log();
+        let from = log.find("metrics=").expect("the address of the metrics") + "metrics=".len();
+        log[from..].split_whitespace().next().and_then(|word| word.parse().ok()).expect("an address")
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.process.pid
@@ -115,6 +122,14 @@ impl Server {
     /// Waits for the exit after a signal or SHUTDOWN; panics when it takes too long.
     pub fn wait_for_exit(mut self) -> ExitStatus {
         self.process.wait_for_exit()
+    }
+
+    /// Ends the process at once, as `kill -9` does.
+    pub fn kill(mut self) {
+        let child = self.process.child.as_mut().expect("a process that was not waited for");
+        child.kill().expect("the process is there");
+        child.wait().expect("its end");
+        self.process.child = None;
     }
 
     /// What the server logged so far.

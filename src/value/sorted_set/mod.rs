@@ -28,6 +28,7 @@ mod layout;
 mod pending;
 mod place;
 mod read;
+mod scores;
 mod segments;
 
 pub use edit::{Edit, Next, build, copy};
@@ -35,4 +36,5 @@ pub use layout::{ByScore, Parts};
 pub use pending::{Merged, Order, Pending, Places};
 pub use place::{Cut, Member, Placed, Scored};
 pub use read::{Ascending, Descending, Large, SortedSet};
+pub use scores::Scores;
 pub use segments::SEGMENT_MAX;

@@ -11,6 +11,7 @@ mod memory;
 mod namespace;
 mod process;
 mod slowlog;
+mod snapshots;
 
 use crate::command::args::Args;
 use crate::command::context::Context;
@@ -92,10 +93,13 @@ pub const ROWS: &[CommandSpec] = &[
     process::LOLWUT,
     process::MONITOR,
     process::ROLE,
-    process::SHUTDOWN,
     process::WAIT,
     process::XADD,
     slowlog::SLOWLOG,
+    snapshots::BGSAVE,
+    snapshots::LASTSAVE,
+    snapshots::SAVE,
+    snapshots::SHUTDOWN,
 ];
 
 /// `DBSIZE`: the number of keys.

@@ -146,20 +146,33 @@ impl Garbage {
         nodes.sum()
     }
 
-    /// In models: calls `visit` with the address of each node.
+    /// Takes out what was born before `below`: single nodes, and subtrees whose root was. Subtrees with a younger
+    /// root stay whole, for what lies deeper is to be looked for in slices ([`Garbage::free_some`]). O(entries).
+    pub fn take_born_before(&mut self, below: u32) -> Garbage {
+        let mut taken = Garbage::default();
+        self.entries.retain(|entry| {
+            let is_older = Node { raw: entry.raw, life: PhantomData }.birth() < below;
+            if is_older {
+                taken.entries.push(*entry);
+            }
+            !is_older
+        });
+        taken
+    }
+
+    /// In models: calls `visit` with the address of each node that was not born before `below`.
     #[cfg(kvns_loom)]
-    pub(crate) fn each_node(&self, mut visit: impl FnMut(*const u8)) {
-        fn walk(node: Node<'_>, visit: &mut impl FnMut(*const u8)) {
+    pub(crate) fn each_node(&self, below: u32, mut visit: impl FnMut(*const u8)) {
+        fn walk(node: Node<'_>, whole: bool, below: u32, visit: &mut impl FnMut(*const u8)) {
+            if node.birth() < below {
+                return;
+            }
             visit(node.raw.as_ptr().cast());
-            let children = if node.is_leaf() { 0 } else { node.len() };
-            (0..children).for_each(|index| walk(node.child(index), visit));
+            let children = if node.is_leaf() || !whole { 0 } else { node.len() };
+            (0..children).for_each(|index| walk(node.child(index), whole, below, visit));
         }
         for entry in &self.entries {
-            if entry.whole {
-                walk(Node { raw: entry.raw, life: PhantomData }, &mut visit);
-            } else {
-                visit(entry.raw.as_ptr().cast());
-            }
+            walk(Node { raw: entry.raw, life: PhantomData }, entry.whole, below, &mut visit);
         }
     }
 
