@@ -6,7 +6,7 @@ use kvns::engine::Engine;
 use kvns::engine::census::census;
 use kvns::{metrics, server};
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::net::TcpListener;
 use std::panic;
 use std::path::Path;
@@ -92,7 +92,8 @@ fn serve(settings: Settings) -> io::Result<()> {
 fn check(path: &Path, threads: usize) -> ExitCode {
     match census(path, threads) {
         Ok(census) => {
-            print!("{census}");
+            // Nobody is left to tell when standard output is closed.
+            let _ = write!(io::stdout(), "{census}");
             ExitCode::SUCCESS
         }
         Err(refused) => {

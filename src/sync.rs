@@ -86,6 +86,15 @@ pub fn give_back<T>(_address: *const T, free: impl FnOnce() + 'static) {
     free();
 }
 
+/// Runs `free`, which frees what was retired; in a model it may touch that.
+#[inline(always)]
+pub fn freeing<R>(free: impl FnOnce() -> R) -> R {
+    #[cfg(kvns_loom)]
+    return memory::freeing(free);
+    #[cfg(not(kvns_loom))]
+    free()
+}
+
 /// A hint that this thread waits for another one's next step.
 #[inline]
 pub fn spin_hint() {
@@ -214,8 +223,6 @@ pub enum Bug {
     EndsBeforeItsTrees,
     /// What was handed over is freed without a grace period.
     HandedOverFreedAtOnce,
-    /// A snapshot takes its generation and sets the word in two steps between which a flush may come.
-    StartInTwoSteps,
     /// A dropped member's node is unlinked without a grace period.
     UnlinkWithoutGrace,
     /// A reader takes the index as it is, not as of its version.

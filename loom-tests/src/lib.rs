@@ -198,7 +198,7 @@ fn change(cell: &VersionCell, to: impl Fn(i64) -> i64) {
     loop {
         let base = cell.settle(&guard);
         let before = base.string().map_or(0, |_| value(base));
-        if cell.replace(base, next(base, to(before)).into(), &guard).is_ok() {
+        if cell.replace(base, next(base, to(before)).into(), None, &guard).is_ok() {
             return;
         }
     }

@@ -21,13 +21,13 @@ use std::sync::Arc;
 fn follow(epoch: &EpochWord, from: &Cell, to: &Cell) -> (u32, u32) {
     let guard = pin();
     loop {
-        let early = epoch.read();
+        let early = epoch.read().stamp();
         let cause = from.read(&guard);
         let base = to.settle(&guard);
-        let stamp = if seeded(Bug::StampReadEarly) { early } else { epoch.read() };
+        let stamp = if seeded(Bug::StampReadEarly) { early } else { epoch.read().stamp() };
         let new = next(base, value(cause) + 1);
         new.set_stamp(stamp);
-        if to.replace(base, new.into(), &guard).is_ok() {
+        if to.replace(base, new.into(), None, &guard).is_ok() {
             return (cause.stamp(), stamp);
         }
     }
@@ -37,13 +37,13 @@ fn follow(epoch: &EpochWord, from: &Cell, to: &Cell) -> (u32, u32) {
 fn add_to_both(epoch: &EpochWord, cells: &[Cell]) {
     let guard = pin();
     loop {
-        let early = epoch.read();
+        let early = epoch.read().stamp();
         let seen: Vec<_> = cells.iter().map(|cell| (cell, cell.settle(&guard))).collect();
-        let stamp = if seeded(Bug::StampReadEarly) { early } else { epoch.read() };
+        let stamp = if seeded(Bug::StampReadEarly) { early } else { epoch.read().stamp() };
         let writes = seen.iter().map(|(cell, expected)| {
             let new = next(expected, value(expected) + 1);
             new.set_stamp(stamp);
-            Write { cell, expected, new }
+            Write { cell, expected, new, claim: None }
         });
         if commit(writes.collect(), &mut Edits::new(&guard), &guard).is_ok() {
             return;
@@ -57,7 +57,7 @@ fn chain() {
     let other = {
         let (epoch, cells) = (Arc::clone(&epoch), Arc::clone(&cells));
         thread::spawn(move || {
-            epoch.advance();
+            epoch.begin();
             follow(&epoch, &cells[1], &cells[0]);
         })
     };
@@ -91,7 +91,7 @@ model!(
             let (epoch, cells) = (Arc::clone(&epoch), Arc::clone(&cells));
             thread::spawn(move || add_to_both(&epoch, &cells))
         };
-        epoch.advance();
+        epoch.begin();
         follow(&epoch, &cells[1], &cells[1]);
         other.join().unwrap();
     }

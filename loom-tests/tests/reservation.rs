@@ -25,7 +25,7 @@ fn attempt(word: &ReservationWord, cell: &Cell) -> bool {
         return false;
     }
     let base = cell.settle(&guard);
-    cell.replace(base, next(base, value(base) + 1).into(), &guard).is_ok()
+    cell.replace(base, next(base, value(base) + 1).into(), None, &guard).is_ok()
 }
 
 model!(
@@ -51,7 +51,7 @@ model!(
             if reservation.is_ready() {
                 let guard = pin();
                 let base = cells[0].settle(&guard);
-                let replaced = cells[0].replace(base, next(base, value(base) + 1).into(), &guard);
+                let replaced = cells[0].replace(base, next(base, value(base) + 1).into(), None, &guard);
                 assert!(replaced.is_ok(), "it lost while it ran alone");
                 mine = 1;
             }

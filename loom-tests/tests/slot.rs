@@ -27,7 +27,7 @@ fn create<'g>(generation: &'g Generation, name: &[u8], guard: &'g Guard) -> &'g 
 
 fn put(slot: &Slot, value: i64, guard: &Guard) -> bool {
     let base = slot.cell().settle(guard);
-    !base.is_dead() && slot.cell().replace(base, next(base, value).into(), guard).is_ok()
+    !base.is_dead() && slot.cell().replace(base, next(base, value).into(), None, guard).is_ok()
 }
 
 /// Deletes, and says at which seq the slot is absent now.
@@ -35,7 +35,7 @@ fn delete(slot: &Slot, guard: &Guard) -> u32 {
     let base = slot.cell().settle(guard);
     let mut absent = VersionBox::empty(Content::Absent);
     absent.set_seq(base.seq() + 1);
-    slot.cell().replace(base, absent.into(), guard).expect("nobody else writes").seq()
+    slot.cell().replace(base, absent.into(), None, guard).expect("nobody else writes").seq()
 }
 
 model!(
@@ -180,8 +180,8 @@ model!(
                 let expected = read.cell().settle(&guard);
                 let base = written.cell().settle(&guard);
                 let writes = vec![
-                    Write { cell: read.cell(), expected, new: VersionBox::fresh_copy(expected) },
-                    Write { cell: written.cell(), expected: base, new: next(base, 1) },
+                    Write { cell: read.cell(), expected, new: VersionBox::fresh_copy(expected), claim: None },
+                    Write { cell: written.cell(), expected: base, new: next(base, 1), claim: None },
                 ];
                 let _ = commit(writes, &mut Edits::new(&guard), &guard);
             }

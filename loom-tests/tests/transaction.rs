@@ -46,7 +46,7 @@ fn add(
                 } else {
                     VersionBox::fresh_copy(expected)
                 };
-                Write { cell: &cells[*at], expected, new }
+                Write { cell: &cells[*at], expected, new, claim: None }
             })
             .collect();
         if commit(writes, &mut Edits::new(guard), guard).is_ok() {
@@ -183,7 +183,7 @@ model!(
             add_one(&cells[2]);
             let writes = seen
                 .iter()
-                .map(|(cell, expected)| Write { cell, expected, new: next(expected, 7) })
+                .map(|(cell, expected)| Write { cell, expected, new: next(expected, 7), claim: None })
                 .collect();
             let unused = commit(writes, &mut Edits::new(&guard), &guard).expect_err("its last cell has changed");
             assert_eq!(unused.len(), 3);

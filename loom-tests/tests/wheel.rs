@@ -26,7 +26,7 @@ fn set_deadline(generation: &Generation, deadline_ms: u64) {
     let base = slot.cell().settle(&guard);
     let mut new = VersionBox::integer(0, Some(deadline_ms));
     new.set_seq(base.seq() + 1);
-    slot.cell().replace(base, new.into(), &guard).expect("nobody else writes");
+    slot.cell().replace(base, new.into(), None, &guard).expect("nobody else writes");
     generation.inbox.arm(slot, deadline_ms);
 }
 

@@ -78,7 +78,7 @@ pub(super) fn free_later(step: impl FnMut(usize) -> bool + Send + 'static) {
 /// # Safety
 /// Nobody reads these nodes now or later, but the snapshot that may own some.
 unsafe fn free(mut garbage: Garbage, owner: Option<Owner>) {
-    if garbage.is_larger_than(AT_ONCE) && !cfg!(kvns_loom) {
+    if !cfg!(kvns_loom) && garbage.is_larger_than(AT_ONCE) {
         LARGE.push(Large::Nodes(garbage, owner));
         return;
     }

@@ -26,7 +26,7 @@
 //! - I5. Only the thread that began a snapshot ends it, after it dropped every root. What was given to it by those who
 //!   read (S, running) is complete a grace period after the flag was cleared; it is retired then, for readers who
 //!   found it in its cell may be pinned since later.
-//! - I6. Snapshots are strictly sequential: the holder of the one [`Running`] is the only one.
+//! - I6. Snapshots are strictly sequential: each has the one turn until all that it kept was given up.
 //!
 //! # Progress
 //! Giving is lock-free, and costs nothing but a look at the word that was read anyway while no snapshot runs.
@@ -38,7 +38,7 @@ use super::reclaim::{Grace, Guard, pin};
 use super::slot::Slot;
 use super::version::{Content, Version};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Bug, plain, seeded};
+use crate::sync::{Bug, freeing, plain, seeded};
 use crate::value::Kind;
 use crate::value::chunks::Chunks;
 use crate::value::sorted_set::Scores;
@@ -46,16 +46,25 @@ use crate::value::tree::{Garbage, Hash, List, Root, Set, Tree};
 use crossbeam_queue::SegQueue;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// The epoch, and what the running snapshot keeps.
 #[derive(Debug, Default)]
 pub struct Snapshots {
+    /// Held while a snapshot runs (I6).
+    turn: Mutex<()>,
     word: EpochWord,
     kept: KeptGeneration,
     queue: SegQueue<Item>,
     garbage: SegQueue<Garbage>,
     retained: Retained,
+}
+
+/// The right to take a snapshot (I6).
+#[derive(Debug)]
+pub struct Turn<'s> {
+    snapshots: &'s Arc<Snapshots>,
+    _held: MutexGuard<'s, ()>,
 }
 
 /// The number of the generation that the running snapshot keeps.
@@ -209,6 +218,9 @@ impl Claim<'_> {
     /// # Safety
     /// No later version reaches these nodes, and they are given up only here.
     pub(super) unsafe fn retire_nodes(self, mut garbage: Garbage, guard: &Guard) {
+        if garbage.is_empty() {
+            return;
+        }
         let stamp = self.epoch.stamp();
         if !seeded(Bug::OldNodesRetired) {
             self.snapshots.keep(garbage.take_born_before(stamp));
@@ -245,7 +257,7 @@ impl Owner {
         let mut kept = Garbage::default();
         // SAFETY: the caller's promise, and I4: what a running snapshot may read was born below its stamp; one that
         // ended reads nothing.
-        let is_done = unsafe { garbage.free_some(budget, keep_below, &mut kept) };
+        let is_done = freeing(|| unsafe { garbage.free_some(budget, keep_below, &mut kept) });
         self.snapshots.keep(kept);
         is_done
     }
@@ -271,14 +283,16 @@ impl Snapshots {
         (read(&self.retained.bytes), read(&self.retained.peak))
     }
 
-    /// Begins a snapshot of this generation, which may make writes keep up to `limit` bytes for it. To be called by
-    /// one thread at a time (I6), under the mutex that flushes share (I1).
-    pub fn begin(self: &Arc<Snapshots>, generation: Arc<Generation>, limit: u64) -> Starting<'_> {
-        self.retained.limit.store(limit, plain::Ordering::Relaxed);
-        self.retained.peak.store(0, plain::Ordering::Relaxed);
-        // ORDERING: Relaxed; the word publishes it (I1).
-        self.kept.0.store(generation.number(), Ordering::Relaxed);
-        Starting(Running { epoch: self.word.begin(), snapshots: self, generation })
+    /// The right to take a snapshot, or `None` while another thread has it.
+    pub fn turn(self: &Arc<Snapshots>) -> Option<Turn<'_>> {
+        match self.turn.try_lock() {
+            Ok(held) => Some(Turn { snapshots: self, _held: held }),
+            // Whoever panicked has ended its snapshot all the same.
+            Err(TryLockError::Poisoned(poisoned)) => {
+                Some(Turn { snapshots: self, _held: PoisonError::into_inner(poisoned) })
+            }
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// True if the running snapshot keeps this generation.
@@ -298,7 +312,7 @@ impl Snapshots {
         if !garbage.is_empty() {
             #[cfg(kvns_loom)]
             crate::sync::memory::step();
-            self.retained.add(garbage.footprint());
+            self.retained.add(Snapshots::footprint(&garbage));
             self.garbage.push(garbage);
         }
     }
@@ -308,13 +322,19 @@ impl Snapshots {
         while self.take().is_some() {}
         let mut guard = pin();
         while let Some(garbage) = self.garbage.pop() {
-            self.retained.sub(garbage.footprint());
+            self.retained.sub(Snapshots::footprint(&garbage));
             // SAFETY: no version has reached the nodes since they were given to the snapshot, and it has ended.
             unsafe { nodes::retire(garbage, &guard) };
             if guard.is_renewal_due() {
                 guard.renew();
             }
         }
+        guard.renew();
+    }
+
+    /// Bytes that are kept for a piece of garbage.
+    fn footprint(garbage: &Garbage) -> u64 {
+        size_of::<Garbage>() as u64 + garbage.footprint()
     }
 
     fn take(&self) -> Option<HandedOver<'_>> {
@@ -324,6 +344,19 @@ impl Snapshots {
     /// True if nothing is kept; for checks.
     pub fn is_settled(&self) -> bool {
         self.queue.is_empty() && self.garbage.is_empty() && self.retained() == (0, self.retained().1)
+    }
+}
+
+impl<'s> Turn<'s> {
+    /// Begins a snapshot of this generation, for which writes may keep up to `limit` bytes. To be called under the
+    /// mutex that flushes share (I1).
+    pub fn begin(self, generation: Arc<Generation>, limit: u64) -> Starting<'s> {
+        let Snapshots { word, kept, retained, .. } = &**self.snapshots;
+        // ORDERING: Relaxed; statistics, and the word publishes the number (I1).
+        retained.limit.store(limit, plain::Ordering::Relaxed);
+        retained.peak.store(0, plain::Ordering::Relaxed);
+        kept.0.store(generation.number(), Ordering::Relaxed);
+        Starting(Running { epoch: word.begin(), snapshots: self.snapshots, generation, _turn: self })
     }
 }
 
@@ -342,13 +375,15 @@ impl<'s> Starting<'s> {
     }
 }
 
-/// A snapshot that runs, for the thread that took it; dropping it ends it, which takes a grace period. Not to be
+/// A snapshot that runs, for the thread that took it; dropping it ends it (I5), which takes a grace period. Not to be
 /// dropped with a guard held.
 #[derive(Debug)]
 pub struct Running<'s> {
     epoch: Epoch,
     snapshots: &'s Arc<Snapshots>,
     generation: Arc<Generation>,
+    /// Given back last.
+    _turn: Turn<'s>,
 }
 
 impl Drop for Running<'_> {

@@ -167,6 +167,8 @@ impl Version {
 
     /// The value as a string, if it is one.
     pub fn string(&self) -> Option<Str<'_>> {
+        #[cfg(kvns_loom)]
+        crate::sync::memory::touch(self);
         let payload = self.payload();
         // SAFETY: I1; the content says what the payload is, and it lives as long as the header.
         unsafe {

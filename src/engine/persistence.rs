@@ -488,7 +488,7 @@ impl Sink for Reporting<'_> {
         if now_us >= self.report_us {
             self.report_us = now_us + REPORT_EVERY_US;
             let (keys, total) = (self.sink.keys(), self.control.keys_total());
-            let percent = format!("{:.0}", (keys as f64 * 100.0 / total.max(1) as f64).min(100.0));
+            let percent = (keys as f64 * 100.0 / total.max(1) as f64).min(100.0) as u64;
             tracing::info!(keys, bytes = self.sink.written(), percent, "writing the snapshot");
         }
         Ok(())

@@ -126,8 +126,6 @@ pub struct Keyspace {
     current: Current,
     generations: NextId,
     snapshots: Arc<Snapshots>,
-    /// Held by the thread that takes a snapshot.
-    snapshot_turn: Mutex<()>,
     /// Covers the swap of a generation, or taking it and setting the word for a snapshot; never a wait.
     swapping: sync::Mutex<()>,
     reservation: ReservationWord,
@@ -155,7 +153,6 @@ impl Keyspace {
             current: Current::new(first),
             generations,
             snapshots: Arc::default(),
-            snapshot_turn: Mutex::default(),
             swapping: sync::Mutex::new(()),
             reservation: ReservationWord::default(),
             records: Records::new(most),

@@ -12,19 +12,18 @@ use crate::concurrent::chunk::Chunk;
 use crate::concurrent::counter::{Flag, Latest};
 use crate::concurrent::reclaim::{Guard, pin};
 use crate::concurrent::slot::Slot;
-use crate::concurrent::snapshot::{Found, HandedOver, KeptTree, Running, Starting, TreeValue};
+use crate::concurrent::snapshot::{Found, HandedOver, KeptTree, Running, Starting, TreeValue, Turn};
 use crate::concurrent::version::Version;
 use crate::snapshot::{Head, Sink};
-use crate::sync::{Bug, seeded};
 use crate::value::string::Str;
 use bytes::Bytes;
 use std::io;
-use std::sync::{PoisonError, TryLockError};
+use std::sync::PoisonError;
 
 /// Bytes that the sink gathers before it writes them out.
 const WRITE_AT: usize = 256 << 10;
-/// Collections up to this many bytes are given to the sink under the pin.
-const SMALL: u64 = 16 << 10;
+/// Collections up to this many bytes are given to the sink under the pin; none in models.
+const SMALL: u64 = if cfg!(kvns_loom) { 0 } else { 16 << 10 };
 /// Bytes of a string that are given to the sink at once.
 const PIECE: usize = 64 << 10;
 
@@ -134,12 +133,8 @@ impl Keyspace {
         sink: &mut dyn Sink,
         control: &SnapshotControl,
     ) -> Result<SnapshotSummary, SnapshotError> {
-        let _turn = match self.snapshot_turn.try_lock() {
-            Ok(turn) => turn,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(SnapshotError::InProgress),
-        };
-        let running = self.begin_snapshot(control.retain_limit).wait();
+        let turn = self.snapshots.turn().ok_or(SnapshotError::InProgress)?;
+        let running = self.begin_snapshot(turn, control.retain_limit).wait();
         let (keys, bytes) = {
             let mut walker =
                 Walker { running: &running, sink, control, now_ms: self.clock.unix_ms(), keys: 0, bytes: 0 };
@@ -147,17 +142,16 @@ impl Keyspace {
             running.wait_for_hand_over();
             walker.take_handed_over()?;
             walker.sink.write_out()?;
+            control.bytes.set(walker.bytes);
             (walker.keys, walker.bytes)
         };
         drop(running);
         Ok(SnapshotSummary { keys, bytes, retained_peak: self.retained().1 })
     }
 
-    fn begin_snapshot(&self, retain_limit: u64) -> Starting<'_> {
-        let early = seeded(Bug::StartInTwoSteps).then(|| self.current.share(&pin()));
+    fn begin_snapshot<'k>(&'k self, turn: Turn<'k>, retain_limit: u64) -> Starting<'k> {
         let _swapping = self.swapping.lock().unwrap_or_else(PoisonError::into_inner);
-        let generation = early.unwrap_or_else(|| self.current.share(&pin()));
-        self.snapshots.begin(generation, retain_limit)
+        turn.begin(self.current.share(&pin()), retain_limit)
     }
 
     /// Bytes that were overwritten or deleted and are kept for the running snapshot, and the most that were for the

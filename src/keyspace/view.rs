@@ -285,7 +285,8 @@ impl<'g> View<'g> {
             Change::Put(draft) => draft.0,
         };
         new.version.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
-        let attempt = self.keyspace().snapshots.attempt(generation);
+        let judged = if seeded(Bug::HandOverAsksPresent) { self.generation() } else { generation };
+        let attempt = self.keyspace().snapshots.attempt(judged);
         new.version.set_stamp(attempt.stamp());
         match slot.cell().replace(base, new, attempt.claim(slot), self.guard()) {
             Ok(new) => {
