@@ -168,6 +168,9 @@ pub(super) const OF_SERVER: &[OfServer] = &[
         "Time since the last good snapshot began, or else since the start.",
         |from| (from.engine.clock.unix_ms() / 1000).saturating_sub(from.snapshots.last_save_s) as f64,
     ),
+    gauge("kvns_snapshot_pending_changes", "Changes of keys since the last good snapshot began.", |from| {
+        from.snapshots.changes as f64
+    }),
     gauge("kvns_snapshot_last_size_bytes", "Size of the last snapshot.", |from| {
         from.snapshots.last_bytes as f64
     }),
