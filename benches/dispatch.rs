@@ -66,7 +66,7 @@ impl Client {
     fn send(&mut self, requests: &[OwnedRequest]) {
         let mut batch = self.engine.keyspace.enter();
         for group in requests.chunks(PREFETCHED) {
-            command::prefetch(&batch, group.iter().map(OwnedRequest::as_request));
+            command::prefetch(&self.engine, &batch, group.iter().map(OwnedRequest::as_request));
             for request in group {
                 let outcome = dispatch(
                     &self.engine,

@@ -1,22 +1,26 @@
 //! Everything but sockets: the keyspace, the clients, the settings, the statistics and the clock.
 
+pub mod census;
 pub mod clients;
 pub mod long_work;
 pub mod memory;
 pub mod monitors;
 pub mod pause;
+pub mod persistence;
 pub mod pubsub;
 
 use crate::clock::{Clock, TICKS_PER_US};
 use crate::concurrent::counter::{Counter, Latest};
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
+use crate::sharded::{Sharded, Totals};
 use crate::stats::Stats;
 use arc_swap::ArcSwap;
 use clients::ClientRegistry;
 use long_work::LongWork;
 use monitors::Monitors;
 use pause::Pause;
+use persistence::Persistence;
 use pubsub::PubSub;
 use rand::Rng;
 
@@ -32,6 +36,8 @@ pub struct Engine {
     slow_ticks: Latest,
     /// Every key of every namespace.
     pub keyspace: Keyspace,
+    /// The store of the sharded mode, which takes the keyspace's place there.
+    pub sharded: Option<Sharded>,
     /// What is counted.
     pub stats: Stats,
     /// The reader of time.
@@ -46,6 +52,8 @@ pub struct Engine {
     pub pause: Pause,
     /// Who works long.
     pub long_work: LongWork,
+    /// What there is of snapshots.
+    pub persistence: Persistence,
     /// Forty random hexadecimal digits that tell this run of the server from others.
     pub run_id: String,
     /// When the engine was made: Unix time in milliseconds.
@@ -60,11 +68,15 @@ impl Engine {
             slow_ticks: Latest::new(slow_ticks(&settings)),
             long_work: LongWork::new(settings.workers),
             keyspace: Keyspace::with_records(clock.clone(), settings.metrics_max_namespaces - 1),
+            sharded: settings
+                .sharded_mode
+                .then(|| Sharded::new(settings.shard_count, settings.memory_limit, settings.shared_values)),
             stats: Stats::new(settings.metrics_max_namespaces - 1),
             clients: ClientRegistry::default(),
             pubsub: PubSub::default(),
             monitors: Monitors::default(),
             pause: Pause::default(),
+            persistence: Persistence::new(&clock),
             run_id: random_run_id(),
             started_ms: clock.unix_ms(),
             clock,
@@ -86,6 +98,24 @@ impl Engine {
             changed
         });
         self.slow_ticks.set(slow_ticks(&self.settings.load()));
+        self.persistence.notice();
+    }
+
+    /// What the store holds and what happened in it. O(1), in the sharded mode O(shards).
+    pub fn totals(&self) -> Totals {
+        let keyspace = &self.keyspace;
+        match &self.sharded {
+            Some(store) => store.totals(),
+            None => Totals {
+                keys: keyspace.len(),
+                expiring: keyspace.expiring(),
+                bytes: keyspace.used_bytes(),
+                hits: keyspace.stats.hits.get(),
+                misses: keyspace.stats.misses.get(),
+                expired: keyspace.stats.expired.get(),
+                changes: keyspace.stats.changes.get(),
+            },
+        }
     }
 
     /// Lets every statistic begin again, as CONFIG RESETSTAT does.
@@ -101,11 +131,6 @@ impl Engine {
             &keyspace.ran_alone,
         ];
         counters.into_iter().for_each(Counter::reset);
-    }
-
-    /// True if commands are served: the server has loaded what it was to load.
-    pub fn is_ready(&self) -> bool {
-        true
     }
 
     /// True if a command that ran for so long is one for the slow log or the latency monitor. One load.

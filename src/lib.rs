@@ -7,7 +7,7 @@
 //! 6  server     metrics
 //! 5  command    (inside: spec, args, context, error  <  family  <  table  <  dispatch)
 //! 4  engine  <  session
-//! 3  keyspace
+//! 3  keyspace   sharded
 //! 2  stats      config     snapshot
 //! 1  concurrent value      resp
 //! 0  sync       clock      glob      number     size_class
@@ -34,6 +34,7 @@ pub mod number;
 pub mod resp;
 pub mod server;
 pub mod session;
+pub mod sharded;
 pub mod size_class;
 pub mod snapshot;
 pub mod stats;

@@ -3,11 +3,13 @@
 use kvns::clock::Clock;
 use kvns::config::{self, LogFormat, Settings};
 use kvns::engine::Engine;
+use kvns::engine::census::census;
 use kvns::{metrics, server};
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::net::TcpListener;
 use std::panic;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tikv_jemallocator::Jemalloc;
@@ -31,9 +33,17 @@ fn main() -> ExitCode {
             }
         };
     }
+    if let Some(path) = &settings.check {
+        return check(path, settings.workers);
+    }
     start_logging(&settings);
     for warning in config::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         tracing::warn!("{warning}");
+    }
+    if !settings.shared_values && !settings.sharded_mode {
+        tracing::warn!(
+            "KVNS_SHARED_VALUES=false is ignored: this store always shares values with a snapshot"
+        );
     }
     server::raise_descriptor_limit(settings.max_clients as u64);
     match serve(settings) {
@@ -52,9 +62,14 @@ fn serve(settings: Settings) -> io::Result<()> {
     let listener = bind(&settings.host, settings.port, "clients")?;
     let metrics_listener = bind(&settings.metrics_host, settings.metrics_port, "metrics")?;
     let engine = Arc::new(Engine::new(settings, Clock::system()).with_offload(server::offload));
+    // Clients that come early are told that the data is loading, and so are probes.
+    engine.expect_load();
     let metrics = metrics::start(Arc::clone(&engine), metrics_listener)?;
-    let server = server::start(Arc::clone(&engine), listener)?;
+    let mut server = server::start(Arc::clone(&engine), listener)?;
     server.stop_on_signals()?;
+    if let Err(refused) = engine.load_snapshot() {
+        return if server.is_stopping() { Ok(()) } else { Err(io::Error::other(refused)) };
+    }
     let settings = engine.settings.load();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -67,7 +82,25 @@ fn serve(settings: Settings) -> io::Result<()> {
         "kvns is ready"
     );
     server.wait();
-    Ok(())
+    // The server's threads are still there: a second signal ends this too.
+    engine
+        .take_last_snapshot()
+        .map_err(|error| io::Error::other(format!("the last snapshot failed: {error}")))
+}
+
+/// Verifies a snapshot and prints what it has.
+fn check(path: &Path, threads: usize) -> ExitCode {
+    match census(path, threads) {
+        Ok(census) => {
+            // Nobody is left to tell when standard output is closed.
+            let _ = write!(io::stdout(), "{census}");
+            ExitCode::SUCCESS
+        }
+        Err(refused) => {
+            eprintln!("kvns: {refused}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn bind(host: &str, port: u16, purpose: &str) -> io::Result<TcpListener> {

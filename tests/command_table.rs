@@ -16,6 +16,7 @@ use harness::Server;
 const EXAMPLES: &[&str] = &[
     "append a x",
     "auth default x",
+    "bgsave",
     "client getname",
     "client getredir",
     "client help",
@@ -87,6 +88,7 @@ const EXAMPLES: &[&str] = &[
     "incrbyfloat n 2",
     "info",
     "keys *",
+    "lastsave",
     "latency doctor",
     "latency graph command",
     "latency help",
@@ -150,6 +152,7 @@ const EXAMPLES: &[&str] = &[
     "rpush w x",
     "rpushx l x",
     "sadd s z",
+    "save",
     "scan 0",
     "scard s",
     "sdiff s w",

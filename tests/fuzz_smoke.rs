@@ -10,6 +10,10 @@ mod decoder_seeds;
 mod dispatch;
 #[path = "fuzz/dispatch_inputs.rs"]
 mod dispatch_inputs;
+#[path = "fuzz/snapshot.rs"]
+mod snapshot;
+#[path = "fuzz/snapshot_inputs.rs"]
+mod snapshot_inputs;
 
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -56,6 +60,11 @@ fn decoder() {
 #[test]
 fn dispatch() {
     smoke("dispatch", dispatch_inputs::generate, dispatch::run);
+}
+
+#[test]
+fn snapshot() {
+    smoke("snapshot", snapshot_inputs::generate, snapshot::run);
 }
 
 /// Runs `body` on inputs that `generate` makes until the time is over.

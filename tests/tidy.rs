@@ -20,6 +20,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("engine", 4),
     ("session", 4),
     ("keyspace", 3),
+    ("sharded", 3),
     ("stats", 2),
     ("config", 2),
     ("snapshot", 2),
@@ -34,7 +35,8 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 /// Imports between modules of one layer; anything else sideways is refused.
-const SIDEWAYS: &[(&str, &str)] = &[("session", "engine"), ("clock", "sync"), ("concurrent", "value")];
+const SIDEWAYS: &[(&str, &str)] =
+    &[("session", "engine"), ("sharded", "keyspace"), ("clock", "sync"), ("concurrent", "value")];
 
 /// A word, the modules (or folders) that may use it, and why the others may not.
 const WORDS: &[(&str, &[&str], &str)] = &[

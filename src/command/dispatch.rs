@@ -47,6 +47,8 @@ pub enum Hold {
     Pause,
     /// Room for long work.
     LongWork,
+    /// The end of the snapshot of this number.
+    Snapshot(u64),
 }
 
 impl Outcome {
@@ -146,7 +148,8 @@ pub fn dispatch_run<'r>(
     reply: &mut ReplyWriter,
 ) -> usize {
     let is_ordinary = !session.is_queuing() && !session.is_subscribed() && !session.is_monitor();
-    if !is_ordinary || session.preferences.replies != ReplyMode::On || engine.pause.is_set() {
+    let is_held = engine.pause.is_set() || engine.persistence.is_loading();
+    if !is_ordinary || engine.sharded.is_some() || session.preferences.replies != ReplyMode::On || is_held {
         return 0;
     }
     let rows = requests.clone().filter_map(|request| Some((table::resolve(request).ok()?, request)));
@@ -169,7 +172,7 @@ pub fn dispatch_run<'r>(
             if reply.pending() - before > RUN_REPLIES {
                 break;
             }
-            let failed = match call(engine, session, view, row.spec(), *request, reply).0 {
+            let failed = match call(engine, session, view, *row, *request, reply).0 {
                 Ok(()) => false,
                 Err(again @ (CommandError::Contention(_) | CommandError::Busy)) => return Err(again),
                 Err(error) => {
@@ -212,7 +215,11 @@ fn admit(
     request: Request<'_>,
     reply: &mut ReplyWriter,
 ) -> Outcome {
-    let row = match table::resolve(request) {
+    let resolved = match &engine.sharded {
+        None => table::resolve(request),
+        Some(_) => table::resolve_sharded(request),
+    };
+    let row = match resolved {
         Ok(row) => row,
         Err(_) if is_http(request.name()) => return Outcome::Close,
         Err((error, row)) => return refuse(engine, session, batch, (error, row), reply),
@@ -221,6 +228,9 @@ fn admit(
         && let Some(error) = forbidden_to_listeners(session, row.spec())
     {
         return refuse(engine, session, batch, (error, Some(row)), reply);
+    }
+    if engine.persistence.is_loading() && !row.spec().flags.has(Flags::LOADING) {
+        return refuse(engine, session, batch, (CommandError::Loading, Some(row)), reply);
     }
     if session.is_queuing() && !row.spec().flags.has(Flags::IMMEDIATE) {
         if row.spec().flags.has(Flags::NO_MULTI) {
@@ -240,7 +250,7 @@ fn admit(
     let started = session.command_start(engine);
     let mut view = batch.view();
     session.client().note_command(row.number(), view.now_ms());
-    let (result, next) = call(engine, session, &mut view, row.spec(), request, reply);
+    let (result, next) = call(engine, session, &mut view, row, request, reply);
     let (result, next) = match (result, next) {
         (Ok(()), Next::Execute) => execute(engine, session, &mut view, reply),
         other => other,
@@ -249,6 +259,7 @@ fn admit(
         Ok(()) => false,
         Err(CommandError::Contention(contention)) => return Outcome::Wait(contention),
         Err(CommandError::Busy) => return Outcome::Hold(Hold::LongWork),
+        Err(CommandError::AwaitSnapshot(number)) => return Outcome::Hold(Hold::Snapshot(number)),
         Err(error) => {
             answer_error(engine, &error.text(row.spec().name), reply);
             true
@@ -273,13 +284,18 @@ pub(super) fn call(
     engine: &Engine,
     session: &mut Session,
     view: &mut View<'_>,
-    spec: &'static CommandSpec,
+    row: Row,
     request: Request<'_>,
     reply: &mut ReplyWriter,
 ) -> (CommandResult, Next) {
+    let spec = row.spec();
+    let handler = match &engine.sharded {
+        None => spec.handler,
+        Some(_) => row.sharded_handler().unwrap_or(spec.handler),
+    };
     let first = 1 + usize::from(spec.is_subcommand());
     let mut cx = Context { engine, session, view, reply, spec, next: Next::Continue };
-    let result = (spec.handler)(&mut cx, Args::new(request, first));
+    let result = handler(&mut cx, Args::new(request, first));
     (result, cx.next)
 }
 

@@ -15,6 +15,12 @@ pub enum CommandError {
     Contention(Contention),
     /// No reply: too much long work is running, the command is to be run again from its start.
     Busy,
+    /// No reply: the command is to be run again when the snapshot of this number has ended.
+    AwaitSnapshot(u64),
+    /// The keys are being loaded.
+    Loading,
+    /// The snapshot that was asked for failed, and why.
+    SnapshotFailed(String),
     /// A RESP2 client that is subscribed sent what is no command about subscriptions.
     OnlySubscriptions,
     /// DEBUG ERROR: the client says what.
@@ -226,6 +232,7 @@ impl CommandError {
                  this context"
             )
             .into_bytes(),
+            SnapshotFailed(reason) => format!("ERR the snapshot failed: {reason}").into_bytes(),
             Custom(text) => text.clone(),
             SubcommandSyntax(subcommand) => quoted(
                 &[
@@ -338,6 +345,7 @@ impl CommandError {
             GetKeysNone => "ERR The command has no key arguments",
             GetKeysInvalid => "ERR Invalid arguments specified for command",
             GetKeysArity => "ERR Invalid number of arguments specified for command",
+            Loading => "LOADING Redis is loading the dataset in memory",
             NoConfigFile => {
                 "ERR The server is running without a config file: settings come from the environment"
             }

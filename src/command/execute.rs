@@ -112,7 +112,7 @@ fn run(
     end: &mut Next,
 ) -> Result<Vec<u8>, CommandError> {
     let Some(row) = Row::of_number(queued.row) else { return Ok(Vec::new()) };
-    let (result, next) = call(engine, session, view, row.spec(), queued.request.as_request(), reply);
+    let (result, next) = call(engine, session, view, row, queued.request.as_request(), reply);
     if next != Next::Continue {
         *end = next;
     }

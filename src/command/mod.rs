@@ -11,6 +11,7 @@ mod observe;
 pub mod spec;
 pub mod table;
 
+use crate::engine::Engine;
 use crate::keyspace::{Batch, Key, PrefetchList};
 use crate::resp::Request;
 
@@ -18,7 +19,10 @@ use crate::resp::Request;
 const PREFETCHED_KEYS: usize = 16;
 
 /// Brings the keys of requests that will run soon into the cache: a hint, nothing more.
-pub fn prefetch<'r>(batch: &Batch<'_>, requests: impl Iterator<Item = Request<'r>>) {
+pub fn prefetch<'r>(engine: &Engine, batch: &Batch<'_>, requests: impl Iterator<Item = Request<'r>>) {
+    if engine.sharded.is_some() {
+        return;
+    }
     let mut keys = PrefetchList::new();
     for request in requests {
         let Some(row) = table::find(request.name()) else { continue };

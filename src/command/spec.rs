@@ -237,6 +237,8 @@ impl Flags {
     pub const NO_MULTI: Flags = Flags(1 << 12);
     /// Where its keys are depends on other arguments.
     pub const MOVABLE_KEYS: Flags = Flags(1 << 13);
+    /// Refused while data is loaded beside that which is served. kvns never does that.
+    pub const NO_ASYNC_LOADING: Flags = Flags(1 << 14);
     /// In the categories of lists, sets and sorted sets instead of the keyspace's. Not shown.
     pub const COLLECTIONS: Flags = Flags(1 << 23);
     /// Runs at once inside MULTI instead of being queued. Not shown.
@@ -257,7 +259,7 @@ impl Flags {
     pub const MAY_REPLICATE: Flags = Flags(1 << 30);
 
     /// The names of the shown flags, in COMMAND INFO's order.
-    const NAMES: [(Flags, &'static str); 14] = [
+    const NAMES: [(Flags, &'static str); 15] = [
         (Flags::WRITE, "write"),
         (Flags::READONLY, "readonly"),
         (Flags::DENYOOM, "denyoom"),
@@ -268,6 +270,7 @@ impl Flags {
         (Flags::STALE, "stale"),
         (Flags::SKIP_SLOWLOG, "skip_slowlog"),
         (Flags::FAST, "fast"),
+        (Flags::NO_ASYNC_LOADING, "no_async_loading"),
         (Flags::NO_MULTI, "no_multi"),
         (Flags::NO_AUTH, "no_auth"),
         (Flags::ALLOW_BUSY, "allow_busy"),

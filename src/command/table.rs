@@ -5,7 +5,8 @@
 
 use super::error::{CommandError, UnknownCommand};
 use super::family::FAMILIES;
-use super::spec::{CommandSpec, Flags};
+use super::family::sharded::SERVED;
+use super::spec::{CommandSpec, Flags, Handler};
 use crate::resp::Request;
 use crate::stats::MAX_COMMANDS;
 
@@ -22,6 +23,9 @@ pub static ROWS: [&CommandSpec; count(true)] = gather();
 
 static INDEX: [u16; SLOTS] = index();
 
+/// What runs each row in the sharded mode, if it is served there.
+static SHARDED: [Option<Handler>; ROWS.len()] = sharded();
+
 /// A row, by its place in [`ROWS`]; its calls are counted under the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row(usize);
@@ -36,6 +40,12 @@ impl Row {
     #[inline]
     pub fn spec(self) -> &'static CommandSpec {
         ROWS[self.0]
+    }
+
+    /// What runs it in the sharded mode, if it is served there.
+    #[inline]
+    pub fn sharded_handler(self) -> Option<Handler> {
+        SHARDED[self.0]
     }
 
     /// The number under which the calls are counted.
@@ -79,6 +89,19 @@ pub fn resolve(request: Request<'_>) -> Result<Row, (CommandError, Option<Row>)>
     }
     let admits = row.spec().arity.admits(request.len());
     if admits { Ok(row) } else { Err((CommandError::WrongArity, Some(row))) }
+}
+
+/// Like [`resolve`], in the sharded mode: it serves few commands, and calls all others unknown.
+pub fn resolve_sharded(request: Request<'_>) -> Result<Row, (CommandError, Option<Row>)> {
+    let resolved = resolve(request);
+    match resolved {
+        Ok(row) | Err((_, Some(row))) if row.sharded_handler().is_some() => resolved,
+        _ => {
+            let mut text = unknown(request).text("");
+            text.extend_from_slice(if text.ends_with(b" ") { b"(sharded mode)" } else { b" (sharded mode)" });
+            Err((CommandError::Custom(text), None))
+        }
+    }
 }
 
 /// The row of a full name: `get`, or `client|id`.
@@ -192,6 +215,25 @@ const fn index() -> [u16; SLOTS] {
         row += 1;
     }
     slots
+}
+
+const fn sharded() -> [Option<Handler>; ROWS.len()] {
+    let rows = gather();
+    let mut handlers = [None; ROWS.len()];
+    let mut served = 0;
+    while served < SERVED.len() {
+        let (name, handler) = SERVED[served];
+        let mut row = 0;
+        while !same_name(rows[row].name, name) {
+            row += 1;
+        }
+        handlers[row] = match handler {
+            None => Some(rows[row].handler),
+            own => own,
+        };
+        served += 1;
+    }
+    handlers
 }
 
 const fn same_name(one: &str, other: &str) -> bool {

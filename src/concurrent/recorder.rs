@@ -3,8 +3,9 @@
 //!
 //! # Purpose
 //! Each thread has a sheet of its own and adds to it by plain loads and stores; who wants to know sums the sheets up.
-//! Recording costs four additions in the thread's own memory. A command has a fine histogram over all namespaces; a
-//! pair of a command and a namespace's label has a coarse one, for there may be thousands of pairs.
+//! Recording costs two additions in the thread's own memory. A command has a fine histogram of its runs in the default
+//! namespace, and one of its runs in all others. There, each pair of a command and a namespace's label has a coarse one
+//! beside it, for there may be thousands of pairs.
 //!
 //! # Buckets
 //! Ticks are 1/1024 microsecond. The first fine buckets are 1/32 microsecond wide; from 1/8 microsecond on, each power
@@ -14,8 +15,7 @@
 //! # Pairs
 //! A pair takes memory from its first use on. It gets a number then, in order of first use, so that the used ones lie
 //! together in every sheet. There are [`PAIRS_PER_LABEL`] for each label, shared by all; once they are gone, a new pair
-//! counts as the command's pair with [`Label::OTHERS`], which has a number from the start, as that of
-//! [`Label::DEFAULT`] has.
+//! counts as the command's pair with [`Label::OTHERS`], which has a number from the start.
 //!
 //! # Invariants
 //! - I1. A sheet is written by the one thread that holds its lease. A lease ends with its thread; the sheet, with what
@@ -158,7 +158,7 @@ struct Pair {
 
 /// What one thread recorded.
 struct Sheet {
-    /// By command.
+    /// By command: that of the default namespace and, behind it, that of all others.
     cells: Box<[OnceLock<Box<Cell>>]>,
     /// By the pair's number, [`CHUNK`] of them together.
     pairs: Box<[OnceLock<Box<[Pair; CHUNK]>>]>,
@@ -234,6 +234,15 @@ impl Series {
         }
     }
 
+    /// The same, seen less finely.
+    fn coarse(&self) -> PairSeries {
+        let mut coarse = PairSeries { ticks: self.ticks, ..PairSeries::default() };
+        for (bucket, count) in self.buckets.iter().enumerate() {
+            coarse.buckets[usize::from(COARSE[bucket])] += count;
+        }
+        coarse
+    }
+
     /// What was recorded since `earlier`.
     fn since(&self, earlier: &Series) -> Series {
         let mut buckets = self.buckets;
@@ -262,23 +271,17 @@ struct Rows {
     all: Vec<Arc<Sheet>>,
     /// Those that no thread holds.
     free: Vec<Arc<Sheet>>,
-    /// The pairs that were given numbers, in order; those of the fixed labels come before them.
+    /// The pairs that were given numbers, in order; those of the others come before them.
     pairs: Vec<(usize, Label)>,
     /// What [`Recorder::reset`] found.
     before: Vec<Series>,
 }
 
 impl Sheets {
-    fn fixed_pairs(&self) -> usize {
-        Label::FIXED * self.commands
-    }
-
-    /// The number of a pair.
+    /// The number of a pair; the default namespace has none.
     #[inline]
     fn pair(&self, command: usize, label: Label) -> usize {
-        let Some(named) = label.number().checked_sub(Label::FIXED) else {
-            return label.number() * self.commands + command;
-        };
+        let Some(named) = label.number().checked_sub(Label::FIXED) else { return command };
         let number = self.numbers.get(named).and_then(OnceLock::get).and_then(|row| row.get(command));
         // ORDERING: Relaxed; I2, a number that stands for itself.
         match number.map_or(0, |number| number.load(Ordering::Relaxed)) {
@@ -290,7 +293,7 @@ impl Sheets {
     /// Gives a pair a number: a new one, or that of the command's pair with the others.
     #[cold]
     fn number_pair(&self, command: usize, label: Label) -> usize {
-        let of_others = Label::OTHERS.number() * self.commands + command;
+        let of_others = command;
         let mut rows = self.rows();
         let Some(row) = self.numbers.get(label.number() - Label::FIXED) else { return of_others };
         let row =
@@ -302,7 +305,7 @@ impl Sheets {
         }
         let number = if rows.pairs.len() < self.most_pairs {
             rows.pairs.push((command, label));
-            self.fixed_pairs() + rows.pairs.len() - 1
+            self.commands + rows.pairs.len() - 1
         } else {
             of_others
         };
@@ -369,13 +372,17 @@ impl Recorder {
                 *lease = Some(self.lease());
             }
             let Some(sheet) = lease.as_ref().map(|lease| &lease.sheet) else { return };
-            let Some(cell) = sheet.cells.get(command) else { return };
+            let is_default = label == Label::DEFAULT;
+            let Some(cell) = sheet.cells.get(2 * command + usize::from(!is_default)) else { return };
             let cell = cell.get_or_init(Box::default);
             let bucket = bucket_of(ticks);
             add(&cell.ticks, ticks);
             add(&cell.buckets[bucket], 1);
             if has_failed {
                 add(&cell.failed, 1);
+            }
+            if is_default {
+                return;
             }
             let number = self.sheets.pair(command, label);
             let Some(chunk) = sheet.pairs.get(number / CHUNK) else { return };
@@ -389,9 +396,9 @@ impl Recorder {
     fn lease(&self) -> Lease {
         let mut rows = self.sheets.rows();
         let sheet = rows.free.pop().unwrap_or_else(|| {
-            let pairs = self.sheets.fixed_pairs() + self.sheets.most_pairs;
+            let pairs = self.sheets.commands + self.sheets.most_pairs;
             let sheet = Arc::new(Sheet {
-                cells: std::iter::repeat_with(OnceLock::new).take(self.sheets.commands).collect(),
+                cells: std::iter::repeat_with(OnceLock::new).take(2 * self.sheets.commands).collect(),
                 pairs: std::iter::repeat_with(OnceLock::new).take(pairs.div_ceil(CHUNK)).collect(),
             });
             rows.all.push(Arc::clone(&sheet));
@@ -416,21 +423,35 @@ impl Recorder {
             let rows = self.sheets.rows();
             (rows.all.clone(), rows.pairs.clone())
         };
-        let commands = self.sheets.commands;
-        let fixed = (0..self.sheets.fixed_pairs())
-            .map(|number| (number % commands, Label::numbered(number / commands)));
-        for (number, (command, label)) in fixed.chain(numbered).enumerate() {
+        let mut visit_used = |command, label, sum: &PairSeries| {
+            if sum.count() > 0 {
+                visit(command, label, sum);
+            }
+        };
+        let others = (0..self.sheets.commands).map(|command| (command, Label::OTHERS));
+        for (number, (command, label)) in others.chain(numbered).enumerate() {
             let mut sum = PairSeries::default();
             let chunks = sheets.iter().filter_map(|sheet| sheet.pairs.get(number / CHUNK)?.get());
             chunks.for_each(|chunk| sum.add(&chunk[number % CHUNK]));
-            if sum.count() > 0 {
-                visit(command, label, &sum);
-            }
+            visit_used(command, label, &sum);
+        }
+        for command in 0..self.sheets.commands {
+            let mut sum = Series::default();
+            sheets
+                .iter()
+                .filter_map(|sheet| sheet.cells.get(2 * command)?.get())
+                .for_each(|cell| sum.add(cell));
+            visit_used(command, Label::DEFAULT, &sum.coarse());
         }
     }
 
     fn sum(rows: &Rows, command: usize) -> Option<Series> {
-        let mut cells = rows.all.iter().filter_map(|sheet| sheet.cells.get(command)?.get()).peekable();
+        let mut cells = rows
+            .all
+            .iter()
+            .flat_map(|sheet| sheet.cells.get(2 * command..2 * command + 2).unwrap_or_default())
+            .filter_map(OnceLock::get)
+            .peekable();
         cells.peek()?;
         let mut sum = Series::default();
         cells.for_each(|cell| sum.add(cell));

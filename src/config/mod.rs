@@ -15,6 +15,7 @@ use parse::{boolean, bytes, host, log_filter, whole};
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What every variable of this program begins with.
@@ -67,6 +68,42 @@ struct Arguments {
     #[arg(long, env = "KVNS_METRICS_MAX_NAMESPACES", value_name = "COUNT", default_value = "1000")]
     #[arg(value_parser = whole(1, 100_000).map(|count| count as usize))]
     metrics_max_namespaces: usize,
+
+    /// The snapshot file: written at every interval, by SAVE, BGSAVE and SHUTDOWN and at the end, loaded at the start.
+    /// Without it nothing is kept
+    #[arg(long, env = "KVNS_PERSIST_PATH", value_name = "FILE", value_parser = parse::file)]
+    persist_path: Option<PathBuf>,
+
+    /// Seconds between two snapshots; 0 for none but those that are asked for. One is left out if nothing has changed.
+    /// CONFIG SET save changes it
+    #[arg(long, env = "KVNS_PERSIST_INTERVAL", value_name = "SECONDS", default_value = "300")]
+    #[arg(value_parser = whole(0, i32::MAX as u64))]
+    persist_interval: u64,
+
+    /// Bytes that may be kept because they were overwritten or deleted while a snapshot is taken; beyond it the snapshot
+    /// is given up. Without it three tenths of the memory limit
+    #[arg(long, env = "KVNS_SNAPSHOT_RETAIN_LIMIT", value_name = "BYTES", value_parser = bytes(0, u64::MAX))]
+    snapshot_retain_limit: Option<u64>,
+
+    /// Whether a snapshot shares values with the store instead of copying them: true or false. The lock-free store
+    /// always shares
+    #[arg(long, env = "KVNS_SHARED_VALUES", value_name = "BOOL", default_value = "true")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
+    shared_values: bool,
+
+    /// Whether to serve strings from the lock-sharded store instead, a baseline to compare with: true or false
+    #[arg(long, env = "KVNS_SHARDED_MODE", value_name = "BOOL", default_value = "false")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
+    sharded_mode: bool,
+
+    /// Shards of the lock-sharded store; without it four for each core
+    #[arg(long, env = "KVNS_SHARD_COUNT", value_name = "COUNT")]
+    #[arg(value_parser = whole(1, 65_536).map(|count| count as usize))]
+    shard_count: Option<usize>,
+
+    /// Verifies a snapshot file, prints what it has by namespace and type, and exits with 0 or 1
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
 
     /// Clients connected at once; one more is told "ERR max number of clients reached" and closed
     #[arg(long, env = "KVNS_MAX_CLIENTS", value_name = "COUNT", default_value = "10000")]
@@ -157,6 +194,20 @@ pub struct Settings {
     pub metrics_port: u16,
     /// Namespaces with series of their own in the metrics (`KVNS_METRICS_MAX_NAMESPACES`).
     pub metrics_max_namespaces: usize,
+    /// The snapshot file (`KVNS_PERSIST_PATH`).
+    pub persist_path: Option<PathBuf>,
+    /// Seconds between two snapshots, 0 for never (`KVNS_PERSIST_INTERVAL`).
+    pub persist_interval_s: u64,
+    /// Bytes that may be kept for a snapshot (`KVNS_SNAPSHOT_RETAIN_LIMIT`).
+    pub snapshot_retain_limit: u64,
+    /// What `KVNS_SHARED_VALUES` says.
+    pub shared_values: bool,
+    /// Whether the lock-sharded store serves (`KVNS_SHARDED_MODE`).
+    pub sharded_mode: bool,
+    /// Its shards (`KVNS_SHARD_COUNT`).
+    pub shard_count: usize,
+    /// A snapshot to be verified, instead of serving (`--check`).
+    pub check: Option<PathBuf>,
     /// Clients connected at once (`KVNS_MAX_CLIENTS`).
     pub max_clients: usize,
     /// Limits on one request (`KVNS_MAX_RESP_ARGS`, `_BULK_LEN`, `_INLINE_LEN`).
@@ -207,6 +258,13 @@ impl Settings {
             metrics_host: arguments.metrics_host,
             metrics_port: arguments.metrics_port,
             metrics_max_namespaces: arguments.metrics_max_namespaces,
+            persist_path: arguments.persist_path,
+            persist_interval_s: arguments.persist_interval,
+            snapshot_retain_limit: arguments.snapshot_retain_limit.unwrap_or(memory_limit / 10 * 3),
+            shared_values: arguments.shared_values,
+            sharded_mode: arguments.sharded_mode,
+            shard_count: arguments.shard_count.unwrap_or_else(|| 4 * cores()),
+            check: arguments.check,
             max_clients: arguments.max_clients,
             limits: Limits {
                 args: arguments.max_resp_args,

@@ -1,6 +1,7 @@
 //! The parsers of setting values. An error is what was expected, to stand behind "expected".
 
 use super::LogFormat;
+use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
 /// A whole number from `min` to `max`.
@@ -79,6 +80,13 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
         Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
         _ => Err("a log filter such as info, debug or kvns=debug".to_owned()),
     }
+}
+
+/// The path of a file.
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    // An empty variable would switch persistence off, which nobody means who set it.
+    let path = PathBuf::from(text);
+    path.file_name().map(|_| path.clone()).ok_or_else(|| "the path of a file".to_owned())
 }
 
 /// A host name or address; it is resolved when the server binds.

@@ -22,6 +22,7 @@ impl Keyspace {
     /// Accounts for a change. To be called once for each, by whoever made it, under the guard it was made in.
     pub(super) fn account(&self, generation: &Generation, changed: Changed<'_>, guard: &Guard) {
         let Changed { slot, old, new } = changed;
+        self.stats.changes.add(1);
         let bytes_of =
             |version: &Version| if version.is_live() { footprint(slot, version) as i64 } else { 0 };
         let bytes = bytes_of(new) - bytes_of(old);

@@ -78,6 +78,8 @@ pub struct KeyspaceStats {
     pub expired: Counter,
     /// Direct writes that ran again because another write of the key came first.
     pub cas_retries: Counter,
+    /// Changes of keys; a flush is one for each key, and at least one. Not reset with the others.
+    pub changes: Counter,
     /// Transactions that ran again because another one committed first.
     pub transaction_retries: Counter,
     /// Transactions that ran alone.
@@ -193,6 +195,7 @@ impl Keyspace {
         let old = self.current.swap(next);
         drop(swapping);
         self.freeing.add(old.keys.get());
+        self.stats.changes.add(old.keys.get().max(1) as u64);
         self.replaced.push(old);
     }
 

@@ -10,6 +10,10 @@ use crate::value::tree::{Delta, Edit, Hash, Keyed, List, Op, Set, Tree};
 use bytes::Bytes;
 use std::collections::HashSet;
 
+/// Bytes, or items, of a large hash or set that are put into its tree at once.
+const BATCH_BYTES: usize = 64 << 20;
+const BATCH_ITEMS: usize = 1 << 20;
+
 /// Bytes of a long string for which room is made before they are there.
 const ROOM: usize = 1 << 20;
 
@@ -39,9 +43,49 @@ pub struct RestoreTally {
 enum Growing {
     String(Vec<u8>),
     List(Delta<'static, List>),
-    Hash(Delta<'static, Hash>),
-    Set(Delta<'static, Set>),
+    Hash(Gathering<Hash>),
+    Set(Gathering<Set>),
     SortedSet(Vec<Placed>),
+}
+
+/// A hash or set that is being built: in batches, for each of them passes many leaves of the tree.
+#[derive(Debug)]
+struct Gathering<L: Keyed> {
+    delta: Delta<'static, L>,
+    /// Keys and values that are not in the tree yet, one after the other.
+    bytes: Vec<u8>,
+    /// Their lengths.
+    lengths: Vec<(u32, u32)>,
+}
+
+impl<L: Keyed> Gathering<L> {
+    fn new(birth: u32) -> Gathering<L> {
+        Gathering { delta: Delta::new(Tree::EMPTY, birth), bytes: Vec::new(), lengths: Vec::new() }
+    }
+
+    /// Adds keys with their values. After the last ones all are in the tree.
+    fn add<'a>(&mut self, items: impl Iterator<Item = (&'a [u8], &'a [u8])>, is_last: bool) {
+        if is_last && self.lengths.is_empty() {
+            return put_all(&mut self.delta, items);
+        }
+        for (key, value) in items {
+            self.bytes.extend_from_slice(key);
+            self.bytes.extend_from_slice(value);
+            // Items are bounded by the protocol, far below 2^32.
+            self.lengths.push((key.len() as u32, value.len() as u32));
+        }
+        if is_last || self.bytes.len() >= BATCH_BYTES || self.lengths.len() >= BATCH_ITEMS {
+            let mut rest = &self.bytes[..];
+            let mut cut = |len: u32| {
+                let (first, others) = rest.split_at(len as usize);
+                rest = others;
+                first
+            };
+            put_all(&mut self.delta, self.lengths.iter().map(|(key, value)| (cut(*key), cut(*value))));
+            self.bytes.clear();
+            self.lengths.clear();
+        }
+    }
 }
 
 impl Growing {
@@ -49,35 +93,34 @@ impl Growing {
         match head.kind {
             Kind::String => Growing::String(Vec::with_capacity(head.len.min(ROOM as u64) as usize)),
             Kind::List => Growing::List(Delta::new(Tree::EMPTY, birth)),
-            Kind::Hash => Growing::Hash(Delta::new(Tree::EMPTY, birth)),
-            Kind::Set => Growing::Set(Delta::new(Tree::EMPTY, birth)),
+            Kind::Hash => Growing::Hash(Gathering::new(birth)),
+            Kind::Set => Growing::Set(Gathering::new(birth)),
             Kind::SortedSet => Growing::SortedSet(Vec::new()),
         }
     }
 
     /// Adds a part. O(k log n) for its k items.
-    fn add(&mut self, part: &Part<'_>) {
+    fn add(&mut self, part: &Part<'_>, is_last: bool) {
         match self {
             Growing::String(bytes) => bytes.extend_from_slice(part.bytes()),
             Growing::List(delta) => delta.push_back(&part.items().collect::<Vec<_>>()),
-            Growing::Hash(delta) => {
+            Growing::Hash(gathering) => {
                 let mut items = part.items();
-                let pairs = std::iter::from_fn(|| Some((items.next()?, items.next()?)));
-                put_all(delta, pairs);
+                gathering.add(std::iter::from_fn(|| Some((items.next()?, items.next()?))), is_last);
             }
-            Growing::Set(delta) => put_all(delta, part.items().map(|member| (member, &[][..]))),
+            Growing::Set(gathering) => gathering.add(part.items().map(|member| (member, &[][..])), is_last),
             Growing::SortedSet(members) => members
                 .extend(part.items().zip(part.scores()).map(|(member, score)| Placed::new(member, score))),
         }
     }
 
-    /// Elements so far, each once. O(1), of sorted sets O(n).
+    /// Elements once all are there, each counted once. O(1), of sorted sets O(n).
     fn len(&self) -> u64 {
         match self {
             Growing::String(bytes) => bytes.len() as u64,
             Growing::List(delta) => delta.tree().len(),
-            Growing::Hash(delta) => delta.tree().len(),
-            Growing::Set(delta) => delta.tree().len(),
+            Growing::Hash(gathering) => gathering.delta.tree().len(),
+            Growing::Set(gathering) => gathering.delta.tree().len(),
             Growing::SortedSet(members) => {
                 let members = members.iter().map(|placed| placed.scored().member);
                 members.collect::<HashSet<_, ahash::RandomState>>().len() as u64
@@ -92,8 +135,8 @@ impl Growing {
                 Change::Put(Draft::shared(Bytes::from(bytes.into_boxed_slice()), deadline_ms))
             }
             Growing::List(delta) => Change::edited(delta, deadline_ms),
-            Growing::Hash(delta) => Change::edited(delta, deadline_ms),
-            Growing::Set(delta) => Change::edited(delta, deadline_ms),
+            Growing::Hash(gathering) => Change::edited(gathering.delta, deadline_ms),
+            Growing::Set(gathering) => Change::edited(gathering.delta, deadline_ms),
             Growing::SortedSet(members) => {
                 Change::sorted_set(sorted_set::build(members, view.birth()), None, deadline_ms, view.guard())
             }
@@ -123,7 +166,7 @@ impl Restorer<'_> {
                 Kind::String => Change::Put(Draft::string(part.bytes(), head.deadline_ms)),
                 _ => {
                     let mut growing = Growing::new(&head, view.birth());
-                    growing.add(&part);
+                    growing.add(&part, true);
                     whole(growing, &head, &view)?
                 }
             };
@@ -139,7 +182,7 @@ impl Restorer<'_> {
             Some(growing) if place != Place::First => growing,
             _ => Growing::new(&part.head, self.keyspace.enter().view().birth()),
         };
-        growing.add(part);
+        growing.add(part, place == Place::Last);
         if place != Place::Last {
             self.growing = Some(growing);
             return Ok(());

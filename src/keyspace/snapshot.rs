@@ -54,6 +54,11 @@ impl SnapshotControl {
         self.is_cancelled.raise();
     }
 
+    /// True once the snapshot was asked to end.
+    pub fn is_cancelled(&self) -> bool {
+        self.is_cancelled.is_raised()
+    }
+
     /// Keys that were there when the snapshot began.
     pub fn keys_total(&self) -> u64 {
         self.keys_total.get()
@@ -351,7 +356,7 @@ impl<'r> Walker<'r> {
     /// Lets the sink write out what it has if that is enough, and looks whether the snapshot has to stop. Not to be
     /// called with a pin.
     fn pause(&mut self) -> Result<(), SnapshotError> {
-        if self.control.is_cancelled.is_raised() {
+        if self.control.is_cancelled() {
             return Err(SnapshotError::Cancelled);
         }
         if self.running.is_over_limit() {

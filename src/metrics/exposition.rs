@@ -7,7 +7,8 @@ use crate::clock::TICKS_PER_US;
 use crate::command::table::Row;
 use crate::concurrent::recorder::{BOUNDS, PairSeries};
 use crate::engine::Engine;
-use crate::keyspace::{Label, NamespaceInfo};
+use crate::keyspace::{Label, NamespaceInfo, OTHERS};
+use crate::sharded::Totals;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use std::io::{self, Write};
@@ -68,12 +69,8 @@ pub fn described() -> impl Iterator<Item = Described> {
 /// The text of `/metrics`. O(series). Sleeps now and then, so not for a worker thread.
 pub fn render(engine: &Engine) -> Vec<u8> {
     let mut page = Page::default();
-    let namespaces: Vec<(Label, String, NamespaceInfo)> = engine
-        .keyspace
-        .labelled()
-        .into_iter()
-        .map(|(label, info)| (label, shown(&info.name), info))
-        .collect();
+    let namespaces: Vec<(Label, String, NamespaceInfo)> =
+        namespaces(engine).into_iter().map(|(label, info)| (label, shown(&info.name), info)).collect();
     for figure in BY_NAMESPACE {
         let value = |(_, name, info): &(Label, String, NamespaceInfo)| {
             sample(figure.family, &[name], (figure.read)(info) as f64)
@@ -89,6 +86,17 @@ pub fn render(engine: &Engine) -> Vec<u8> {
     }
     page.add(of_build(), vec![sample(of_build(), &[env!("CARGO_PKG_VERSION")], 1.0)]);
     page.text
+}
+
+/// The namespaces by their labels. The sharded store has none: there all keys are those of the others.
+fn namespaces(engine: &Engine) -> Vec<(Label, NamespaceInfo)> {
+    let Some(store) = &engine.sharded else { return engine.keyspace.labelled() };
+    let Totals { keys, bytes, hits, misses, expired, .. } = store.totals();
+    let name = OTHERS.to_vec();
+    vec![(
+        Label::OTHERS,
+        NamespaceInfo { name, keys, bytes, hits, misses, expired, ..NamespaceInfo::default() },
+    )]
 }
 
 fn durations(engine: &Engine, namespaces: &[(Label, String, NamespaceInfo)]) -> Vec<Metric> {

@@ -3,8 +3,10 @@
 use super::exposition::{Described, Kind};
 use crate::engine::Engine;
 use crate::engine::memory::{Allocator, Process};
+use crate::engine::persistence::Figures;
 use crate::engine::pubsub::Topic;
 use crate::keyspace::NamespaceInfo;
+use crate::sharded::Totals;
 
 /// A figure that each namespace has.
 pub(super) struct OfNamespace {
@@ -22,28 +24,10 @@ pub(super) struct OfServer {
 pub(super) struct Readings<'e> {
     engine: &'e Engine,
     commands: u64,
+    totals: Totals,
     allocator: Allocator,
     process: Process,
-    snapshots: SnapshotFigures,
-}
-
-/// What is known of the snapshots taken so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct SnapshotFigures {
-    completed: u64,
-    failed: u64,
-    /// When the last one was complete: Unix time in milliseconds.
-    last_ms: Option<u64>,
-    last_duration_us: u64,
-    last_bytes: u64,
-    /// Bytes that the running one holds back from being freed.
-    retained_bytes: u64,
-    is_running: bool,
-}
-
-/// The one place where the figures of snapshots come from.
-fn snapshot_figures(_: &Engine) -> SnapshotFigures {
-    SnapshotFigures::default()
+    snapshots: Figures,
 }
 
 impl<'e> Readings<'e> {
@@ -51,9 +35,10 @@ impl<'e> Readings<'e> {
         Readings {
             engine,
             commands: engine.stats.total_commands(),
+            totals: engine.totals(),
             allocator: Allocator::read(),
             process: Process::read(),
-            snapshots: snapshot_figures(engine),
+            snapshots: engine.snapshot_figures(),
         }
     }
 }
@@ -117,9 +102,7 @@ pub(super) const BY_NAMESPACE: &[OfNamespace] = &[
 
 /// The figures of the server.
 pub(super) const OF_SERVER: &[OfServer] = &[
-    gauge("kvns_memory_used_bytes_total", "Accounted bytes of all keys.", |from| {
-        from.engine.keyspace.used_bytes() as f64
-    }),
+    gauge("kvns_memory_used_bytes_total", "Accounted bytes of all keys.", |from| from.totals.bytes as f64),
     gauge("kvns_memory_limit_bytes", "The memory limit.", |from| {
         from.engine.settings.load().memory_limit as f64
     }),
@@ -127,7 +110,7 @@ pub(super) const OF_SERVER: &[OfServer] = &[
     gauge("kvns_namespaces", "Namespaces that have keys or had some a moment ago.", |from| {
         from.engine.keyspace.namespace_count() as f64
     }),
-    gauge("kvns_expiring_keys", "Keys with a deadline.", |from| from.engine.keyspace.expiring() as f64),
+    gauge("kvns_expiring_keys", "Keys with a deadline.", |from| from.totals.expiring as f64),
     gauge("kvns_freeing_keys", "Flushed keys whose memory is not freed yet.", |from| {
         from.engine.keyspace.freeing() as f64
     }),
@@ -172,25 +155,26 @@ pub(super) const OF_SERVER: &[OfServer] = &[
         "Subscribers closed because they let too much wait.",
         |from| from.engine.stats.overflowed_clients.get() as f64,
     ),
-    counter("kvns_snapshots_total", "Snapshots completed.", |from| from.snapshots.completed as f64),
-    counter("kvns_snapshot_failures_total", "Snapshots that failed.", |from| from.snapshots.failed as f64),
+    counter("kvns_snapshots_total", "Snapshots completed.", |from| from.snapshots.saves as f64),
+    counter("kvns_snapshot_failures_total", "Snapshots that failed.", |from| from.snapshots.failures as f64),
     gauge("kvns_snapshot_running", "1 while a snapshot is taken.", |from| {
-        f64::from(from.snapshots.is_running)
+        f64::from(u8::from(from.snapshots.running.is_some()))
     }),
     gauge("kvns_snapshot_last_duration_seconds", "How long the last snapshot took.", |from| {
-        from.snapshots.last_duration_us as f64 / 1e6
+        from.snapshots.last_duration_us.unwrap_or(0) as f64 / 1e6
     }),
-    gauge("kvns_snapshot_age_seconds", "Time since the last snapshot, or else since the start.", |from| {
-        let since_ms = from.snapshots.last_ms.unwrap_or(from.engine.started_ms);
-        from.engine.clock.unix_ms().saturating_sub(since_ms) as f64 / 1e3
-    }),
+    gauge(
+        "kvns_snapshot_age_seconds",
+        "Time since the last good snapshot began, or else since the start.",
+        |from| (from.engine.clock.unix_ms() / 1000).saturating_sub(from.snapshots.last_save_s) as f64,
+    ),
     gauge("kvns_snapshot_last_size_bytes", "Size of the last snapshot.", |from| {
         from.snapshots.last_bytes as f64
     }),
     gauge(
         "kvns_snapshot_retained_bytes",
         "Bytes not freed because the running snapshot needs them.",
-        |from| from.snapshots.retained_bytes as f64,
+        |from| from.snapshots.running.map_or(0, |running| running.retained) as f64,
     ),
     gauge("kvns_allocator_allocated_bytes", "Bytes that the allocator has handed out.", |from| {
         from.allocator.allocated as f64

@@ -7,7 +7,7 @@ mod exposition;
 mod figures;
 mod http;
 
-pub use exposition::{Described, described, render};
+pub use exposition::{Described, Kind, described, render};
 
 use crate::engine::Engine;
 use std::io;

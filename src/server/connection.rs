@@ -48,6 +48,9 @@ const CONTENTION_YIELDS: usize = 64;
 /// Sleep between two looks at a transaction that runs alone for long.
 const CONTENTION_PAUSE: Duration = Duration::from_millis(1);
 
+/// How long a request waits for a snapshot before it looks again, should nobody wake it.
+const SNAPSHOT_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long a request waits for room for long work before it looks again, should nobody wake it.
 const LONG_WORK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -234,7 +237,7 @@ impl Connection {
         loop {
             let group = (*next + PREFETCH_GROUP).min(count);
             if group - *next > 1 || decoder.request(input, *next).len() > FEW_ARGUMENTS {
-                command::prefetch(&batch, (*next..group).map(|index| decoder.request(input, index)));
+                command::prefetch(engine, &batch, (*next..group).map(|index| decoder.request(input, index)));
                 self.session.begin_turn();
             }
             let mut alone = *next;
@@ -312,6 +315,9 @@ impl Connection {
         let client = Arc::clone(self.session.client());
         match hold {
             Hold::LongWork => self.wait(LONG_WORK_PAUSE, || engine.long_work.has_room(&client)).await?,
+            Hold::Snapshot(number) => {
+                self.wait(SNAPSHOT_PAUSE, || engine.persistence.outcome(number).is_some()).await?;
+            }
             Hold::Pause => {
                 let now_ms = engine.clock.unix_ms();
                 let Some((_, until_ms)) = engine.pause.present(now_ms) else { return Ok(()) };
@@ -394,7 +400,7 @@ impl Shared {
             Outcome::Close => Some(Stop::Close),
             Outcome::Shutdown => {
                 tracing::info!("a client asked for the shutdown");
-                self.roster.stop();
+                self.stop();
                 Some(Stop::Close)
             }
         }

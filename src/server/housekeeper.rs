@@ -11,22 +11,20 @@ use std::time::Duration;
 /// Pause between two rounds when nothing is left to do.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// Lets a worker that wakes up go before a storm of expired keys.
+/// Lets a worker that wakes up go before a storm of expired keys; a quarter of a contended core is left to it.
 const NICENESS: i32 = 5;
 
 /// Starts the thread; it ends with the server.
 pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("kvns-housekeeper".to_owned()).spawn(move || {
-        // Only Linux has a priority for each thread. This one keeps a quarter of a contended core.
-        if cfg!(target_os = "linux")
-            && let Err(error) = rustix::process::setpriority_process(None, NICENESS)
-        {
-            tracing::debug!(%error, "the housekeeper keeps its priority");
-        }
+        super::lower_priority(NICENESS);
         while !shared.roster.is_stopping() {
             let engine = &shared.engine;
             if engine.stats.sample(engine.clock.unix_ms()) {
                 engine.stats.note_memory(Allocator::read().allocated);
+                if let Some(store) = &engine.sharded {
+                    store.sweep(engine.clock.unix_ms());
+                }
             }
             if shared.engine.keyspace.housekeep() {
                 thread::yield_now();

@@ -12,6 +12,7 @@ mod housekeeper;
 mod listener;
 mod roster;
 mod shutdown;
+mod snapshots;
 
 use crate::concurrent::reclaim;
 use crate::engine::Engine;
@@ -43,7 +44,8 @@ pub struct Server {
     local_addr: SocketAddr,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
-    housekeeper: Option<thread::JoinHandle<()>>,
+    /// The housekeeper, and the one that takes snapshots.
+    helpers: Vec<thread::JoinHandle<()>>,
     /// `None` only once the server is dropped.
     runtime: Option<Runtime>,
 }
@@ -65,23 +67,39 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
         .enable_all()
         .build()?;
     let shared = Arc::new(Shared { engine, roster: Roster::default() });
-    let housekeeper = housekeeper::spawn(Arc::clone(&shared))?;
+    let helpers = vec![housekeeper::spawn(Arc::clone(&shared))?, snapshots::spawn(Arc::clone(&shared))?];
     let accepting = {
         let _inside = runtime.enter();
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         runtime.spawn(listener::serve(Arc::clone(&shared), listener))
     };
-    Ok(Server {
-        local_addr,
-        shared,
-        accepting: Some(accepting),
-        housekeeper: Some(housekeeper),
-        runtime: Some(runtime),
-    })
+    Ok(Server { local_addr, shared, accepting: Some(accepting), helpers, runtime: Some(runtime) })
+}
+
+impl Shared {
+    /// Begins the shutdown.
+    fn stop(&self) {
+        self.engine.persistence.stop_loading();
+        self.roster.stop();
+    }
+}
+
+/// Lowers the priority of this thread; only Linux has one for each.
+fn lower_priority(niceness: i32) {
+    if cfg!(target_os = "linux")
+        && let Err(error) = rustix::process::setpriority_process(None, niceness)
+    {
+        tracing::debug!(%error, "a helper keeps its priority");
+    }
 }
 
 impl Server {
+    /// True once the shutdown has begun.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.roster.is_stopping()
+    }
+
     /// The address the server listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
@@ -97,7 +115,7 @@ impl Server {
 
     /// Blocks until the server has been told to shut down, by a signal or a client, and has done so: nothing
     /// more is accepted, what was read is answered, every connection is closed. Not to be called from a task.
-    pub fn wait(mut self) {
+    pub fn wait(&mut self) {
         if let (Some(runtime), Some(accepting)) = (&self.runtime, self.accepting.take()) {
             // An error here is a panic of the accepting task, which the panic hook has logged.
             let _ = runtime.block_on(accepting);
@@ -105,21 +123,22 @@ impl Server {
     }
 
     /// Shuts down and blocks until that is done. Not to be called from a task.
-    pub fn shutdown(self) {
-        self.shared.roster.stop();
+    pub fn shutdown(mut self) {
+        self.shared.stop();
         self.wait();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shared.roster.stop();
+        self.shared.stop();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(RUNTIME_GRACE);
         }
-        if let Some(housekeeper) = self.housekeeper.take() {
-            // An error here is a panic of the housekeeper, which the panic hook has logged.
-            let _ = housekeeper.join();
+        self.shared.engine.persistence.stop();
+        for helper in self.helpers.drain(..) {
+            // An error here is a panic of the thread, which the panic hook has logged.
+            let _ = helper.join();
         }
     }
 }

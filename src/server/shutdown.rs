@@ -29,7 +29,7 @@ pub(super) fn watch_signals(runtime: &Runtime, shared: Arc<Shared>) -> io::Resul
             };
             if is_first {
                 tracing::info!(signal = name, "shutting down");
-                shared.roster.stop();
+                shared.stop();
             }
         }
         tracing::warn!("a second signal ends the process at once");

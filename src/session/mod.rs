@@ -57,6 +57,8 @@ pub struct Session {
     subscriptions: Option<Box<Subscriptions>>,
     /// True if the client runs MONITOR.
     monitors: bool,
+    /// The number of the snapshot that the client's command waits for.
+    pub awaited_snapshot: Option<u64>,
     /// The reading of the clock at the end of the last command, if the next one begins then.
     last_end: Option<u64>,
 }
@@ -74,6 +76,7 @@ impl Session {
             watches: HashMap::new(),
             subscriptions: None,
             monitors: false,
+            awaited_snapshot: None,
             last_end: None,
         }
     }

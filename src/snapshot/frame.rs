@@ -63,6 +63,16 @@ impl Filling {
         self.entries.is_empty()
     }
 
+    /// True if the last key may go on in another frame: a field and its value stay together, and so do a member and
+    /// its score.
+    pub(super) fn is_between_items(&self) -> bool {
+        self.entries.last().is_none_or(|entry| match entry.kind {
+            EntryKind::Hash => entry.items.is_multiple_of(2),
+            EntryKind::SortedSet => self.scores.len() - self.last.2 == entry.items as usize,
+            EntryKind::String | EntryKind::List | EntryKind::Set => true,
+        })
+    }
+
     pub(super) fn keys(&self) -> usize {
         self.entries.len()
     }
@@ -92,14 +102,13 @@ impl Filling {
         }
     }
 
-    /// Adds an item to the collection that began last. Returns how many it has here.
-    pub(super) fn push_item(&mut self, bytes: &[u8]) -> u32 {
+    /// Adds an item to the collection that began last.
+    pub(super) fn push_item(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         self.lengths.push(bytes.len() as u32);
-        self.entries.last_mut().map_or(0, |entry| {
+        if let Some(entry) = self.entries.last_mut() {
             entry.items += 1;
-            entry.items
-        })
+        }
     }
 
     /// Adds the score of the member that came last.

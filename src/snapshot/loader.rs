@@ -4,7 +4,7 @@
 use super::format::{BODY_MAX, FRAME_HEADER_SIZE, FrameHeader, HEADER_SIZE, Header};
 use super::frame::{Frame, Part, Place};
 use crate::clock::Clock;
-use crate::concurrent::counter::Counter;
+use crate::concurrent::counter::{Counter, Flag};
 use crate::value::Kind;
 use crate::value::string::MAX_STRING_LEN;
 use rkyv::util::AlignedVec;
@@ -39,7 +39,7 @@ pub trait Receiver {
     fn take(&mut self, frame: &Frame<'_>) -> Result<(), String>;
 }
 
-/// How far a load has come, for others to see. Counts go on from one load to the next unless a new one is taken.
+/// How far a load has come, for others to see.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Bytes of the file.
@@ -48,9 +48,16 @@ pub struct Progress {
     pub bytes: Counter,
     /// Keys that were found.
     pub keys: Counter,
+    /// Raised by whoever wants the load to end: it then fails.
+    pub cancelled: Flag,
 }
 
 impl Progress {
+    /// Begins again, for another load.
+    pub fn restart(&self) {
+        [&self.total_bytes, &self.bytes, &self.keys].into_iter().for_each(Counter::reset);
+    }
+
     /// Percent of the bytes.
     pub fn percent(&self) -> f64 {
         self.bytes.get() as f64 * 100.0 / self.total_bytes.get().max(1) as f64
@@ -148,21 +155,25 @@ fn work<S: Read, R: Receiver>(frames: &Mutex<Frames<'_, S>>, receiver: &mut R) {
         if reader.failed.is_some() {
             return;
         }
-        let header = match reader.next(&mut body) {
+        let mut header = match reader.next(&mut body) {
             Ok(None) => return,
             Ok(Some(header)) => header,
             Err(reason) => return reader.fail(reason),
         };
+        let mut split = None;
         if header.place != Place::Whole {
-            // The parts of a key follow one another: nobody else reads on before its end.
-            if let Err(reason) = reader.take_parts(header, &mut body, receiver) {
-                return reader.fail(reason);
+            // The parts of a key follow one another: nobody else reads on before the last of them is read.
+            match reader.take_parts(header, &mut body, receiver) {
+                Ok((last, so_far)) => (header, split) = (last, Some(so_far)),
+                Err(reason) => return reader.fail(reason),
             }
-            continue;
         }
         drop(reader);
         let taken = decode(&header, &body).and_then(|frame| {
-            frame.parts().try_for_each(|part| check_whole(&part))?;
+            match &mut split {
+                None => frame.parts().try_for_each(|part| check_whole(&part))?,
+                Some(split) => split.check(&frame)?,
+            }
             receiver.take(&frame)?;
             Ok(frame.keys())
         });
@@ -207,12 +218,47 @@ fn check_len(part: &Part<'_>) -> Result<(), String> {
     }
 }
 
+/// What the parts of a key have said so far.
+#[derive(Default)]
+struct Split {
+    name: Vec<u8>,
+    /// Type, deadline and length of the whole.
+    announced: Option<(Kind, Option<u64>, u64)>,
+    found: u64,
+}
+
+impl Split {
+    /// Checks that the next part goes on where the last one ended.
+    fn check(&mut self, frame: &Frame<'_>) -> Result<(), String> {
+        for part in frame.parts() {
+            let head = (part.head.kind, part.head.deadline_ms, part.head.len);
+            if frame.place() == Place::First {
+                check_len(&part)?;
+                self.name.extend_from_slice(part.head.name);
+                self.announced = Some(head);
+            }
+            if self.name != part.head.name || self.announced != Some(head) {
+                return Err("a part belongs to another key".to_owned());
+            }
+            self.found += part.len();
+            let is_last = frame.place() == Place::Last;
+            if self.found > part.head.len || (is_last && self.found != part.head.len) {
+                return Err("a value is shorter or longer than announced".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
 impl<S: Read> Frames<'_, S> {
     /// Reads the next frame into `body`; `None` at the end of the file.
     fn next(&mut self, body: &mut AlignedVec) -> Result<Option<FrameHeader>, String> {
         let left = self.header.file_len.saturating_sub(self.position);
         if left == 0 {
             return Ok(None);
+        }
+        if self.progress.cancelled.is_raised() {
+            return Err("the load was cancelled".to_owned());
         }
         let mut header = [0; FRAME_HEADER_SIZE];
         self.source.read_exact(&mut header).map_err(|error| self.unread(&error))?;
@@ -242,50 +288,31 @@ impl<S: Read> Frames<'_, S> {
         }
     }
 
-    /// Takes a key in parts, whose first part is in `body`, to its end.
+    /// Takes a key in parts, whose first part is in `body`, up to its last part, which is in `body` then.
     fn take_parts<R: Receiver>(
         &mut self,
         first: FrameHeader,
         body: &mut AlignedVec,
         receiver: &mut R,
-    ) -> Result<(), String> {
+    ) -> Result<(FrameHeader, Split), String> {
         if first.place != Place::First || first.stream != self.stream + 1 {
             return Err(in_frame(&first, "a part of a key is not in its place"));
         }
         self.stream = first.stream;
-        let mut found = 0;
-        let mut name = Vec::new();
-        let mut announced = None;
-        let mut header = first;
-        loop {
-            let frame = decode(&header, body).map_err(|reason| in_frame(&header, &reason))?;
-            let damaged = |reason| in_frame(&header, reason);
-            for part in frame.parts() {
-                let head = (part.head.kind, part.head.deadline_ms, part.head.len);
-                if header.place == Place::First {
-                    check_len(&part).map_err(|reason| in_frame(&header, &reason))?;
-                    name.extend_from_slice(part.head.name);
-                    announced = Some(head);
-                }
-                if name != part.head.name || announced != Some(head) {
-                    return Err(damaged("a part belongs to another key"));
-                }
-                found += part.len();
-                if found > part.head.len || (header.place == Place::Last && found != part.head.len) {
-                    return Err(damaged("a value is shorter or longer than announced"));
-                }
-            }
-            receiver.take(&frame).map_err(|reason| in_frame(&header, &reason))?;
+        let (mut header, mut split) = (first, Split::default());
+        while header.place != Place::Last {
+            let damaged = |reason: String| in_frame(&header, &reason);
+            let frame = decode(&header, body).map_err(damaged)?;
+            split.check(&frame).map_err(damaged)?;
+            receiver.take(&frame).map_err(damaged)?;
             self.note(frame.keys());
-            if header.place == Place::Last {
-                return Ok(());
-            }
             let next = self.next(body)?.ok_or("the last key has no end")?;
             if !matches!(next.place, Place::Middle | Place::Last) || next.stream != first.stream {
                 return Err(in_frame(&next, "a part of a key is missing before it"));
             }
             header = next;
         }
+        Ok((header, split))
     }
 
     /// Counts keys, and says now and then how far the load has come.
@@ -295,7 +322,7 @@ impl<S: Read> Frames<'_, S> {
         let now_us = self.clock.monotonic_us();
         if now_us >= self.report_us {
             self.report_us = now_us + REPORT_EVERY_US;
-            let percent = format!("{:.0}", self.position as f64 * 100.0 / self.header.file_len.max(1) as f64);
+            let percent = (self.position as f64 * 100.0 / self.header.file_len.max(1) as f64) as u64;
             tracing::info!(keys = self.keys, bytes = self.position, percent, "reading the snapshot");
         }
     }

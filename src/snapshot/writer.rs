@@ -175,15 +175,20 @@ impl<S> FileSink<S> {
         }
     }
 
+    /// Ends the frame in front of its last key, if it has others.
+    fn seal_before_last(&mut self) {
+        if self.filling.keys() > 1 {
+            let last = self.filling.split_last();
+            self.seal(Place::Whole, 0);
+            self.filling = last;
+        }
+    }
+
     /// Puts what there is of the open key into a frame of its own, and goes on with the next part.
     fn cut(&mut self) {
         let Some(mut open) = self.open.take() else { return };
         if open.stream == 0 {
-            if self.filling.keys() > 1 {
-                let first = self.filling.split_last();
-                self.seal(Place::Whole, 0);
-                self.filling = first;
-            }
+            self.seal_before_last();
             self.streams += 1;
             open.stream = self.streams;
             self.seal(Place::First, open.stream);
@@ -195,7 +200,7 @@ impl<S> FileSink<S> {
     }
 
     fn cut_if_large(&mut self) {
-        if self.filling.size_of_last() >= FRAME_SIZE {
+        if self.filling.size_of_last() >= FRAME_SIZE && self.filling.is_between_items() {
             self.cut();
         }
     }
@@ -257,16 +262,7 @@ impl<S: Storage> Sink for FileSink<S> {
                     self.cut_if_large();
                 }
             }
-            // A field and its value stay together, and so do a member and its score.
-            Some(Kind::Hash) => {
-                if self.filling.push_item(bytes).is_multiple_of(2) {
-                    self.cut_if_large();
-                }
-            }
-            Some(Kind::SortedSet) => {
-                self.filling.push_item(bytes);
-            }
-            Some(Kind::List | Kind::Set) => {
+            Some(_) => {
                 self.filling.push_item(bytes);
                 self.cut_if_large();
             }
@@ -297,8 +293,10 @@ impl<S: Storage> Sink for FileSink<S> {
         }
         match &self.open {
             None => self.seal(Place::Whole, 0),
-            Some(_) if self.filling.size_of_last() >= LEAST_PART => self.cut(),
-            Some(_) => {}
+            Some(_) if self.filling.is_between_items() && self.filling.size_of_last() >= LEAST_PART => {
+                self.cut()
+            }
+            Some(_) => self.seal_before_last(),
         }
         self.sealed_bytes = 0;
         for mut frame in take(&mut self.sealed) {

@@ -79,7 +79,7 @@ impl Client {
                 }
                 None => keyspace.enter(),
             };
-            kvns::command::prefetch(&batch, std::iter::once(request.as_request()));
+            kvns::command::prefetch(&self.engine, &batch, std::iter::once(request.as_request()));
             self.session.begin_turn();
             let outcome =
                 dispatch(&self.engine, &mut self.session, &mut batch, request.as_request(), &mut self.reply);

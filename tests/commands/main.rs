@@ -14,6 +14,8 @@ mod pubsub;
 mod runs;
 mod server;
 mod sets;
+mod sharded;
+mod snapshots;
 mod sort;
 mod sorted_sets;
 mod strings;

@@ -77,7 +77,7 @@ impl Client {
         let mut sent = 0;
         while sent < requests.len() {
             let mut batch = engine.keyspace.enter();
-            command::prefetch(&batch, requests[sent..].iter().copied());
+            command::prefetch(&engine, &batch, requests[sent..].iter().copied());
             let mut waits = false;
             while sent < requests.len() && !waits {
                 waits = self.dispatch(&mut batch, requests[sent]) == Answer::Waits;

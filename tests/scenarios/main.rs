@@ -14,5 +14,6 @@ mod pubsub;
 mod queues;
 mod scan;
 mod settings;
+mod sharded;
 mod shutdown;
 mod watch;

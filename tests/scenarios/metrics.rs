@@ -20,7 +20,7 @@ fn ask(address: SocketAddr, request: &str) -> (String, String) {
     (head.to_owned(), body.to_owned())
 }
 
-fn get(address: SocketAddr, path: &str) -> (String, String) {
+pub fn get(address: SocketAddr, path: &str) -> (String, String) {
     ask(address, &format!("GET {path} HTTP/1.1\r\nHost: kvns\r\nConnection: close\r\n\r\n"))
 }
 

@@ -124,6 +124,14 @@ impl Server {
         self.process.wait_for_exit()
     }
 
+    /// Ends the process at once, as `kill -9` does.
+    pub fn kill(mut self) {
+        let child = self.process.child.as_mut().expect("a process that was not waited for");
+        child.kill().expect("the process is there");
+        child.wait().expect("its end");
+        self.process.child = None;
+    }
+
     /// What the server logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.process.log).unwrap_or_default()

@@ -10,6 +10,7 @@ mod lists;
 mod pubsub;
 mod server;
 mod sets;
+pub(super) mod sharded;
 mod sort;
 mod sorted_sets;
 mod strings;

@@ -13,6 +13,7 @@ use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
 use crate::keyspace::{Change, Draft, Entry, Key};
 use crate::resp::ReplyWriter;
 use crate::value::string::Str;
+pub(super) use set::{Options, Plan};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -344,7 +345,7 @@ fn msetnx(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-fn require_pairs(args: &Args<'_>) -> CommandResult {
+pub(super) fn require_pairs(args: &Args<'_>) -> CommandResult {
     if args.len().is_multiple_of(2) { Ok(()) } else { Err(CommandError::WrongArity) }
 }
 

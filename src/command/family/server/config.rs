@@ -12,6 +12,7 @@ use crate::number::parse_integer;
 use crate::value::string::MAX_STRING_LEN;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 const FOR_ADMIN: Flags =
     Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT);
@@ -111,7 +112,26 @@ const SETTINGS: &[Setting] = &[
     fixed("notify-keyspace-events", |_| String::new()),
     fixed("port", |settings| settings.port.to_string()),
     fixed("requirepass", |_| String::new()),
-    fixed("save", |_| String::new()),
+    fixed("stop-writes-on-bgsave-error", |_| "no".to_owned()),
+    fixed("dir", |settings| part_of_path(settings, Path::parent)),
+    fixed("dbfilename", |settings| part_of_path(settings, |path| path.file_name().map(Path::new))),
+    variable("save", schedule, set_schedule),
+    variable(
+        "persist-interval",
+        |settings| settings.persist_interval_s.to_string(),
+        |settings, value| {
+            settings.persist_interval_s = integer(value, 0..=i32::MAX.into())? as u64;
+            Ok(())
+        },
+    ),
+    variable(
+        "snapshot-retain-limit",
+        |settings| settings.snapshot_retain_limit.to_string(),
+        |settings, value| {
+            settings.snapshot_retain_limit = memory(value)?;
+            Ok(())
+        },
+    ),
     fixed("workers", |settings| settings.workers.to_string()),
     variable(
         "maxclients",
@@ -180,6 +200,30 @@ const SETTINGS: &[Setting] = &[
         },
     ),
 ];
+
+/// A part of the snapshot file's path; empty without a file.
+fn part_of_path(settings: &Settings, part: fn(&Path) -> Option<&Path>) -> String {
+    let part = settings.persist_path.as_deref().and_then(part);
+    part.map_or_else(String::new, |part| part.display().to_string())
+}
+
+/// The schedule of snapshots as Redis shows it: seconds, and changes that are enough for one.
+fn schedule(settings: &Settings) -> String {
+    match (&settings.persist_path, settings.persist_interval_s) {
+        (None, _) | (_, 0) => String::new(),
+        (Some(_), seconds) => format!("{seconds} 1"),
+    }
+}
+
+fn set_schedule(settings: &mut Settings, value: &[u8]) -> Result<(), Refusal> {
+    let words: Vec<&[u8]> = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
+    settings.persist_interval_s = match words[..] {
+        [] => 0,
+        [seconds, b"1"] => integer(seconds, 1..=i32::MAX.into())? as u64,
+        _ => return Err("a snapshot has one schedule: seconds, and 1 for the changes that are enough".into()),
+    };
+    Ok(())
+}
 
 /// The setting of this name, in any case.
 fn find(name: &[u8]) -> Option<&'static Setting> {

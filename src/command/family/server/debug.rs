@@ -54,10 +54,9 @@ fn debug(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
             let key = args.key()?;
             cx.view.peek(key)?.ok_or(CommandError::NoSuchKey)?;
         }
-        // Keys always leave at their time, there are no replicas, no snapshots are reloaded, and lists have one form.
-        (b"set-active-expire" | b"quicklist-packed-threshold", 1)
-        | (b"change-repl-id", 0)
-        | (b"reload", _) => {}
+        (b"reload", _) => super::snapshots::reload(cx)?,
+        // Keys always leave at their time, there are no replicas, and lists have one form.
+        (b"set-active-expire" | b"quicklist-packed-threshold", 1) | (b"change-repl-id", 0) => {}
         _ => return Err(CommandError::SubcommandSyntax(args.subcommand().to_vec())),
     }
     cx.reply.simple("OK");
@@ -184,7 +183,7 @@ fn help(cx: &mut Context<'_, '_>) -> CommandResult {
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Do nothing: lists have one representation.",
             "RELOAD [option ...]",
-            "    Do nothing: the keys stay as they are.",
+            "    Take a snapshot and replace the keys by it; do nothing without KVNS_PERSIST_PATH.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Do nothing: keys always leave at their time.",
             "SLEEP <seconds>",

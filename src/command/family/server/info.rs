@@ -10,6 +10,7 @@ use crate::concurrent::recorder::Series;
 use crate::engine::clients::Client;
 use crate::engine::memory::{Allocator, cpu_us, resident_bytes, system_bytes};
 use crate::engine::pubsub::Topic;
+use crate::sharded::Totals;
 use std::fmt::{Display, Write};
 
 /// Namespaces that INFO shows, one line each.
@@ -32,7 +33,7 @@ const SECTIONS: &[Section] = &[
     Section { title: "Server", is_default: true, fill: server },
     Section { title: "Clients", is_default: true, fill: clients },
     Section { title: "Memory", is_default: true, fill: memory },
-    Section { title: "Persistence", is_default: true, fill: persistence },
+    Section { title: "Persistence", is_default: true, fill: super::snapshots::persistence },
     Section { title: "Stats", is_default: true, fill: stats },
     Section { title: "Replication", is_default: true, fill: replication },
     Section { title: "CPU", is_default: true, fill: cpu },
@@ -47,7 +48,7 @@ const SECTIONS: &[Section] = &[
 
 /// The text of INFO as it grows.
 #[derive(Debug, Default)]
-struct Lines(String);
+pub struct Lines(String);
 
 impl Lines {
     fn title(&mut self, title: &str) {
@@ -56,7 +57,8 @@ impl Lines {
         let _ = write!(self.0, "{gap}# {title}\r\n");
     }
 
-    fn field(&mut self, name: impl Display, value: impl Display) {
+    /// One line.
+    pub fn field(&mut self, name: impl Display, value: impl Display) {
         let _ = write!(self.0, "{name}:{value}\r\n");
     }
 
@@ -123,7 +125,7 @@ fn clients(cx: &Context<'_, '_>, lines: &mut Lines) {
 fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
     let allocator = Allocator::read();
     let resident = resident_bytes();
-    let dataset = cx.engine.keyspace.used_bytes();
+    let dataset = cx.engine.totals().bytes;
     let limit = cx.engine.settings.load().memory_limit;
     lines.bytes("used_memory", allocator.allocated);
     lines.bytes("used_memory_rss", resident);
@@ -144,10 +146,6 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("lazyfree_pending_objects", cx.engine.keyspace.freeing());
 }
 
-fn persistence(_: &Context<'_, '_>, lines: &mut Lines) {
-    lines.field("loading", 0);
-}
-
 fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
     let (stats, keyspace) = (&cx.engine.stats, &cx.engine.keyspace);
     lines.field("total_connections_received", stats.connections.get());
@@ -159,10 +157,11 @@ fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("instantaneous_input_kbps", format_args!("{:.2}", rates.input_bytes / 1024.0));
     lines.field("instantaneous_output_kbps", format_args!("{:.2}", rates.output_bytes / 1024.0));
     lines.field("rejected_connections", stats.rejected_connections.get());
-    lines.field("expired_keys", keyspace.stats.expired.get());
+    let totals = cx.engine.totals();
+    lines.field("expired_keys", totals.expired);
     lines.field("evicted_keys", 0);
-    lines.field("keyspace_hits", keyspace.stats.hits.get());
-    lines.field("keyspace_misses", keyspace.stats.misses.get());
+    lines.field("keyspace_hits", totals.hits);
+    lines.field("keyspace_misses", totals.misses);
     let pubsub = &cx.engine.pubsub;
     lines.field("pubsub_channels", pubsub.hub(Topic::Channel).len());
     lines.field("pubsub_patterns", pubsub.hub(Topic::Pattern).len());
@@ -233,7 +232,9 @@ fn cluster(_: &Context<'_, '_>, lines: &mut Lines) {
 }
 
 fn keyspace(cx: &Context<'_, '_>, lines: &mut Lines) {
-    let (keys, expiring) = (cx.view.len(), cx.engine.keyspace.expiring());
+    let Totals { keys, expiring, .. } = cx.engine.totals();
+    // A transaction sees its own writes.
+    let keys = if cx.engine.sharded.is_some() { keys } else { cx.view.len() };
     if keys > 0 {
         lines.field("db0", format_args!("keys={keys},expires={expiring},avg_ttl=0"));
     }

@@ -10,6 +10,7 @@ mod latency;
 mod memory;
 mod process;
 mod slowlog;
+mod snapshots;
 
 use crate::command::args::Args;
 use crate::command::context::Context;
@@ -90,10 +91,13 @@ pub const ROWS: &[CommandSpec] = &[
     process::LOLWUT,
     process::MONITOR,
     process::ROLE,
-    process::SHUTDOWN,
     process::WAIT,
     process::XADD,
     slowlog::SLOWLOG,
+    snapshots::BGSAVE,
+    snapshots::LASTSAVE,
+    snapshots::SAVE,
+    snapshots::SHUTDOWN,
 ];
 
 /// `DBSIZE`: the number of keys.

@@ -1,8 +1,8 @@
-//! The server's part among others and its end: MONITOR, ROLE, WAIT, SHUTDOWN, LOLWUT; XADD's refusal.
+//! The server's part among others: MONITOR, ROLE, WAIT, LOLWUT; XADD's refusal.
 
 use super::{SERVER, VERSION};
 use crate::command::args::Args;
-use crate::command::context::{Context, Next};
+use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
@@ -16,16 +16,6 @@ pub const MONITOR: CommandSpec = CommandSpec {
     summary: "Shows every command of every client from now on.",
     flags: AT_ONCE.or(Flags::AFTER_COMMIT),
     handler: monitor,
-    ..SERVER
-};
-
-/// SHUTDOWN's row.
-pub const SHUTDOWN: CommandSpec = CommandSpec {
-    name: "shutdown",
-    summary: "Ends the server once the other clients have their replies.",
-    arity: AtLeast(1),
-    flags: AT_ONCE.or(Flags::NO_MULTI).or(Flags::ALLOW_BUSY),
-    handler: shutdown,
     ..SERVER
 };
 
@@ -92,29 +82,6 @@ fn monitor(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
     }
     cx.reply.simple("OK");
     cx.session.monitor();
-    Ok(())
-}
-
-/// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]`: no reply, the connection closes. There is nothing to save to yet, so
-/// that every form ends the server in the same way; ABORT answers that no shutdown goes on.
-fn shutdown(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let (mut save, mut nosave, mut abort, mut now) = (false, false, false, false);
-    while !args.is_empty() {
-        match () {
-            () if args.take("SAVE") => save = true,
-            () if args.take("NOSAVE") => nosave = true,
-            () if args.take("NOW") || args.take("FORCE") => now = true,
-            () if args.take("ABORT") => abort = true,
-            () => return Err(CommandError::Syntax),
-        }
-    }
-    if (save && nosave) || (abort && (save || nosave || now)) {
-        return Err(CommandError::Syntax);
-    }
-    if abort {
-        return Err(CommandError::Plain("ERR No shutdown in progress."));
-    }
-    cx.next = Next::Shutdown;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use super::{answer, string_of};
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
-use crate::keyspace::{Change, Draft, Entry, Key};
+use crate::keyspace::{Change, Draft, Key};
 use crate::number::parse_integer;
 use crate::resp::Request;
 use crate::value::string::Str;
@@ -44,9 +44,20 @@ enum Condition {
     Present,
 }
 
+/// What SET does to its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing: the condition does not hold.
+    Keep,
+    /// Removes it.
+    Remove,
+    /// Sets it, with this deadline.
+    Put(Option<u64>),
+}
+
 /// SET's options.
 #[derive(Clone, Copy, Debug, Default)]
-struct Options<'r> {
+pub struct Options<'r> {
     condition: Option<Condition>,
     answers_old: bool,
     keeps_deadline: bool,
@@ -54,7 +65,8 @@ struct Options<'r> {
 }
 
 impl<'r> Options<'r> {
-    fn parse(mut args: Args<'r>) -> Result<Options<'r>, CommandError> {
+    /// Reads the rest of the arguments.
+    pub fn parse(mut args: Args<'r>) -> Result<Options<'r>, CommandError> {
         let mut options = Options::default();
         while !args.is_empty() {
             if options.condition != Some(Condition::Present) && args.take("NX") {
@@ -80,11 +92,29 @@ impl<'r> Options<'r> {
         Ok(options)
     }
 
-    fn admits(&self, entry: Option<Entry<'_>>) -> bool {
-        match self.condition {
+    /// True if the reply is what the key held.
+    pub fn answers_old(&self) -> bool {
+        self.answers_old
+    }
+
+    /// The deadline that the options set, in Unix milliseconds.
+    pub fn new_deadline_ms(&self, now_ms: u64) -> Result<Option<u64>, CommandError> {
+        self.expiry.map(|expiry| expiry.deadline_ms(now_ms)).transpose()
+    }
+
+    /// What is done to a key that is missing, or present with a deadline or without.
+    pub fn plan(&self, present: Option<Option<u64>>, new_deadline_ms: Option<u64>, now_ms: u64) -> Plan {
+        let holds = match self.condition {
             None => true,
-            Some(Condition::Missing) => entry.is_none(),
-            Some(Condition::Present) => entry.is_some(),
+            Some(Condition::Missing) => present.is_none(),
+            Some(Condition::Present) => present.is_some(),
+        };
+        let kept_ms = present.flatten().filter(|_| self.keeps_deadline);
+        // What expires at once is never there, not even for the rest of a transaction.
+        match new_deadline_ms.or(kept_ms) {
+            _ if !holds => Plan::Keep,
+            Some(deadline_ms) if deadline_ms <= now_ms => Plan::Remove,
+            deadline_ms => Plan::Put(deadline_ms),
         }
     }
 }
@@ -106,18 +136,14 @@ pub fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     }
     let options = Options::parse(args)?;
     let now_ms = cx.view.now_ms();
-    let new_deadline_ms = options.expiry.map(|expiry| expiry.deadline_ms(now_ms)).transpose()?;
+    let new_deadline_ms = options.new_deadline_ms(now_ms)?;
     let (is_set, before) = cx.view.update(key, |entry| {
         let before = if options.answers_old { string_of(entry)? } else { None };
-        if !options.admits(entry) {
-            return Ok((Change::Keep, (false, before)));
-        }
-        let kept_ms = entry.filter(|_| options.keeps_deadline).and_then(|entry| entry.deadline_ms());
-        let deadline_ms = new_deadline_ms.or(kept_ms);
-        // What expires at once is never there, not even for the rest of a transaction.
-        let change = match deadline_ms {
-            Some(deadline_ms) if deadline_ms <= now_ms => Change::Remove,
-            _ => Change::Put(Draft::string(value, deadline_ms)),
+        let present = entry.map(|entry| entry.deadline_ms());
+        let change = match options.plan(present, new_deadline_ms, now_ms) {
+            Plan::Keep => return Ok((Change::Keep, (false, before))),
+            Plan::Remove => Change::Remove,
+            Plan::Put(deadline_ms) => Change::Put(Draft::string(value, deadline_ms)),
         };
         Ok::<_, CommandError>((change, (true, before)))
     })?;

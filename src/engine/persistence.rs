@@ -1,0 +1,496 @@
+//! Snapshots of the running server: when they are taken, what became of them, and the load at the start.
+//!
+//! One thread takes them, one after the other ([`Engine::take_snapshots`]). Whoever wants one asks for it and gets
+//! its number; when a snapshot of that number or a later one has ended, the asker finds its result. Nobody else ever
+//! waits for a snapshot.
+
+use super::Engine;
+use crate::clock::Clock;
+use crate::concurrent::counter::{Flag, Latest};
+use crate::keyspace::{RestoreTally, SnapshotControl, SnapshotError};
+use crate::snapshot::{FileSink, Head, Progress, Refused, Sink, load};
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Snapshots whose results are kept for those who asked.
+const RESULTS: usize = 64;
+
+/// How long the thread sleeps at most before it looks at the clock again.
+const LOOK_EVERY_US: u64 = 1_000_000;
+
+/// Microseconds between two lines about the progress.
+const REPORT_EVERY_US: u64 = 2_000_000;
+
+/// Why a snapshot cannot be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSnapshot {
+    /// There is no file to write to.
+    Off,
+    /// One is being taken.
+    InProgress,
+}
+
+/// What a snapshot came to: why it failed, if it did.
+pub type Outcome = Result<(), String>;
+
+/// The state of snapshots. Its mutex is held for a few words at a time, never while a snapshot is taken.
+#[derive(Debug)]
+pub struct Persistence {
+    state: Mutex<State>,
+    changed: Condvar,
+    loading: Flag,
+    /// How far the load has come.
+    pub load_progress: Progress,
+    /// What the loads did.
+    pub load_tally: RestoreTally,
+    /// When the load began: Unix time in seconds.
+    pub load_started_s: Latest,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Number of the last snapshot that was asked for.
+    asked: u64,
+    /// Number of the last one that has ended.
+    ended: u64,
+    /// What the next one is to do beside being taken.
+    reloads: bool,
+    running: Option<Running>,
+    results: VecDeque<(u64, Outcome)>,
+    /// When the last one was begun: microseconds of the monotonic clock.
+    begun_us: u64,
+    /// The keyspace's count of changes that the file has.
+    saved_changes: Option<u64>,
+    figures: Figures,
+    is_stopping: bool,
+    /// No snapshot at the end.
+    skips_last: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Running {
+    begun_us: u64,
+    control: Arc<SnapshotControl>,
+}
+
+/// What there is to tell of the snapshots so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// When the last good one was begun: Unix time in seconds; at first when the server was started.
+    pub last_save_s: u64,
+    /// Why the last one failed, if it did.
+    pub last_error: Option<String>,
+    /// How long the last one took.
+    pub last_duration_us: Option<u64>,
+    /// Bytes of the last good one's file.
+    pub last_bytes: u64,
+    /// Keys in the last good one; one that is there twice counts twice.
+    pub last_keys: u64,
+    /// The most bytes that were kept for the last one.
+    pub last_retained_peak: u64,
+    /// Good ones.
+    pub saves: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// Changes since the last good one began.
+    pub changes: u64,
+    /// The one that is being taken.
+    pub running: Option<RunningFigures>,
+}
+
+/// What there is to tell of a snapshot that is being taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunningFigures {
+    /// How long it has been running.
+    pub duration_us: u64,
+    /// Keys written.
+    pub keys: u64,
+    /// Keys that were there when it began.
+    pub keys_total: u64,
+    /// Bytes that are kept for it now.
+    pub retained: u64,
+}
+
+impl Persistence {
+    pub(super) fn new(clock: &Clock) -> Persistence {
+        let figures = Figures { last_save_s: clock.unix_ms() / 1000, ..Figures::default() };
+        let begun_us = clock.monotonic_us();
+        Persistence {
+            state: Mutex::new(State { figures, begun_us, ..State::default() }),
+            changed: Condvar::new(),
+            loading: Flag::default(),
+            load_progress: Progress::default(),
+            load_tally: RestoreTally::default(),
+            load_started_s: Latest::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change of the state is whole before anything can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True while commands that need the keys have to wait for a load. One load.
+    #[inline]
+    pub fn is_loading(&self) -> bool {
+        self.loading.is_raised()
+    }
+
+    /// Lets the thread look at the settings and the clock again.
+    pub(super) fn notice(&self) {
+        self.changed.notify_all();
+    }
+
+    /// What became of the snapshot of this number; `None` while it is not taken.
+    pub fn outcome(&self, number: u64) -> Option<Outcome> {
+        self.state().outcome(number)
+    }
+
+    /// Gives up what is going on, and takes no snapshot at the end.
+    pub fn skip_last(&self) {
+        let mut state = self.state();
+        state.skips_last = true;
+        state.cancel();
+    }
+
+    /// Ends a load that is going on.
+    pub fn stop_loading(&self) {
+        self.load_progress.cancelled.raise();
+    }
+
+    /// Ends the thread, and what it is at.
+    pub fn stop(&self) {
+        let mut state = self.state();
+        state.is_stopping = true;
+        state.cancel();
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until a snapshot of this number or a later one has ended.
+    fn wait(&self, number: u64) -> Outcome {
+        let mut state = self.state();
+        loop {
+            if let Some(outcome) = state.outcome(number) {
+                return outcome;
+            }
+            if state.is_stopping {
+                return Err("the server ends".to_owned());
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl State {
+    fn outcome(&self, number: u64) -> Option<Outcome> {
+        let found = self.results.iter().find(|(ended, _)| *ended >= number);
+        found.map(|(_, outcome)| outcome.clone())
+    }
+
+    fn cancel(&self) {
+        if let Some(running) = &self.running {
+            running.control.cancel();
+        }
+    }
+
+    /// Asks for one that has not begun, and returns its number.
+    fn ask(&mut self) -> u64 {
+        let number = self.ended + 1 + u64::from(self.running.is_some());
+        self.asked = self.asked.max(number);
+        number
+    }
+}
+
+impl Engine {
+    /// Asks for a snapshot now. Returns its number.
+    pub fn begin_snapshot(&self) -> Result<u64, NoSnapshot> {
+        self.ask_for_snapshot(|state| if state.asked > state.ended { None } else { Some(state.ask()) })
+    }
+
+    /// Asks for a snapshot that begins after this call. Returns its number.
+    pub fn queue_snapshot(&self) -> Result<u64, NoSnapshot> {
+        self.ask_for_snapshot(|state| Some(state.ask()))
+    }
+
+    /// Asks for a snapshot whose keys then replace those in memory, as DEBUG RELOAD does. Returns its number.
+    pub fn queue_reload(&self) -> Result<u64, NoSnapshot> {
+        self.ask_for_snapshot(|state| {
+            state.reloads = true;
+            Some(state.ask())
+        })
+    }
+
+    fn ask_for_snapshot(&self, ask: impl FnOnce(&mut State) -> Option<u64>) -> Result<u64, NoSnapshot> {
+        if self.settings.load().persist_path.is_none() {
+            return Err(NoSnapshot::Off);
+        }
+        let number = ask(&mut self.persistence.state()).ok_or(NoSnapshot::InProgress)?;
+        self.persistence.notice();
+        Ok(number)
+    }
+
+    /// What there is to tell of the snapshots so far. O(1).
+    pub fn snapshot_figures(&self) -> Figures {
+        let state = self.persistence.state();
+        let now_us = self.clock.monotonic_us();
+        let running = state.running.as_ref().map(|running| RunningFigures {
+            duration_us: now_us.saturating_sub(running.begun_us),
+            keys: running.control.keys(),
+            keys_total: running.control.keys_total(),
+            retained: self.keyspace.retained().0,
+        });
+        let changes = self.totals().changes.saturating_sub(state.saved_changes.unwrap_or(0));
+        Figures { running, changes, ..state.figures.clone() }
+    }
+
+    /// Takes the snapshots that are asked for and those that are due, until [`Persistence::stop`]. For one thread.
+    pub fn take_snapshots(&self) {
+        while let Some((number, reloads, control)) = self.next_snapshot() {
+            let persistence = &self.persistence;
+            if reloads {
+                persistence.loading.raise();
+            }
+            let begun = (self.clock.monotonic_us(), self.clock.unix_ms() / 1000);
+            let taken = catch_unwind(AssertUnwindSafe(|| self.take_snapshot(&control)));
+            let taken = taken.unwrap_or_else(|_| Err("its thread panicked; the log says where".to_owned()));
+            let mut outcome = self.note_snapshot(taken, begun);
+            if reloads {
+                outcome = outcome.and_then(|()| self.reload());
+                persistence.loading.lower();
+            }
+            let mut state = persistence.state();
+            state.running = None;
+            state.ended = number;
+            state.results.push_back((number, outcome));
+            if state.results.len() > RESULTS {
+                state.results.pop_front();
+            }
+            drop(state);
+            persistence.changed.notify_all();
+            self.clients.wake_all();
+        }
+    }
+
+    /// Waits for the next snapshot: its number, whether it is for a reload, and what controls it. `None` at the end.
+    fn next_snapshot(&self) -> Option<(u64, bool, Arc<SnapshotControl>)> {
+        let persistence = &self.persistence;
+        let mut state = persistence.state();
+        loop {
+            if state.is_stopping {
+                return None;
+            }
+            let settings = self.settings.load();
+            let now_us = self.clock.monotonic_us();
+            let has_schedule = settings.persist_path.is_some() && settings.persist_interval_s > 0;
+            let wait_us = if has_schedule && !persistence.is_loading() {
+                let interval_us = settings.persist_interval_s.saturating_mul(1_000_000);
+                state.begun_us.saturating_add(interval_us).saturating_sub(now_us)
+            } else {
+                LOOK_EVERY_US
+            };
+            if wait_us == 0 {
+                state.begun_us = now_us;
+                if state.saved_changes != Some(self.totals().changes) {
+                    state.ask();
+                }
+            }
+            if state.asked > state.ended {
+                let control = Arc::new(SnapshotControl::new(settings.snapshot_retain_limit));
+                state.begun_us = now_us;
+                state.running = Some(Running { begun_us: now_us, control: Arc::clone(&control) });
+                return Some((state.ended + 1, std::mem::take(&mut state.reloads), control));
+            }
+            let pause = Duration::from_micros(wait_us.clamp(1, LOOK_EVERY_US));
+            state = persistence.changed.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn take_snapshot(&self, control: &SnapshotControl) -> Result<Taken, String> {
+        let settings = self.settings.load_full();
+        let path = settings.persist_path.as_deref().ok_or("KVNS_PERSIST_PATH is not set")?;
+        let failed = |error: &dyn std::fmt::Display| format!("cannot write {}: {error}", path.display());
+        let changes = self.totals().changes;
+        let sink = FileSink::create(path, self.clock.unix_ms()).map_err(|error| failed(&error))?;
+        let report_us = self.clock.monotonic_us() + REPORT_EVERY_US;
+        let mut reporting = Reporting { sink, control, clock: &self.clock, report_us };
+        let retained_peak = self.walk(&mut reporting, control).map_err(|error| failed(&error))?;
+        let saved = reporting.sink.finish(path).map_err(|error| failed(&error))?;
+        Ok(Taken { changes, keys: saved.keys, bytes: saved.bytes, retained_peak })
+    }
+
+    /// Gives every key to a sink. Returns the most bytes that had to be kept for that.
+    fn walk(&self, sink: &mut dyn Sink, control: &SnapshotControl) -> Result<u64, SnapshotError> {
+        match &self.sharded {
+            Some(store) => {
+                let is_cancelled = || control.is_cancelled();
+                store.snapshot(self.clock.unix_ms(), sink, is_cancelled).map_err(SnapshotError::Io)?;
+                Ok(0)
+            }
+            None => self.keyspace.snapshot(sink, control).map(|summary| summary.retained_peak),
+        }
+    }
+
+    /// Notes what a snapshot came to that was begun at these microseconds of the monotonic clock and seconds of Unix
+    /// time.
+    fn note_snapshot(&self, taken: Result<Taken, String>, (begun_us, begun_s): (u64, u64)) -> Outcome {
+        let duration_us = self.clock.monotonic_us().saturating_sub(begun_us);
+        let mut state = self.persistence.state();
+        let figures = &mut state.figures;
+        figures.last_duration_us = Some(duration_us);
+        match taken {
+            Ok(Taken { changes, keys, bytes, retained_peak }) => {
+                figures.saves += 1;
+                figures.last_error = None;
+                figures.last_save_s = begun_s;
+                (figures.last_keys, figures.last_bytes) = (keys, bytes);
+                figures.last_retained_peak = retained_peak;
+                state.saved_changes = Some(changes);
+                drop(state);
+                tracing::info!(keys, bytes, ms = duration_us / 1000, retained_peak, "snapshot saved");
+                Ok(())
+            }
+            Err(error) => {
+                figures.failures += 1;
+                figures.last_error = Some(error.clone());
+                figures.last_retained_peak = self.keyspace.retained().1;
+                drop(state);
+                tracing::error!("the snapshot failed: {error}");
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets commands that need the keys be refused until [`Engine::load_snapshot`] is through. To be called before
+    /// the first client comes.
+    pub fn expect_load(&self) {
+        if self.settings.load().persist_path.is_some() {
+            self.persistence.loading.raise();
+        }
+    }
+
+    /// True if commands are served: the server has loaded what it was to load.
+    pub fn is_ready(&self) -> bool {
+        !self.persistence.is_loading()
+    }
+
+    /// Loads the snapshot that is there, if there is one, into the empty keyspace. Returns when it is loaded; on an
+    /// error the keyspace has a part of it, and the server is not to serve it.
+    pub fn load_snapshot(&self) -> Result<(), Refused> {
+        let settings = self.settings.load_full();
+        let Some(path) = settings.persist_path.as_deref() else { return Ok(()) };
+        if path.try_exists().is_ok_and(|exists| !exists) {
+            tracing::info!(path = %path.display(), "there is no snapshot yet");
+        } else {
+            self.load_file(path, settings.workers)?;
+        }
+        self.persistence.loading.lower();
+        Ok(())
+    }
+
+    fn load_file(&self, path: &Path, threads: usize) -> Result<(), Refused> {
+        let persistence = &self.persistence;
+        let (tally, progress) = (&persistence.load_tally, &persistence.load_progress);
+        progress.restart();
+        tally.expired.reset();
+        tally.restored.reset();
+        persistence.load_started_s.set(self.clock.unix_ms() / 1000);
+        let begun_us = self.clock.monotonic_us();
+        let loaded = match &self.sharded {
+            Some(store) => {
+                let now_ms = self.clock.unix_ms();
+                load(path, threads, || store.restorer(now_ms, tally), progress, &self.clock)?
+            }
+            None => load(path, threads, || self.keyspace.restorer(tally), progress, &self.clock)?,
+        };
+        let ms = (self.clock.monotonic_us() - begun_us) / 1000;
+        let (keys, expired) = (tally.restored.get(), tally.expired.get());
+        tracing::info!(keys, expired, bytes = loaded.bytes, ms, "snapshot loaded");
+        persistence.state().saved_changes = Some(self.totals().changes);
+        Ok(())
+    }
+
+    /// Replaces the keys by those of the snapshot that was just taken.
+    fn reload(&self) -> Outcome {
+        let settings = self.settings.load_full();
+        let Some(path) = settings.persist_path.as_deref() else { return Ok(()) };
+        // A transaction may run alone just now; those after it are refused by now.
+        while self.keyspace.enter().view().flush().is_err() {
+            std::thread::yield_now();
+        }
+        self.load_file(path, settings.workers).map_err(|refused| refused.to_string())
+    }
+
+    /// Takes the snapshot that a server takes when it ends, unless nothing has changed since the last one, and waits
+    /// for it. Not to be called before the load is through.
+    pub fn take_last_snapshot(&self) -> Outcome {
+        let settings = self.settings.load_full();
+        let Some(path) = settings.persist_path.as_deref() else { return Ok(()) };
+        {
+            let state = self.persistence.state();
+            let is_saved = state.saved_changes == Some(self.totals().changes) && path.exists();
+            if state.skips_last || !self.is_ready() || (is_saved && state.running.is_none()) {
+                return Ok(());
+            }
+        }
+        match self.queue_snapshot() {
+            Ok(number) => self.persistence.wait(number),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// A snapshot that was taken.
+struct Taken {
+    /// The keyspace's count of changes when it began.
+    changes: u64,
+    keys: u64,
+    bytes: u64,
+    retained_peak: u64,
+}
+
+/// A sink that says now and then how far the snapshot has come.
+struct Reporting<'c> {
+    sink: FileSink,
+    control: &'c SnapshotControl,
+    clock: &'c Clock,
+    report_us: u64,
+}
+
+impl Sink for Reporting<'_> {
+    fn begin(&mut self, head: Head<'_>) {
+        self.sink.begin(head);
+    }
+
+    fn item(&mut self, bytes: &[u8]) {
+        self.sink.item(bytes);
+    }
+
+    fn score(&mut self, score: f64) {
+        self.sink.score(score);
+    }
+
+    fn end(&mut self) {
+        self.sink.end();
+    }
+
+    fn buffered(&self) -> usize {
+        self.sink.buffered()
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        self.sink.write_out()?;
+        let now_us = self.clock.monotonic_us();
+        if now_us >= self.report_us {
+            self.report_us = now_us + REPORT_EVERY_US;
+            let (keys, total) = (self.sink.keys(), self.control.keys_total());
+            let percent = (keys as f64 * 100.0 / total.max(1) as f64).min(100.0) as u64;
+            tracing::info!(keys, bytes = self.sink.written(), percent, "writing the snapshot");
+        }
+        Ok(())
+    }
+}
