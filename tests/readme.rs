@@ -7,7 +7,7 @@ use std::fs;
 type Section = (&'static str, fn() -> String);
 
 /// The name of each section, as in `<!-- name -->` and `<!-- /name -->`, and what stands between the two.
-const SECTIONS: &[Section] = &[("settings", settings), ("commands", commands)];
+const SECTIONS: &[Section] = &[("settings", settings), ("metrics", metrics), ("commands", commands)];
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
@@ -22,6 +22,15 @@ fn settings() -> String {
         let default = default.map_or("unset".to_owned(), |value| format!("`{value}`"));
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default().replace('\n', " ");
         writeln!(table, "| `{variable}` | `--{flag}` | {default} | {help} |").expect("text");
+    }
+    table
+}
+
+fn metrics() -> String {
+    let mut table = "| Series | Type | Labels | Meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    for family in kvns::metrics::described() {
+        let (kind, labels) = (family.kind.name(), family.labels.join(", "));
+        writeln!(table, "| `{}` | {kind} | {labels} | {} |", family.name, family.help).expect("text");
     }
     table
 }

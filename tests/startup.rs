@@ -143,9 +143,11 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn the_log_is_json_when_asked_and_names_typos() {
-    let server = Running::start(&[("KVNS_LOG_FORMAT", "json"), ("KVNS_PROT", "1")]);
+    let settings = [("KVNS_LOG_FORMAT", "json"), ("KVNS_PROT", "1"), ("KVNS_SHARED_VALUES", "false")];
+    let server = Running::start(&settings);
     let log = &server.log;
     assert!(log.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{log}");
+    assert!(log.contains("KVNS_SHARED_VALUES=false is ignored"), "{log}");
     assert!(log.contains("unknown setting KVNS_PROT; ignored (did you mean KVNS_PORT?)"), "{log}");
 }
 

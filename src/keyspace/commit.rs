@@ -91,7 +91,7 @@ impl Keyspace {
         let tombstone = absent_after(seen);
         let attempt = self.snapshots.attempt(generation);
         tombstone.set_stamp(attempt.stamp());
-        let Ok(new) = slot.cell().replace(seen, tombstone.into(), attempt.claim(slot), guard) else {
+        let Ok(new) = slot.cell().replace(seen, tombstone.into(), attempt.claim(slot).as_ref(), guard) else {
             return 0;
         };
         let bytes = growth(slot, seen, new);

@@ -170,7 +170,7 @@ impl Restorer<'_> {
                     whole(growing, &head, &view)?
                 }
             };
-            self.put(&mut view, &head, change);
+            self.put(&mut view, &head, change)?;
             drop(view);
             batch.between_commands();
         }
@@ -190,23 +190,24 @@ impl Restorer<'_> {
         let mut batch = self.keyspace.enter();
         let mut view = batch.view();
         let change = whole(growing, &part.head, &view)?;
-        self.put(&mut view, &part.head, change);
-        Ok(())
+        self.put(&mut view, &part.head, change)
     }
 
     /// Puts a value in place. If another thread does so at the same time, that is the same key of the same snapshot,
     /// so it does not matter who is first.
-    fn put(&mut self, view: &mut View<'_>, head: &Head<'_>, change: Change) {
+    fn put(&mut self, view: &mut View<'_>, head: &Head<'_>, change: Change) -> Result<(), String> {
         if head.deadline_ms.is_some_and(|deadline_ms| deadline_ms <= view.now_ms()) {
             self.tally.expired.add(1);
-            return;
+            return Ok(());
         }
         let mut change = Some(change);
         // An update fails only to let a transaction run alone, and nobody else writes while a snapshot is loaded.
-        let _ = view.update(Key::new(head.name), |_| {
+        view.update(Key::new(head.name), |_| {
             Ok::<_, KeyspaceError>((change.take().unwrap_or(Change::Keep), ()))
-        });
+        })
+        .map_err(|_| "somebody writes while it is loaded".to_owned())?;
         self.tally.restored.add(1);
+        Ok(())
     }
 }
 

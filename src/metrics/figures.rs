@@ -94,6 +94,11 @@ const fn counter(name: &'static str, help: &'static str, read: fn(&Readings<'_>)
 pub(super) const BY_NAMESPACE: &[OfNamespace] = &[
     namespace_gauge("kvns_keys_total", "Keys in a namespace.", |info| info.keys),
     namespace_gauge("kvns_memory_used_bytes", "Accounted bytes of a namespace's keys.", |info| info.bytes),
+    namespace_gauge(
+        "kvns_namespace_limit_bytes",
+        "Bytes that a namespace's keys may take; 0 for no bound.",
+        |info| info.quota.unwrap_or(0),
+    ),
     namespace_counter("kvns_evictions_total", "Keys evicted from a namespace.", |info| info.evicted),
     namespace_counter("kvns_keyspace_hits_total", "Reads that found their key.", |info| info.hits),
     namespace_counter("kvns_keyspace_misses_total", "Reads that did not find their key.", |info| info.misses),
@@ -106,7 +111,9 @@ pub(super) const OF_SERVER: &[OfServer] = &[
     gauge("kvns_memory_limit_bytes", "The memory limit.", |from| {
         from.engine.settings.load().memory_limit as f64
     }),
-    counter("kvns_ear_evictions_total", "Keys deleted after they were read, by the policy ear.", |_| 0.0),
+    counter("kvns_ear_evictions_total", "Keys deleted after they were read, by the policy ear.", |from| {
+        from.engine.keyspace.stats.ear_evicted.get() as f64
+    }),
     gauge("kvns_namespaces", "Namespaces that have keys or had some a moment ago.", |from| {
         from.engine.keyspace.namespace_count() as f64
     }),
@@ -168,6 +175,9 @@ pub(super) const OF_SERVER: &[OfServer] = &[
         "Time since the last good snapshot began, or else since the start.",
         |from| (from.engine.clock.unix_ms() / 1000).saturating_sub(from.snapshots.last_save_s) as f64,
     ),
+    gauge("kvns_snapshot_pending_changes", "Changes of keys since the last good snapshot began.", |from| {
+        from.snapshots.changes as f64
+    }),
     gauge("kvns_snapshot_last_size_bytes", "Size of the last snapshot.", |from| {
         from.snapshots.last_bytes as f64
     }),

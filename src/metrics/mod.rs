@@ -7,9 +7,10 @@ mod exposition;
 mod figures;
 mod http;
 
-pub use exposition::{Described, described, render};
+pub use exposition::{Described, Kind, described, render};
 
 use crate::engine::Engine;
+use crate::server::lower_priority;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -40,12 +41,7 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Endpoint>
     };
     let (stop, stopped) = oneshot::channel();
     let thread = thread::Builder::new().name("kvns-metrics".to_owned()).spawn(move || {
-        // Only Linux has a priority for each thread.
-        if cfg!(target_os = "linux")
-            && let Err(error) = rustix::process::setpriority_process(None, NICENESS)
-        {
-            tracing::debug!(%error, "the metrics thread keeps its priority");
-        }
+        lower_priority(NICENESS);
         runtime.block_on(async {
             tokio::select! {
                 () = http::serve(engine, listener) => {}

@@ -1,4 +1,5 @@
-//! Sockets: the listener, one task for each connection, shutdown. The only layer that knows tokio.
+//! Sockets: the listener, one task for each connection, shutdown. Beside `metrics` the only module
+//! that knows tokio.
 //!
 //! A connection reads what is there, runs every complete request in it and writes all replies at once
 //! (`connection`). Between two reads it holds no buffers (`buffers`), so idle clients are cheap. Housekeeping
@@ -90,7 +91,7 @@ impl Shared {
 }
 
 /// Lowers the priority of this thread; only Linux has one for each.
-fn lower_priority(niceness: i32) {
+pub fn lower_priority(niceness: i32) {
     if cfg!(target_os = "linux")
         && let Err(error) = rustix::process::setpriority_process(None, niceness)
     {
