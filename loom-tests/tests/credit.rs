@@ -10,9 +10,12 @@
 #![cfg(kvns_loom)]
 
 use kvns::concurrent::credit::{BLOCK, Lease, Room};
+use kvns::concurrent::rules::Policy;
+use kvns::config::EvictionRules;
+use kvns::keyspace::{Change, Draft, Key, View};
 use kvns::sync::Bug;
 use loom::thread;
-use loom_tests::model;
+use loom_tests::{Outcome, keyspace, model, run, spawn};
 use std::sync::Arc;
 
 /// Pays in one lease what `room` allows of `payments`, and ends the lease. Returns what was paid.
@@ -31,7 +34,7 @@ fn pay(room: &Room, payments: &[i64]) -> i64 {
 
 model!(
     /// Two writers and room for less than both want: no more is paid than there is, and the rest is free again.
-    no_more_is_paid_than_there_is, 3, Newest, 20,
+    no_more_is_paid_than_there_is, 3, Newest, 10,
     &[
         (&[Bug::CreditTakenInTwoSteps], "more was paid"),
         (&[Bug::CreditForgotten], "some was lost"),
@@ -53,7 +56,7 @@ model!(
 
 model!(
     /// A correction meanwhile errs by what is in flight only, and never on the side of more room.
-    a_correction_loses_nothing, 3, Newest, 10,
+    a_correction_loses_nothing, 3, Newest, 3,
     &[(&[Bug::RoomStored], "the correction")],
     || {
         let room = Arc::new(Room::new(100));
@@ -65,5 +68,30 @@ model!(
         room.correct(150);
         other.join().unwrap();
         assert!([110, 150].contains(&room.free()), "the correction lost the other's change: {}", room.free());
+    }
+);
+
+fn put(view: &mut View<'_>, value: i64) -> Outcome<()> {
+    view.update(Key::new(b"a"), |_| Ok((Change::Put(Draft::integer(value, None)), ())))
+}
+
+model!(
+    /// A key that was read is written again while the sweep comes: what nobody has read stays.
+    the_sweep_removes_what_was_read_only, 3, Newest, 20,
+    &[
+        (&[Bug::SweepIgnoresSeq], "nobody has read"),
+        (&[Bug::EvictsUnseen], "nobody has read"),
+    ],
+    || {
+        let keyspace = keyspace();
+        keyspace.bind(u64::MAX, EvictionRules { policy: Policy::Ear, ..EvictionRules::default() });
+        run(&keyspace, |view| put(view, 1));
+        run(&keyspace, |view| Ok(view.read(Key::new(b"a"))?.is_some()));
+        let writer = spawn(&keyspace, |view| put(view, 2));
+        keyspace.housekeep();
+        writer.join().unwrap();
+        let is_there = run(&keyspace, |view| Ok(view.peek(Key::new(b"a"))?.is_some()));
+        assert!(is_there, "what nobody has read was removed");
+        keyspace.check_invariants().unwrap();
     }
 );
