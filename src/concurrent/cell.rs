@@ -113,7 +113,7 @@ impl Cell {
         &self,
         expected: &'g Version,
         new: Candidate,
-        claim: Option<Claim<'_>>,
+        claim: Option<&Claim<'_>>,
         guard: &'g Guard,
     ) -> Result<&'g Version, VersionBox> {
         let Candidate { version, edit } = new;

@@ -124,7 +124,7 @@ pub(super) unsafe fn retire_replaced(
     old: NonNull<Version>,
     new: &Version,
     edit: Option<Box<Sealed>>,
-    claim: Option<Claim<'_>>,
+    claim: Option<&Claim<'_>>,
     guard: &Guard,
 ) {
     // SAFETY: the guard was taken before `old` left its cell.
@@ -146,7 +146,9 @@ pub(super) unsafe fn retire_replaced(
     // SAFETY: the caller's promise; I2: `garbage` is what no later version reaches.
     unsafe {
         displace(old, new, claim, guard);
-        retire_claimed(garbage, claim, guard);
+        if !garbage.is_empty() {
+            retire_claimed(garbage, claim, guard);
+        }
     }
 }
 
@@ -155,7 +157,12 @@ pub(super) unsafe fn retire_replaced(
 /// # Safety
 /// As for [`Version::retire`].
 #[inline]
-pub(super) unsafe fn displace(old: NonNull<Version>, new: &Version, claim: Option<Claim<'_>>, guard: &Guard) {
+pub(super) unsafe fn displace(
+    old: NonNull<Version>,
+    new: &Version,
+    claim: Option<&Claim<'_>>,
+    guard: &Guard,
+) {
     // SAFETY: the caller's promise.
     unsafe {
         match claim {
@@ -168,7 +175,7 @@ pub(super) unsafe fn displace(old: NonNull<Version>, new: &Version, claim: Optio
 /// # Safety
 /// No later version reaches these nodes, and they are given up only here.
 #[inline]
-unsafe fn retire_claimed(garbage: Garbage, claim: Option<Claim<'_>>, guard: &Guard) {
+unsafe fn retire_claimed(garbage: Garbage, claim: Option<&Claim<'_>>, guard: &Guard) {
     // SAFETY: the caller's promise.
     unsafe {
         match claim {
@@ -248,7 +255,7 @@ impl<'g> Edits<'g> {
     pub(super) unsafe fn settle<'v>(
         &mut self,
         changes: &[(&'v Version, &'v Version)],
-        claim: Option<Claim<'_>>,
+        claim: Option<&Claim<'_>>,
     ) {
         let is_rooted = |version: &Version| version.root() != Root::EMPTY;
         if self.edits.is_empty() && !changes.iter().any(|(old, _)| is_rooted(old)) {
@@ -276,8 +283,10 @@ impl<'g> Edits<'g> {
             }
         }
         self.edits = dead;
-        // SAFETY: I3; the caller's promise.
-        unsafe { retire_claimed(garbage, claim, self.guard) };
+        if !garbage.is_empty() {
+            // SAFETY: I3; the caller's promise.
+            unsafe { retire_claimed(garbage, claim, self.guard) };
+        }
     }
 }
 

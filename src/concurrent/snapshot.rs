@@ -193,7 +193,8 @@ impl Claim<'_> {
     ///
     /// # Safety
     /// As for [`Version::retire`].
-    pub(super) unsafe fn displace(self, old: NonNull<Version>, new: &Version, guard: &Guard) {
+    #[cold]
+    pub(super) unsafe fn displace(&self, old: NonNull<Version>, new: &Version, guard: &Guard) {
         // SAFETY: the guard was taken before the version left its cell.
         let version = unsafe { old.as_ref() };
         let stamp = self.epoch.stamp();
@@ -217,10 +218,8 @@ impl Claim<'_> {
     ///
     /// # Safety
     /// No later version reaches these nodes, and they are given up only here.
-    pub(super) unsafe fn retire_nodes(self, mut garbage: Garbage, guard: &Guard) {
-        if garbage.is_empty() {
-            return;
-        }
+    #[cold]
+    pub(super) unsafe fn retire_nodes(&self, mut garbage: Garbage, guard: &Guard) {
         let stamp = self.epoch.stamp();
         if !seeded(Bug::OldNodesRetired) {
             self.snapshots.keep(garbage.take_born_before(stamp));

@@ -219,8 +219,8 @@ pub fn commit<'g>(
         return match cell.swap(expected, new) {
             // SAFETY: the swap moved `expected` out of its cell, and only here.
             Ok(new) => unsafe {
-                displace(NonNull::from(expected), new, claim, guard);
-                edits.settle(&[(expected, new)], claim);
+                displace(NonNull::from(expected), new, claim.as_ref(), guard);
+                edits.settle(&[(expected, new)], claim.as_ref());
                 Ok(())
             },
             Err(new) => Err(vec![Write { cell, expected, new, claim }]),
@@ -253,14 +253,14 @@ pub fn commit<'g>(
                 }
                 let stays = seeded(Bug::ReadCellsWithoutIntent) && intent.is_read_only();
                 let old = if stays { intent.new } else { intent.expected };
-                displace(old, intent.new.as_ref(), *claim, guard);
+                displace(old, intent.new.as_ref(), claim.as_ref(), guard);
             }
             let changes: SmallVec<[_; 8]> = (*descriptor)
                 .intents
                 .iter()
                 .map(|intent| (intent.expected.as_ref(), intent.new.as_ref()))
                 .collect();
-            edits.settle(&changes, places.first().and_then(|(_, _, claim)| *claim));
+            edits.settle(&changes, places.first().and_then(|(_, _, claim)| claim.as_ref()));
             retire(descriptor, guard);
             return Ok(());
         }

@@ -63,7 +63,7 @@ impl Keyspace {
         let tombstone = absent_after(expired);
         let attempt = self.snapshots.attempt(generation);
         tombstone.set_stamp(attempt.stamp());
-        if let Ok(new) = slot.cell().replace(expired, tombstone.into(), attempt.claim(slot), guard) {
+        if let Ok(new) = slot.cell().replace(expired, tombstone.into(), attempt.claim(slot).as_ref(), guard) {
             self.stats.expired.add(1);
             self.record_of(generation.namespace_of(slot, guard)).expired.add(1);
             self.account(generation, Changed { slot, old: expired, new }, guard);

@@ -288,7 +288,7 @@ impl<'g> View<'g> {
         let judged = if seeded(Bug::HandOverAsksPresent) { self.generation() } else { generation };
         let attempt = self.keyspace().snapshots.attempt(judged);
         new.version.set_stamp(attempt.stamp());
-        match slot.cell().replace(base, new, attempt.claim(slot), self.guard()) {
+        match slot.cell().replace(base, new, attempt.claim(slot).as_ref(), self.guard()) {
             Ok(new) => {
                 let generation =
                     if seeded(Bug::GenerationLoadedTwice) { self.generation() } else { generation };
