@@ -172,6 +172,19 @@ fn namespaces_beyond_the_cap_are_summed_up() {
 }
 
 #[test]
+fn evictions_are_counted_by_namespace() {
+    let settings = [("KVNS_MEMORY_LIMIT", "64mb"), ("KVNS_NS_EVICTION", "db1:lru")];
+    let server = Server::start_with(&settings);
+    let mut client = server.client();
+    let value = "x".repeat(1 << 20);
+    (0..100).for_each(|nth| assert_eq!(client.run(&format!("SET db1/k{nth} {value}")), Value::ok()));
+    let scrape = Scrape::of(&server);
+    let keys = scrape.value("kvns_keys_total{namespace=\"db1\"}").expect("keys");
+    assert_eq!(scrape.value("kvns_evictions_total{namespace=\"db1\"}"), Some(100.0 - keys));
+    assert!(keys < 70.0 && scrape.value("kvns_memory_limit_bytes") == Some(f64::from(64 << 20)));
+}
+
+#[test]
 fn names_that_are_no_text_stay_apart() {
     let server = Server::start();
     let mut client = server.client();
