@@ -64,10 +64,12 @@ pub struct Engine {
 impl Engine {
     /// An engine with an empty keyspace.
     pub fn new(settings: Settings, clock: Clock) -> Engine {
+        let keyspace = Keyspace::with_records(clock.clone(), settings.metrics_max_namespaces - 1);
+        keyspace.bind(settings.memory_limit, settings.eviction.clone());
         Engine {
             slow_ticks: Latest::new(slow_ticks(&settings)),
             long_work: LongWork::new(settings.workers),
-            keyspace: Keyspace::with_records(clock.clone(), settings.metrics_max_namespaces - 1),
+            keyspace,
             sharded: settings
                 .sharded_mode
                 .then(|| Sharded::new(settings.shard_count, settings.memory_limit, settings.shared_values)),
@@ -97,7 +99,9 @@ impl Engine {
             change(&mut changed);
             changed
         });
-        self.slow_ticks.set(slow_ticks(&self.settings.load()));
+        let settings = self.settings.load();
+        self.slow_ticks.set(slow_ticks(&settings));
+        self.keyspace.bind(settings.memory_limit, settings.eviction.clone());
         self.persistence.notice();
     }
 
@@ -126,6 +130,8 @@ impl Engine {
             &keyspace.hits,
             &keyspace.misses,
             &keyspace.expired,
+            &keyspace.evicted,
+            &keyspace.ear_evicted,
             &keyspace.cas_retries,
             &keyspace.transaction_retries,
             &keyspace.ran_alone,

@@ -8,11 +8,11 @@
 pub mod atomic {
     #[cfg(kvns_loom)]
     pub use super::model::{
-        AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicI64, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
     #[cfg(not(kvns_loom))]
     pub use std::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicI64, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
 }
 
@@ -233,6 +233,16 @@ pub enum Bug {
     AppliedSaidEarly,
     /// A transaction applies the operation of a version that it only planned.
     PlannedApplied,
+    /// Credit is looked for by a load and taken by a subtraction.
+    CreditTakenInTwoSteps,
+    /// What is left of a lease is not given back.
+    CreditForgotten,
+    /// A correction of the room is a store.
+    RoomStored,
+    /// An eviction removes whatever is in the slot by then.
+    EvictsUnseen,
+    /// The sweep removes whatever version the key has by then.
+    SweepIgnoresSeq,
     /// A published operation that was moved to another key is taken into the next one, as a planned one is.
     MovedPendingMerged,
 }
@@ -323,6 +333,7 @@ mod model {
     atomic!(AtomicU16, u16, u16::MAX);
     atomic!(AtomicU32, u32, u32::MAX);
     atomic!(AtomicU64, u64, u64::MAX);
+    atomic!(AtomicI64, i64, i64::MIN);
     atomic!(AtomicUsize, usize, usize::MAX);
     atomic!(AtomicPtr<T>, *mut T, std::ptr::without_provenance_mut(usize::MAX));
 

@@ -67,10 +67,17 @@ pub fn dispatch(
     reply: &mut ReplyWriter,
 ) -> Outcome {
     batch.set_touches(!session.preferences.no_touch);
+    if let Some(need) = session.take_need() {
+        batch.adopt(*need);
+    }
     let outcome = match session.preferences.replies {
         ReplyMode::On => admit(engine, session, batch, request, reply),
         _ => admit_muted(engine, session, batch, request, reply),
     };
+    if outcome == Outcome::Wait(Contention::NeedRoom) {
+        session.set_need(batch.take_need());
+    }
+    batch.forget_need();
     if session.has_mail() && !outcome.is_postponed() {
         session.deliver(reply);
     }
@@ -156,6 +163,7 @@ pub fn dispatch_run<'r>(
     let commands: SmallVec<[(Row, Request<'r>); 32]> = rows.collect();
     let mut started = session.command_start(engine);
     batch.set_touches(!session.preferences.no_touch);
+    batch.set_checked(commands.iter().any(|(row, _)| row.spec().flags.is_checked()));
     let mut view = batch.view();
     if let Some((_, request)) = commands.first() {
         let key = Key::new(request.get(1).unwrap_or_default());
@@ -215,11 +223,7 @@ fn admit(
     request: Request<'_>,
     reply: &mut ReplyWriter,
 ) -> Outcome {
-    let resolved = match &engine.sharded {
-        None => table::resolve(request),
-        Some(_) => table::resolve_sharded(request),
-    };
-    let row = match resolved {
+    let row = match resolve(engine, request) {
         Ok(row) => row,
         Err(_) if is_http(request.name()) => return Outcome::Close,
         Err((error, row)) => return refuse(engine, session, batch, (error, row), reply),
@@ -242,12 +246,18 @@ fn admit(
                 reply,
             );
         }
+        if let Some(error) = has_no_room(engine, row.spec(), request) {
+            return refuse(engine, session, batch, (error, Some(row)), reply);
+        }
         return enqueue(session, row, request, reply);
     }
     if engine.pause.is_set() && is_paused(engine, session, row.spec(), batch.view().now_ms()) {
         return Outcome::Hold(Hold::Pause);
     }
     let started = session.command_start(engine);
+    batch.set_checked(
+        row.spec().flags.is_checked() || session.queue().is_some_and(|queue| queue.is_checked()),
+    );
     let mut view = batch.view();
     session.client().note_command(row.number(), view.now_ms());
     let (result, next) = call(engine, session, &mut view, row, request, reply);
@@ -267,15 +277,19 @@ fn admit(
     };
     let ended = engine.clock.ticks();
     session.command_end(ended);
-    observe::count(
-        engine,
-        session,
-        row,
-        request,
-        observe::Run { ticks: ended.saturating_sub(started), failed },
-    );
+    let run = observe::Run { ticks: ended.saturating_sub(started), failed };
+    observe::count(engine, session, row, request, run);
     session.show();
     conclude(next)
+}
+
+/// The row that a request runs in the engine's mode.
+#[inline]
+fn resolve(engine: &Engine, request: Request<'_>) -> Result<Row, (CommandError, Option<Row>)> {
+    match &engine.sharded {
+        None => table::resolve(request),
+        Some(_) => table::resolve_sharded(request),
+    }
 }
 
 /// Runs a row's handler.
@@ -369,9 +383,21 @@ fn refuse(
     Outcome::Continue
 }
 
+/// Why a command may not even be queued, if it may not: there is no room, and its namespace makes none.
+#[cold]
+fn has_no_room(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> Option<CommandError> {
+    let memory = &engine.keyspace.memory;
+    if !memory.is_over() || !spec.flags.has(Flags::DENYOOM) {
+        return None;
+    }
+    let key = spec.key_positions(request).next().and_then(|(position, _)| request.get(position));
+    let rules = memory.rules_of_name(Key::new(key.unwrap_or_default()).namespace());
+    (!rules.policy.evicts()).then_some(CommandError::OutOfMemory)
+}
+
 fn enqueue(session: &mut Session, row: Row, request: Request<'_>, reply: &mut ReplyWriter) -> Outcome {
     let Some(queue) = session.queue() else { return Outcome::Continue };
-    queue.push(row.number(), request);
+    queue.push(row.number(), request, row.spec().flags.is_checked());
     let footprint = queue.footprint();
     if footprint > QUEUE_LIMIT {
         return Outcome::Close;

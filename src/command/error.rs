@@ -11,6 +11,10 @@ pub type CommandResult = Result<(), CommandError>;
 pub enum CommandError {
     /// The key holds a value of another type.
     WrongType,
+    /// There is no room for what the command adds.
+    OutOfMemory,
+    /// EXEC of a queue for whose commands there is no room.
+    ExecAbortOutOfMemory,
     /// No reply: the command is to be run again from its start.
     Contention(Contention),
     /// No reply: too much long work is running, the command is to be run again from its start.
@@ -194,6 +198,7 @@ impl From<KeyspaceError> for CommandError {
     fn from(error: KeyspaceError) -> CommandError {
         match error {
             KeyspaceError::WrongType => CommandError::WrongType,
+            KeyspaceError::NoRoom => CommandError::OutOfMemory,
             KeyspaceError::Contention(contention) => CommandError::Contention(contention),
         }
     }
@@ -345,6 +350,10 @@ impl CommandError {
             GetKeysNone => "ERR The command has no key arguments",
             GetKeysInvalid => "ERR Invalid arguments specified for command",
             GetKeysArity => "ERR Invalid number of arguments specified for command",
+            OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+            ExecAbortOutOfMemory => {
+                "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'."
+            }
             Loading => "LOADING Redis is loading the dataset in memory",
             NoConfigFile => {
                 "ERR The server is running without a config file: settings come from the environment"

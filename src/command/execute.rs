@@ -62,6 +62,11 @@ pub(super) fn execute(
             *session.client().labels() = labels;
             reply.set_protocol(preferences.protocol);
             reply.rollback(mark);
+            if error == CommandError::OutOfMemory {
+                session.end_execution(None);
+                session.unwatch(view);
+                return (Err(CommandError::ExecAbortOutOfMemory), Next::Continue);
+            }
             session.end_execution(Some(queue));
             (Err(error), Next::Continue)
         }

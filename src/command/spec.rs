@@ -239,6 +239,8 @@ impl Flags {
     pub const MOVABLE_KEYS: Flags = Flags(1 << 13);
     /// Refused while data is loaded beside that which is served. kvns never does that.
     pub const NO_ASYNC_LOADING: Flags = Flags(1 << 14);
+    /// May need memory though Redis never refuses it for that: it can move a value to another name. Not shown.
+    pub const MOVES: Flags = Flags(1 << 21);
     /// In the categories of lists, sets and sorted sets instead of the keyspace's. Not shown.
     pub const COLLECTIONS: Flags = Flags(1 << 23);
     /// Runs at once inside MULTI instead of being queued. Not shown.
@@ -286,6 +288,12 @@ impl Flags {
     #[inline]
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// True if the command is refused where there is no room for what it adds.
+    #[inline]
+    pub const fn is_checked(self) -> bool {
+        self.0 & Flags::DENYOOM.or(Flags::MOVES).0 != 0
     }
 
     /// The names COMMAND INFO shows.

@@ -20,6 +20,7 @@ use super::index::{Index, Insertion};
 use super::namespace::Namespace;
 use super::reclaim::{Grace, Guard, pin};
 use super::slot::{Position, Reaped, Slot};
+use super::version::Version;
 use super::wheel::Inbox;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Bug, plain, seeded};
@@ -130,6 +131,8 @@ pub struct Generation {
     directory: Directory,
     releases: Box<Releases>,
     reaps: SegQueue<Reap>,
+    /// Versions that were read and are to go for it.
+    reads: SegQueue<Reap>,
     /// Alarms for keys with a deadline.
     pub inbox: Inbox,
     /// Live keys.
@@ -174,6 +177,7 @@ impl Generation {
             directory: Directory::new(&releases),
             releases,
             reaps: SegQueue::new(),
+            reads: SegQueue::new(),
             inbox: Inbox::new(now_ms),
             keys: Gauge::new(),
             bytes: Gauge::new(),
@@ -288,6 +292,31 @@ impl Generation {
         self.reaps.push(Reap { position: slot.position(), seq, birth: slot.chunk().birth() });
     }
 
+    /// Queues a live version that was read and is to go for it.
+    pub fn was_read(&self, slot: &Slot, seq: u32) {
+        self.reads.push(Reap { position: slot.position(), seq, birth: slot.chunk().birth() });
+    }
+
+    /// Takes one of them: the slot and the version, if that is still there and live. `None` if none is queued.
+    pub fn take_read<'g>(&'g self, guard: &'g Guard) -> Option<Option<(&'g Slot, &'g Version)>> {
+        let Reap { position, seq, birth } = self.reads.pop()?;
+        Some(self.read_version(position, seq, birth, guard))
+    }
+
+    fn read_version<'g>(
+        &'g self,
+        position: Position,
+        seq: u32,
+        birth: u32,
+        guard: &'g Guard,
+    ) -> Option<(&'g Slot, &'g Version)> {
+        let chunk = self.directory.get(position.chunk(), guard)?;
+        let slot = chunk.slot(position.index()).filter(|_| chunk.birth() == birth)?;
+        let version = slot.cell().settle(guard);
+        let is_same = version.seq() == seq || seeded(Bug::SweepIgnoresSeq);
+        (version.is_live() && is_same).then_some((slot, version))
+    }
+
     /// Takes up to `most` queued absent slots; they may be reaped when the grace period has passed.
     pub fn begin_reaping(&self, most: usize) -> Option<Reaping> {
         let slots: Vec<Reap> = std::iter::from_fn(|| self.reaps.pop()).take(most).collect();
@@ -387,7 +416,10 @@ impl Generation {
 
     /// True if nothing waits for the housekeeper; for checks.
     pub fn is_settled(&self) -> bool {
-        self.reaps.is_empty() && self.releases.slots.is_empty() && self.releases.namespaces.is_empty()
+        self.reaps.is_empty()
+            && self.reads.is_empty()
+            && self.releases.slots.is_empty()
+            && self.releases.namespaces.is_empty()
     }
 }
 

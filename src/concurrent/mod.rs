@@ -10,6 +10,7 @@
 pub mod cell;
 pub mod chunk;
 pub mod counter;
+pub mod credit;
 pub mod directory;
 pub mod epoch_word;
 pub mod generation;
@@ -23,6 +24,7 @@ pub mod order_index;
 pub mod reclaim;
 pub mod recorder;
 pub mod reservation;
+pub mod rules;
 pub mod slot;
 pub mod snapshot;
 pub mod transaction;

@@ -11,11 +11,12 @@
 //!   compare-and-swap. Who loses the exchange looks again.
 //! - I3. Every chunk in the table is open or about to be taken out by the housekeeper; a closed one refuses.
 
-use super::chunk::{CAPACITIES, Chunk};
+use super::chunk::{CAPACITIES, Chunk, MAX_SLOTS};
 use super::counter::Tally;
 use super::directory::Directory;
 use super::occupancy::{Occupancy, Refused};
 use super::reclaim::Guard;
+use super::rules::SeenRules;
 use super::slot::Slot;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::plain;
@@ -31,6 +32,8 @@ pub struct Record {
     pub misses: Tally,
     /// Keys that expired.
     pub expired: Tally,
+    /// Keys that were evicted to make room.
+    pub evicted: Tally,
 }
 
 /// A tenant.
@@ -40,6 +43,8 @@ pub struct Namespace {
     occupied: Occupancy,
     table: AtomicPtr<Table>,
     record: OnceLock<Arc<Record>>,
+    /// What the namespace is bound to.
+    pub rules: SeenRules,
     /// Live keys.
     pub keys: Tally,
     /// Bytes of the live keys: names, slots, index and values.
@@ -97,6 +102,7 @@ impl Namespace {
             occupied: Occupancy::one(),
             table: AtomicPtr::new(Table::new(Vec::new())),
             record: OnceLock::new(),
+            rules: SeenRules::default(),
             keys: Tally::default(),
             bytes: Tally::default(),
         })
@@ -210,6 +216,27 @@ impl Namespace {
                 return;
             }
         }
+    }
+
+    /// One of the chunks, each as likely as its slots are many. `random(n)` is a number below n. O(1) amortised.
+    pub fn chunk_at_random<'g>(
+        &'g self,
+        mut random: impl FnMut(u32) -> u32,
+        guard: &'g Guard,
+    ) -> Option<&'g Chunk> {
+        /// Tries before a chunk is taken whatever its size: the small ones are few.
+        const TRIES: usize = 16;
+        let chunks = &self.table(guard).chunks;
+        let mut chunk = None;
+        for _ in 0..TRIES {
+            let at = random(chunks.len().max(1) as u32) as usize;
+            // SAFETY: chunks of a reachable table are alive for the guard.
+            chunk = chunks.get(at).map(|chunk| unsafe { &**chunk });
+            if chunk.is_none_or(|chunk| random(MAX_SLOTS) < chunk.capacity()) || chunks.len() == 1 {
+                break;
+            }
+        }
+        chunk
     }
 
     /// The first chunk whose number is at least `from`.

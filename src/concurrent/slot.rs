@@ -357,6 +357,16 @@ impl Slot {
         }
     }
 
+    /// Forgets the accesses: the key is gone, and the next one of this name begins anew.
+    pub fn forget(&self) {
+        self.access.store(0, plain::Ordering::Relaxed);
+    }
+
+    /// False where no key has been since the accesses were forgotten: a hint, for it is told apart from the cell.
+    pub fn is_used(&self) -> bool {
+        self.access.load(plain::Ordering::Relaxed) != 0
+    }
+
     /// Seconds since the last access.
     pub fn idle_seconds(&self, now_s: u32) -> u32 {
         access::idle(self.access.load(plain::Ordering::Relaxed), now_s)
@@ -409,6 +419,10 @@ mod access {
     }
 
     pub(super) fn touched(word: u32, now_s: u32) -> u32 {
+        if word == 0 {
+            // Made, not used yet: what is read even once is worth more.
+            return (now_s & SECONDS_MASK) << 8 | u32::from(START);
+        }
         let mut counter = frequency(word, now_s);
         let odds = u32::from(counter.saturating_sub(START)) * SLOWDOWN + 1;
         if counter < u8::MAX && happens(odds) {

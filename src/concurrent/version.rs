@@ -6,7 +6,8 @@
 //! key are all the same compare-and-swap.
 //!
 //! # Invariants
-//! - I1. Once a cell has published a version nothing in it changes; it is written only through its box before.
+//! - I1. Once a cell has published a version nothing in it changes but the mark of its first reader, which says
+//!   nothing of the value; all else is written only through its box before.
 //! - I2. (Rule V) A version that has left a cell never enters any cell again; restoring makes a fresh copy with
 //!   the same stamp and seq.
 //! - I3. Exactly one party retires a version that left a cell; a version that never entered one is freed at once.
@@ -90,6 +91,8 @@ pub struct Version {
     seq: u32,
     content: Content,
     flags: u8,
+    /// Set by the first reader of a key that is to go once it was read; see [`Version::mark_read`].
+    is_read: plain::AtomicBool,
     len: u32,
 }
 
@@ -97,10 +100,31 @@ const HEADER: usize = size_of::<Version>();
 const _: () = assert!(HEADER == 16 && align_of::<Version>() == 4);
 
 /// The version of a slot that was never used (I5).
-pub static FRESH: Version =
-    Version { stamp: plain::AtomicU32::new(0), seq: 0, content: Content::Absent, flags: 0, len: 0 };
+pub static FRESH: Version = Version::header(Content::Absent, 0, 0);
 
 impl Version {
+    const fn header(content: Content, flags: u8, len: u32) -> Version {
+        Version {
+            stamp: plain::AtomicU32::new(0),
+            seq: 0,
+            content,
+            flags,
+            is_read: plain::AtomicBool::new(false),
+            len,
+        }
+    }
+
+    /// A version without a value, as in a slot that was never used.
+    pub fn fresh() -> &'static Version {
+        &FRESH
+    }
+
+    /// Marks this version as read. True for the first call; a fresh copy may be marked once more.
+    pub fn mark_read(&self) -> bool {
+        // ORDERING: Relaxed; the mark only keeps what is queued once from being queued again.
+        !self.is_read.load(plain::Ordering::Relaxed) && !self.is_read.swap(true, plain::Ordering::Relaxed)
+    }
+
     /// The snapshot epoch this version was written in.
     pub fn stamp(&self) -> u32 {
         // ORDERING: Relaxed; whoever finds the version in a cell sees what was written before it entered.
@@ -344,7 +368,7 @@ impl VersionBox {
         crate::sync::memory::allocate(version.as_ptr());
         // SAFETY: the allocation is ours and large enough for header, deadline and payload.
         unsafe {
-            version.write(Version { stamp: plain::AtomicU32::new(0), seq: 0, content, flags, len });
+            version.write(Version::header(content, flags, len));
             if let Some(deadline) = deadline {
                 start.add(HEADER).cast::<u64>().write_unaligned(deadline);
             }

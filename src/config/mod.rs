@@ -3,20 +3,25 @@
 //! [`Arguments`] is the table: clap reads flags and `KVNS_*` variables through it, `kvns --help` prints it, and
 //! the table in the README is generated from it. [`Settings`] is what the rest of the server sees.
 
+mod eviction;
 mod memory;
 mod parse;
 
+use crate::concurrent::rules::Policy;
 use crate::resp::Limits;
 use clap::builder::{Resettable, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+pub use eviction::{EvictionRules, POLICIES, fraction, policies, quotas, shown};
 use parse::{boolean, bytes, host, log_filter, whole};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What every variable of this program begins with.
 const PREFIX: &str = "KVNS_";
@@ -49,11 +54,30 @@ struct Arguments {
     port: u16,
 
     /// Memory limit in bytes, or with a unit, such as 512mb or 2gb. When given, it is capped at 70% of the
-    /// memory of the container or else the machine; 0 means that cap. Shown to clients as maxmemory, not
-    /// enforced yet
+    /// memory of the container or else the machine; 0 means that cap. CONFIG SET maxmemory changes it
     #[arg(long, env = "KVNS_MEMORY_LIMIT", value_name = "BYTES", default_value = "1073741824")]
     #[arg(value_parser = bytes(0, u64::MAX))]
     memory_limit: u64,
+
+    /// Which keys go when a write finds no room, always of its own namespace: none (the write is refused), lru
+    /// (those used least; lfu is the same), mru (those used most) or ear (each soon after it was read)
+    #[arg(long, env = "KVNS_EVICTION_POLICY", value_name = "POLICY", default_value = "none")]
+    #[arg(value_parser = eviction::policy)]
+    eviction_policy: Policy,
+
+    /// Fraction of the memory limit at which eviction starts
+    #[arg(long, env = "KVNS_EVICTION_THRESHOLD", value_name = "FRACTION", default_value = "1.0")]
+    #[arg(value_parser = eviction::fraction)]
+    eviction_threshold: f64,
+
+    /// Policies of single namespaces, such as ns1:lru,ns2:mru
+    #[arg(long, env = "KVNS_NS_EVICTION", value_name = "LIST", value_parser = policy_list)]
+    ns_eviction: Option<PolicyList>,
+
+    /// Bytes that the keys of single namespaces may take, such as ns1:256mb,ns2:1gb; beyond them the namespace's
+    /// policy applies as beyond the memory limit
+    #[arg(long, env = "KVNS_NS_MEMORY_LIMIT", value_name = "LIST", value_parser = quota_list)]
+    ns_memory_limit: Option<QuotaList>,
 
     /// Address or name on which /metrics, /healthz and /readyz are served over HTTP
     #[arg(long, env = "KVNS_METRICS_HOST", value_name = "HOST", default_value = "0.0.0.0", value_parser = host)]
@@ -166,6 +190,19 @@ struct Arguments {
     healthcheck: bool,
 }
 
+/// Policies by namespace; a type of its own, for clap takes maps apart.
+type PolicyList = Arc<BTreeMap<Vec<u8>, Policy>>;
+/// Bytes by namespace.
+type QuotaList = Arc<BTreeMap<Vec<u8>, u64>>;
+
+fn policy_list(text: &str) -> Result<PolicyList, String> {
+    eviction::policies(text.as_bytes()).map(Arc::new)
+}
+
+fn quota_list(text: &str) -> Result<QuotaList, String> {
+    eviction::quotas(text.as_bytes()).map(Arc::new)
+}
+
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -188,6 +225,8 @@ pub struct Settings {
     pub port: u16,
     /// Memory limit in bytes after the cap, never 0 (`KVNS_MEMORY_LIMIT`).
     pub memory_limit: u64,
+    /// What goes when there is no room, and what each namespace may take.
+    pub eviction: EvictionRules,
     /// Address or name of the metrics listener (`KVNS_METRICS_HOST`).
     pub metrics_host: String,
     /// Port of the metrics listener (`KVNS_METRICS_PORT`).
@@ -255,6 +294,12 @@ impl Settings {
             host: arguments.host,
             port: arguments.port,
             memory_limit,
+            eviction: EvictionRules {
+                policy: arguments.eviction_policy,
+                threshold: arguments.eviction_threshold,
+                policies: arguments.ns_eviction.map(Arc::unwrap_or_clone).unwrap_or_default(),
+                quotas: arguments.ns_memory_limit.map(Arc::unwrap_or_clone).unwrap_or_default(),
+            },
             metrics_host: arguments.metrics_host,
             metrics_port: arguments.metrics_port,
             metrics_max_namespaces: arguments.metrics_max_namespaces,
@@ -299,6 +344,11 @@ pub fn command() -> clap::Command {
 
 fn command_without_environment() -> clap::Command {
     Arguments::command().mut_args(|arg| arg.env(Resettable::Reset))
+}
+
+/// The limit that a configured one comes to on this machine: no more than 70% of its memory, which 0 stands for.
+pub fn capped_memory_limit(configured: u64) -> u64 {
+    memory::capped(configured, memory::detected())
 }
 
 fn is_given(matches: &ArgMatches, id: &str) -> bool {

@@ -34,7 +34,8 @@ pub(super) fn bytes(
     }
 }
 
-fn byte_count(text: &str) -> Option<u64> {
+/// A number of bytes with an optional unit.
+pub(super) fn byte_count(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let unit: u64 = match unit.to_ascii_lowercase().as_str() {

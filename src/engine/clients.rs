@@ -209,6 +209,16 @@ impl ClientRegistry {
         self.list().iter().for_each(|client| client.mailbox.wake());
     }
 
+    /// Bytes that the clients' buffers, queues and mailboxes hold, as each connection said last. O(clients).
+    pub fn footprint(&self) -> u64 {
+        let of = |client: &Arc<Client>| {
+            let buffers = &client.buffers;
+            let own = [&buffers.input, &buffers.input_room, &buffers.output, &buffers.queue];
+            own.iter().map(|bytes| bytes.get()).sum::<u64>() + client.mailbox.weight() as u64
+        };
+        self.list().iter().map(of).sum()
+    }
+
     /// Every connected client, ordered by id.
     pub fn list(&self) -> Vec<Arc<Client>> {
         self.connected().values().cloned().collect()

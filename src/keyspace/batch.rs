@@ -1,5 +1,6 @@
 //! One pin over a batch of commands.
 
+use super::memory::Funds;
 use super::{Key, Keyspace, View};
 use crate::concurrent::namespace::{Namespace, Record};
 use crate::concurrent::reclaim::{Guard, pin};
@@ -23,6 +24,7 @@ pub struct Batch<'k> {
     pub(super) is_alone: bool,
     pub(super) touches: bool,
     pub(super) tally: HitTally,
+    pub(super) funds: Funds,
     commands: u32,
 }
 
@@ -35,6 +37,7 @@ impl<'k> Batch<'k> {
             is_alone,
             touches: true,
             tally: HitTally::default(),
+            funds: Funds::default(),
             commands: 0,
         }
     }
@@ -72,6 +75,7 @@ impl<'k> Batch<'k> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         self.tally.settle(self.keyspace);
+        self.keyspace.memory.room.end(&mut self.funds.lease.borrow_mut());
     }
 }
 

@@ -40,6 +40,7 @@ impl Keyspace {
         equal("keys", generation.keys.get(), counted.keys)?;
         equal("bytes", generation.bytes.get(), counted.bytes)?;
         equal("keys with a deadline", generation.expiring.get(), counted.expiring)?;
+        equal("bytes in leases", self.memory.leased(), 0)?;
         equal("names in the index", generation.indexed() as i64, counted.taken)?;
         let mut failed = Ok(());
         let mut namespaces = 0;

@@ -8,6 +8,7 @@ use crate::concurrent::namespace::{Namespace, Record};
 use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::version::{Content, Version, VersionBox};
+use crate::sync::{Bug, seeded};
 use std::sync::Arc;
 
 /// A change that has happened to one slot.
@@ -18,14 +19,31 @@ pub(super) struct Changed<'g> {
     pub(super) new: &'g Version,
 }
 
+/// Bytes that a live key takes more with `new` than with `old`.
+pub(super) fn growth(slot: &Slot, old: &Version, new: &Version) -> i64 {
+    let bytes_of = |version: &Version| if version.is_live() { footprint(slot, version) as i64 } else { 0 };
+    bytes_of(new) - bytes_of(old)
+}
+
+/// Why a key goes without a command that asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// Its time has come.
+    Expired,
+    /// There was no room.
+    Evicted,
+    /// It was read.
+    Read,
+    /// Its namespace is flushed.
+    Flushed,
+}
+
 impl Keyspace {
-    /// Accounts for a change. To be called once for each, by whoever made it, under the guard it was made in.
-    pub(super) fn account(&self, generation: &Generation, changed: Changed<'_>, guard: &Guard) {
+    /// Accounts for a change of `bytes`, which is their [`growth`]. To be called once for each, by whoever made it,
+    /// under the guard it was made in.
+    pub(super) fn account(&self, generation: &Generation, changed: Changed<'_>, bytes: i64, guard: &Guard) {
         let Changed { slot, old, new } = changed;
         self.stats.changes.add(1);
-        let bytes_of =
-            |version: &Version| if version.is_live() { footprint(slot, version) as i64 } else { 0 };
-        let bytes = bytes_of(new) - bytes_of(old);
         if let Some(set) = new.large_set() {
             set.apply(guard);
         }
@@ -48,26 +66,50 @@ impl Keyspace {
             generation.inbox.arm(slot, deadline);
         }
         if !new.is_live() {
+            slot.forget();
             generation.left_absent(slot, new.seq());
         }
     }
 
     /// Replaces an expired version by a tombstone, as an ordinary change. Whoever else did it first did it well.
-    pub(super) fn expire<'g>(
-        &'g self,
-        generation: &'g Generation,
-        slot: &'g Slot,
-        expired: &'g Version,
-        guard: &'g Guard,
-    ) {
-        let tombstone = absent_after(expired);
+    pub(super) fn expire(&self, generation: &Generation, slot: &Slot, expired: &Version, guard: &Guard) {
+        let bytes = self.remove(generation, slot, expired, Removal::Expired, guard);
+        self.memory.room.give(bytes);
+    }
+
+    /// Replaces the live version that was seen, and no other, by a tombstone. Returns the bytes that are to be given
+    /// to the room: none if another version was there.
+    pub(super) fn remove(
+        &self,
+        generation: &Generation,
+        slot: &Slot,
+        seen: &Version,
+        why: Removal,
+        guard: &Guard,
+    ) -> i64 {
+        let seen = if seeded(Bug::EvictsUnseen) { slot.cell().settle(guard) } else { seen };
+        let tombstone = absent_after(seen);
         let attempt = self.snapshots.attempt(generation);
         tombstone.set_stamp(attempt.stamp());
-        if let Ok(new) = slot.cell().replace(expired, tombstone.into(), attempt.claim(slot).as_ref(), guard) {
-            self.stats.expired.add(1);
-            self.record_of(generation.namespace_of(slot, guard)).expired.add(1);
-            self.account(generation, Changed { slot, old: expired, new }, guard);
+        let Ok(new) = slot.cell().replace(seen, tombstone.into(), attempt.claim(slot).as_ref(), guard) else {
+            return 0;
+        };
+        let bytes = growth(slot, seen, new);
+        let record = self.record_of(generation.namespace_of(slot, guard));
+        match why {
+            Removal::Expired => {
+                self.stats.expired.add(1);
+                record.expired.add(1);
+            }
+            Removal::Evicted => {
+                self.stats.evicted.add(1);
+                record.evicted.add(1);
+            }
+            Removal::Read => self.stats.ear_evicted.add(1),
+            Removal::Flushed => {}
         }
+        self.account(generation, Changed { slot, old: seen, new }, bytes, guard);
+        -bytes
     }
 
     /// The namespace's record of events: its own for the first ones, one for all others.

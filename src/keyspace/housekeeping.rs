@@ -58,6 +58,11 @@ impl Keyspace {
         false
     }
 
+    /// Bytes of the alarms for keys with a deadline, about: one for each.
+    pub fn alarm_bytes(&self) -> u64 {
+        self.expiring() * size_of::<Alarm>() as u64
+    }
+
     /// Alarms that the wheel holds or will take in its next turn; for checks.
     pub(super) fn alarms(&self) -> usize {
         let housekeeper = self.housekeeper.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,6 +81,7 @@ impl Housekeeper {
             };
         }
         let more = self.expire(keyspace, &generation);
+        let more = keyspace.sweep_read(&generation) | more;
         let more = self.reap(&generation) | more;
         let more = self.release(&generation) | more;
         let more = nodes::free_some(FREED_NODES) | more;

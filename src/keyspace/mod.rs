@@ -9,8 +9,10 @@ mod batch;
 mod check;
 mod commit;
 mod entry;
+mod eviction;
 mod housekeeping;
 mod key;
+mod memory;
 mod multi;
 mod open;
 mod records;
@@ -22,7 +24,9 @@ mod watch;
 
 pub use batch::{Batch, PrefetchList};
 pub use entry::{Ascending, Change, Descending, Draft, Entry, SortedSet, SortedSetEdit};
+pub use eviction::{Need, Swept};
 pub use key::Key;
+pub use memory::Memory;
 pub use open::Gather;
 pub use restore::{RestoreTally, Restorer};
 pub use snapshot::{SnapshotControl, SnapshotError, SnapshotSummary};
@@ -32,11 +36,12 @@ pub use watch::Watch;
 use crate::clock::Clock;
 use crate::concurrent::counter::{Counter, Gauge, NextId};
 use crate::concurrent::generation::{Current, Generation};
-use crate::concurrent::namespace::Record;
+use crate::concurrent::namespace::{Namespace, Record};
 use crate::concurrent::reclaim::pin;
 pub use crate::concurrent::recorder::Label;
 pub use crate::concurrent::reservation::Reservation;
 use crate::concurrent::reservation::ReservationWord;
+use crate::concurrent::rules::{NO_QUOTA, NamespaceRules, Policy};
 use crate::concurrent::snapshot::Snapshots;
 use crate::sync;
 pub use crate::value::Kind;
@@ -51,6 +56,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum KeyspaceError {
     /// The key holds a value of another type.
     WrongType,
+    /// The limit on memory, or the namespace's quota, leaves no room for what the command adds.
+    NoRoom,
     /// The command must stop, let go of its batch, and be run again from its start.
     Contention(Contention),
 }
@@ -60,6 +67,10 @@ pub enum KeyspaceError {
 pub enum Contention {
     /// Another transaction runs alone: wait until [`Keyspace::is_reserved`] is false.
     Reserved,
+    /// The batch's [`Need`] is to be met by [`Keyspace::make_room`] first.
+    NeedRoom,
+    /// The command has done a part of its work: others have their turn, then it goes on.
+    Again,
     /// This transaction kept losing: take a [`Keyspace::reserve`] and run inside [`Keyspace::enter_alone`].
     RunAlone,
 }
@@ -76,6 +87,10 @@ pub struct KeyspaceStats {
     pub misses: Counter,
     /// Keys that expired.
     pub expired: Counter,
+    /// Keys that were evicted to make room.
+    pub evicted: Counter,
+    /// Keys that were removed because they had been read.
+    pub ear_evicted: Counter,
     /// Direct writes that ran again because another write of the key came first.
     pub cas_retries: Counter,
     /// Changes of keys; a flush is one for each key, and at least one. Not reset with the others.
@@ -101,12 +116,16 @@ pub struct NamespaceInfo {
     pub misses: u64,
     /// Keys that expired.
     pub expired: u64,
-    /// Keys that were evicted.
+    /// Keys that were evicted to make room.
     pub evicted: u64,
+    /// Which of its keys go when there is no room.
+    pub policy: Policy,
+    /// The bytes that its keys may take, if that is bounded.
+    pub quota: Option<u64>,
 }
 
 impl NamespaceInfo {
-    fn new(name: &[u8], (keys, bytes): (u64, u64), record: &Record) -> NamespaceInfo {
+    fn new(name: &[u8], (keys, bytes): (u64, u64), record: &Record, rules: NamespaceRules) -> NamespaceInfo {
         NamespaceInfo {
             name: name.to_vec(),
             keys,
@@ -114,7 +133,9 @@ impl NamespaceInfo {
             hits: record.hits.get().max(0) as u64,
             misses: record.misses.get().max(0) as u64,
             expired: record.expired.get().max(0) as u64,
-            evicted: 0,
+            evicted: record.evicted.get().max(0) as u64,
+            policy: rules.policy,
+            quota: (rules.quota != NO_QUOTA).then_some(rules.quota),
         }
     }
 }
@@ -132,6 +153,8 @@ pub struct Keyspace {
     records: Records,
     replaced: SegQueue<Arc<Generation>>,
     housekeeper: Mutex<Housekeeper>,
+    /// What there may be, and what there is.
+    pub memory: Memory,
     /// Keys of flushed generations that are not freed yet.
     freeing: Arc<Gauge>,
     /// Counts of events.
@@ -158,6 +181,7 @@ impl Keyspace {
             records: Records::new(most),
             replaced: SegQueue::new(),
             housekeeper: Mutex::default(),
+            memory: Memory::default(),
             freeing: Arc::default(),
             stats: KeyspaceStats::default(),
         }
@@ -195,6 +219,7 @@ impl Keyspace {
         let old = self.current.swap(next);
         drop(swapping);
         self.freeing.add(old.keys.get());
+        self.memory.room.give(old.bytes.get());
         self.stats.changes.add(old.keys.get().max(1) as u64);
         self.replaced.push(old);
     }
@@ -229,6 +254,18 @@ impl Keyspace {
         self.current.load(&pin()).namespace_count()
     }
 
+    /// One namespace, if it has keys or had some a moment ago. O(1).
+    pub fn namespace(&self, name: &[u8]) -> Option<NamespaceInfo> {
+        let guard = pin();
+        let namespace = self.current.load(&guard).namespace(name, &guard)?;
+        Some(self.info_of(namespace, namespace.record()?))
+    }
+
+    fn info_of(&self, namespace: &Namespace, record: &Record) -> NamespaceInfo {
+        let size = (namespace.keys.get().max(0) as u64, namespace.bytes.get().max(0) as u64);
+        NamespaceInfo::new(namespace.name(), size, record, self.memory.rules_of(namespace))
+    }
+
     /// The label under which a key's commands are counted: that of its namespace. Some nanoseconds.
     #[inline]
     pub fn label(&self, key: Key<'_>) -> Label {
@@ -245,17 +282,21 @@ impl Keyspace {
             namespace.map_or((0, 0), |namespace| (namespace.keys.get().max(0), namespace.bytes.get().max(0)))
         };
         let (mut keys, mut bytes) = (generation.keys.get(), generation.bytes.get());
+        let rules = |name: &[u8]| self.memory.rules_of_name(name);
         let mut infos = Vec::new();
         for named in self.records.iter() {
             let (own_keys, own_bytes) = size(&named.name);
             (keys, bytes) = (keys - own_keys, bytes - own_bytes);
             let size = (own_keys as u64, own_bytes as u64);
-            infos.push((named.label, NamespaceInfo::new(&named.name, size, &named.record)));
+            infos.push((
+                named.label,
+                NamespaceInfo::new(&named.name, size, &named.record, rules(&named.name)),
+            ));
         }
         // Without others a difference is only what has changed while this looked.
         let has_others = self.records.is_full();
         let rest = if has_others { (keys.max(0) as u64, bytes.max(0) as u64) } else { (0, 0) };
-        let others = NamespaceInfo::new(OTHERS, rest, &self.records.others);
+        let others = NamespaceInfo::new(OTHERS, rest, &self.records.others, rules(OTHERS));
         if has_others || others.misses > 0 {
             infos.push((Label::OTHERS, others));
         }
@@ -268,8 +309,7 @@ impl Keyspace {
         let mut infos = Vec::new();
         self.current.load(&guard).each_namespace(&guard, |namespace| {
             if let Some(record) = namespace.record() {
-                let size = (namespace.keys.get().max(0) as u64, namespace.bytes.get().max(0) as u64);
-                infos.push(NamespaceInfo::new(namespace.name(), size, record));
+                infos.push(self.info_of(namespace, record));
             }
             infos.len() < most
         });

@@ -15,11 +15,12 @@
 //! - M5. A flush inside a transaction runs alone: what follows it goes to a fresh generation that nobody sees
 //!   before the commit swaps it in.
 
-use super::commit::{Changed, absent_after};
+use super::commit::{Changed, absent_after, growth};
 use super::entry::{Change, Entry};
 use super::open::Open;
 use super::{Contention, Key, KeyspaceError, View};
 use crate::concurrent::generation::{Current, Generation};
+use crate::concurrent::namespace::Namespace;
 use crate::concurrent::nodes::Edits;
 use crate::concurrent::reclaim::Guard;
 use crate::concurrent::slot::Slot;
@@ -27,6 +28,7 @@ use crate::concurrent::transaction::{Write, commit};
 use crate::concurrent::version::{Planned, Version, VersionBox};
 use crate::sync::{Bug, seeded, spin_hint};
 use rand::Rng;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -373,7 +375,28 @@ impl<'g> View<'g> {
         if !seeded(Bug::MissingNamesUnchecked) && !self.pin_down_missing(transaction)? {
             return Ok(false);
         }
-        Ok(self.commit_writes(transaction))
+        let bytes = self.pay_for(transaction)?;
+        let is_done = self.commit_writes(transaction);
+        if bytes < 0 || !is_done {
+            self.batch.pay_back(if is_done { -bytes } else { bytes.max(0) });
+        }
+        Ok(is_done)
+    }
+
+    /// Pays for what the plans add, all together and each namespace for itself, before anything has changed. Returns
+    /// the bytes; what they free is not paid back yet.
+    fn pay_for(&self, transaction: &Transaction<'g>) -> Result<i64, KeyspaceError> {
+        let mut namespaces: SmallVec<[(&Namespace, i64); 4]> = SmallVec::new();
+        for touched in transaction.cells.iter().filter(|touched| touched.changes()) {
+            let planned = if touched.is_live() { touched.version() } else { Version::fresh() };
+            let bytes = growth(touched.slot, touched.base, planned);
+            let namespace = transaction.generation.namespace_of(touched.slot, self.guard());
+            match namespaces.iter_mut().rev().find(|(known, _)| std::ptr::eq(*known, namespace)) {
+                Some((_, sum)) => *sum += bytes,
+                None => namespaces.push((namespace, bytes)),
+            }
+        }
+        self.pay_together(&namespaces)
     }
 
     /// Gives every missing name that was read a cell. False if one of them is there now.
@@ -447,7 +470,7 @@ impl<'g> View<'g> {
             let new = planned.version();
             if changed {
                 new.set_stamp(attempt.stamp());
-                changes.push(Changed { slot, old: base, new });
+                changes.push((Changed { slot, old: base, new }, growth(slot, base, new)));
             }
             let (cell, new) = (slot.cell(), planned.publish());
             writes.push(Write { cell, expected: base, new, claim: attempt.claim(slot) });
@@ -457,9 +480,9 @@ impl<'g> View<'g> {
                 Ok(()) => {
                     let twice = seeded(Bug::GenerationLoadedTwice);
                     let generation = if twice { self.generation() } else { transaction.generation };
-                    for changed in changes {
+                    for (changed, bytes) in changes {
                         self.touch_written(changed.slot, changed.old);
-                        keyspace.account(generation, changed, guard);
+                        keyspace.account(generation, changed, bytes, guard);
                     }
                     return true;
                 }

@@ -1,11 +1,12 @@
 //! What handlers see of the keyspace.
 
-use super::commit::{Changed, absent_after};
+use super::commit::{Changed, absent_after, growth};
 use super::entry::{Change, Draft, Entry, SortedSet};
 use super::multi::Transaction;
 use super::{Batch, Contention, Key, Keyspace, KeyspaceError};
 use crate::concurrent::generation::Generation;
 use crate::concurrent::reclaim::Guard;
+use crate::concurrent::rules::Policy;
 use crate::concurrent::slot::Slot;
 use crate::concurrent::version::{Collection, Version};
 use crate::sync::{Bug, seeded};
@@ -114,13 +115,22 @@ impl<'g> View<'g> {
                 if touches {
                     entry.slot.touch(self.now_s());
                 }
-                self.batch
-                    .tally
-                    .hit(self.keyspace(), self.generation().namespace_of(entry.slot, self.guard()));
+                let namespace = self.generation().namespace_of(entry.slot, self.guard());
+                self.batch.tally.hit(self.keyspace(), namespace);
+                if self.keyspace().memory.rules_of(namespace).policy == Policy::Ear && !entry.is_planned {
+                    self.goes_once_read(entry);
+                }
             }
             None => self.miss(key),
         }
         Ok(found)
+    }
+
+    /// Queues an entry of a namespace whose keys go once they were read.
+    fn goes_once_read(&self, entry: &Entry<'_>) {
+        if entry.version.mark_read() {
+            self.generation().was_read(entry.slot, entry.version.seq());
+        }
     }
 
     #[cold]
@@ -160,8 +170,12 @@ impl<'g> View<'g> {
                     let base = home.cell().settle(guard);
                     // Once it is in the index another may write first; then `change` has to see that.
                     let is_missing = !base.is_live() || seeded(Bug::CreatorOverwrites);
-                    if is_missing && self.try_change(generation, home, base, wanted) {
-                        break Ok(result);
+                    if is_missing {
+                        match self.try_change(generation, home, base, wanted) {
+                            Ok(true) => break Ok(result),
+                            Ok(false) => {}
+                            Err(error) => break Err(error.into()),
+                        }
                     }
                 }
                 slot = Some(home);
@@ -178,12 +192,11 @@ impl<'g> View<'g> {
             }
             let entry = base.is_live().then(|| self.entry(home, base));
             match change(entry) {
-                Ok((wanted, result)) => {
-                    if self.try_change(generation, home, base, wanted) {
-                        break Ok(result);
-                    }
-                    self.keyspace().stats.cas_retries.add(1);
-                }
+                Ok((wanted, result)) => match self.try_change(generation, home, base, wanted) {
+                    Ok(true) => break Ok(result),
+                    Ok(false) => self.keyspace().stats.cas_retries.add(1),
+                    Err(error) => break Err(error.into()),
+                },
                 Err(error) => break Err(error),
             }
         };
@@ -270,21 +283,26 @@ impl<'g> View<'g> {
         Ok(len)
     }
 
-    /// One attempt to change a slot from `base`. True if it happened, or nothing was to happen.
+    /// One attempt to change a slot from `base`. True if it happened, or nothing was to happen; fails, before anything
+    /// has changed, if there is no room for it.
     fn try_change(
         &self,
         generation: &'g Generation,
         slot: &'g Slot,
         base: &'g Version,
         change: Change,
-    ) -> bool {
+    ) -> Result<bool, KeyspaceError> {
         let mut new = match change {
-            Change::Keep => return true,
-            Change::Remove if !base.is_live() => return true,
+            Change::Keep => return Ok(true),
+            Change::Remove if !base.is_live() => return Ok(true),
             Change::Remove => absent_after(base).into(),
             Change::Put(draft) => draft.0,
         };
         new.version.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
+        let bytes = growth(slot, base, &new.version);
+        if bytes > 0 {
+            self.pay(generation.namespace_of(slot, self.guard()), bytes)?;
+        }
         let judged = if seeded(Bug::HandOverAsksPresent) { self.generation() } else { generation };
         let attempt = self.keyspace().snapshots.attempt(judged);
         new.version.set_stamp(attempt.stamp());
@@ -293,10 +311,19 @@ impl<'g> View<'g> {
                 let generation =
                     if seeded(Bug::GenerationLoadedTwice) { self.generation() } else { generation };
                 self.touch_written(slot, base);
-                self.keyspace().account(generation, Changed { slot, old: base, new }, self.guard());
-                true
+                let changed = Changed { slot, old: base, new };
+                self.keyspace().account(generation, changed, bytes, self.guard());
+                if bytes < 0 {
+                    self.batch.pay_back(-bytes);
+                }
+                Ok(true)
             }
-            Err(_) => false,
+            Err(_) => {
+                if bytes > 0 {
+                    self.batch.pay_back(bytes);
+                }
+                Ok(false)
+            }
         }
     }
 

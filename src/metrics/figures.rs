@@ -106,7 +106,9 @@ pub(super) const OF_SERVER: &[OfServer] = &[
     gauge("kvns_memory_limit_bytes", "The memory limit.", |from| {
         from.engine.settings.load().memory_limit as f64
     }),
-    counter("kvns_ear_evictions_total", "Keys deleted after they were read, by the policy ear.", |_| 0.0),
+    counter("kvns_ear_evictions_total", "Keys deleted after they were read, by the policy ear.", |from| {
+        from.engine.keyspace.stats.ear_evicted.get() as f64
+    }),
     gauge("kvns_namespaces", "Namespaces that have keys or had some a moment ago.", |from| {
         from.engine.keyspace.namespace_count() as f64
     }),

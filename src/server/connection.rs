@@ -282,9 +282,20 @@ impl Connection {
     ) -> io::Result<Fate> {
         let shared = Arc::clone(&self.shared);
         let keyspace = &shared.engine.keyspace;
-        if contention == Contention::Reserved {
-            until(|| !keyspace.is_reserved()).await;
-            return Ok(Fate::Open);
+        match contention {
+            Contention::Reserved => {
+                until(|| !keyspace.is_reserved()).await;
+                return Ok(Fate::Open);
+            }
+            Contention::NeedRoom => {
+                self.make_room().await;
+                return Ok(Fate::Open);
+            }
+            Contention::Again => {
+                yield_now().await;
+                return Ok(Fate::Open);
+            }
+            Contention::RunAlone => {}
         }
         let mut reservation = None;
         until(|| {
@@ -302,6 +313,7 @@ impl Connection {
                 *next += 1;
                 self.wait(Duration::from_micros(us), || false).await?;
             }
+            Some(Stop::Wait(Contention::NeedRoom)) => self.make_room().await,
             // Not the winner's fault: it asks again.
             Some(Stop::Wait(_) | Stop::Hold(_)) => {}
             Some(_) => return Ok(Fate::Closing),
@@ -340,6 +352,13 @@ impl Connection {
         // At its end the limit is as good as what was waited for.
         let _ = timeout(limit.min(LONGEST_WAIT), over).await;
         end_if_told(session)
+    }
+
+    /// Evicts what the request needs, in slices between which others run.
+    async fn make_room(&mut self) {
+        while !self.session.make_room() {
+            yield_now().await;
+        }
     }
 
     fn run_alone(

@@ -1,5 +1,6 @@
 //! The thread that expires keys, reaps slots and frees memory, so that no client's command has to. It samples the
-//! counters for INFO's rates too.
+//! counters for INFO's rates too. Another one follows the allocator for the memory limit: it is not to wait for the
+//! end of a round, nor for its turn behind the workers.
 
 use super::Shared;
 use crate::engine::memory::Allocator;
@@ -31,6 +32,16 @@ pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
             } else {
                 thread::sleep(INTERVAL);
             }
+        }
+    })
+}
+
+/// Starts the thread that follows the allocator; it ends with the server.
+pub(super) fn spawn_gauge(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("kvns-memory".to_owned()).spawn(move || {
+        while !shared.roster.is_stopping() {
+            shared.engine.keyspace.measure(Allocator::read().allocated);
+            thread::sleep(INTERVAL);
         }
     })
 }

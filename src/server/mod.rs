@@ -45,7 +45,7 @@ pub struct Server {
     local_addr: SocketAddr,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
-    /// The housekeeper, and the one that takes snapshots.
+    /// The housekeeper, the one that follows the allocator, and the one that takes snapshots.
     helpers: Vec<thread::JoinHandle<()>>,
     /// `None` only once the server is dropped.
     runtime: Option<Runtime>,
@@ -68,7 +68,11 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
         .enable_all()
         .build()?;
     let shared = Arc::new(Shared { engine, roster: Roster::default() });
-    let helpers = vec![housekeeper::spawn(Arc::clone(&shared))?, snapshots::spawn(Arc::clone(&shared))?];
+    let helpers = vec![
+        housekeeper::spawn(Arc::clone(&shared))?,
+        housekeeper::spawn_gauge(Arc::clone(&shared))?,
+        snapshots::spawn(Arc::clone(&shared))?,
+    ];
     let accepting = {
         let _inside = runtime.enter();
         listener.set_nonblocking(true)?;

@@ -5,7 +5,7 @@ mod transaction;
 
 use crate::engine::Engine;
 use crate::engine::clients::{Client, Shown};
-use crate::keyspace::{Batch, Key, KeyspaceError, View, Watch};
+use crate::keyspace::{Batch, Key, KeyspaceError, Need, View, Watch};
 use crate::resp::Protocol;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -61,6 +61,19 @@ pub struct Session {
     pub awaited_snapshot: Option<u64>,
     /// The reading of the clock at the end of the last command, if the next one begins then.
     last_end: Option<u64>,
+    /// Room that the next command, which has to run again, needs.
+    need: Option<Box<Need>>,
+    /// How far a command has come that does its work in parts.
+    pub progress: Option<Progress>,
+}
+
+/// How far a command has come that does its work in parts, between which others have their turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Where to go on.
+    pub cursor: u64,
+    /// How much is done.
+    pub done: u64,
 }
 
 impl Session {
@@ -78,6 +91,8 @@ impl Session {
             monitors: false,
             awaited_snapshot: None,
             last_end: None,
+            need: None,
+            progress: None,
         }
     }
 
@@ -148,6 +163,24 @@ impl Session {
         self.watches.values()
     }
 
+    /// Keeps what a command needs that is to be run again.
+    pub fn set_need(&mut self, need: Option<Box<Need>>) {
+        self.need = need;
+    }
+
+    /// What the command needs that is run again.
+    #[inline]
+    pub fn take_need(&mut self) -> Option<Box<Need>> {
+        self.need.take()
+    }
+
+    /// Makes some of the room that the command needs, for a fraction of a millisecond. True once it is to be run
+    /// again. Not to be called with a batch open.
+    pub fn make_room(&mut self) -> bool {
+        let engine = &self.engine;
+        self.need.as_mut().is_none_or(|need| engine.keyspace.make_room(need))
+    }
+
     /// Between two turns of the connection time passes that no command takes: the next command reads the clock at its
     /// start.
     #[inline]
@@ -186,6 +219,9 @@ impl Drop for Session {
         self.client.mailbox.end();
         self.engine.clients.unregister(self.client.id);
         self.stop_listening();
+        if let Some(mut need) = self.need.take() {
+            self.engine.keyspace.give_up(&mut need);
+        }
         if !self.watches.is_empty() {
             let engine = Arc::clone(&self.engine);
             let mut batch: Batch<'_> = engine.keyspace.enter();

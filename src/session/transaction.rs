@@ -17,11 +17,13 @@ pub struct Queue {
     commands: Vec<Queued>,
     bytes: usize,
     is_doomed: bool,
+    is_checked: bool,
 }
 
 impl Queue {
-    /// Adds a command by its row's number.
-    pub fn push(&mut self, row: usize, request: Request<'_>) {
+    /// Adds a command by its row's number; `is_checked` if it is refused where there is no room for what it adds.
+    pub fn push(&mut self, row: usize, request: Request<'_>, is_checked: bool) {
+        self.is_checked |= is_checked;
         let request = request.to_owned();
         self.bytes += request.footprint() + size_of::<Queued>();
         self.commands.push(Queued { row, request });
@@ -45,6 +47,11 @@ impl Queue {
     /// Bytes held by the queued requests.
     pub fn footprint(&self) -> usize {
         self.bytes
+    }
+
+    /// True if a command is refused where there is no room for what it adds, and with it the whole.
+    pub fn is_checked(&self) -> bool {
+        self.is_checked
     }
 
     /// A command was refused: EXEC will refuse the whole.

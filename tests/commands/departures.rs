@@ -90,13 +90,25 @@ fn cursors_are_decimal_places() {
     }
 }
 
+/// Redis refuses every command that might add something once it is over the limit.
 #[test]
-fn the_memory_limit_is_shown_only() {
-    let settings = Settings { memory_limit: 1 << 20, ..Settings::default() };
-    let server = Server::with(settings);
+fn what_adds_nothing_is_never_refused() {
+    let server = Server::with(Settings { memory_limit: 1 << 20, ..Settings::default() });
     let mut c = server.client();
-    c.check("CONFIG GET maxmemory", "*2\n$9\nmaxmemory\n$7\n1048576");
-    assert_eq!(c.send(&[b"SET", b"a", &vec![b'v'; 4 << 20]]), b"+OK\r\n");
+    assert_eq!(c.send(&[b"SET", b"a", &vec![b'v'; 700_000]]), b"+OK\r\n");
+    server.engine.change_settings(|settings| settings.memory_limit = 1 << 19);
+    assert_eq!(c.send(&[b"SET", b"a", &vec![b'w'; 700_000]]), b"+OK\r\n");
+    c.check("SETRANGE a 5 x", ":700000");
+    c.check("SET b 1", "-OOM command not allowed when used memory > 'maxmemory'.");
+}
+
+/// Redis takes a limit of 0 for none.
+#[test]
+fn a_limit_of_0_is_seventy_percent_of_the_memory() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check("CONFIG SET maxmemory 0", "+OK");
+    assert!(server.engine.settings.load().memory_limit > 0);
 }
 
 /// Redis shows them up to the zero byte.

@@ -88,6 +88,7 @@ impl Client {
                 Outcome::Wait(contention) => {
                     assert_eq!(self.reply.pending(), 0, "a command that has to wait replies nothing");
                     alone = contention == Contention::RunAlone;
+                    while contention == Contention::NeedRoom && !self.session.make_room() {}
                     std::thread::yield_now();
                 }
                 Outcome::Hold(_) => {

@@ -9,6 +9,7 @@ mod hashes;
 mod introspection;
 mod keys;
 mod lists;
+mod memory;
 mod namespaces;
 mod pubsub;
 mod runs;

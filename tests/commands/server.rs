@@ -130,7 +130,6 @@ fn config_set_changes_all_or_nothing() {
         ("CONFIG SET proto-max-bulk-len 32mb", "+OK"),
         ("CONFIG GET proto-max-bulk-len", "*2\n$18\nproto-max-bulk-len\n$8\n33554432"),
         ("CONFIG SET foo bar", "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'"),
-        ("CONFIG SET maxmemory 100mb", &failed("maxmemory", "can't set immutable config")),
         ("CONFIG SET databases 60", &failed("databases", "can't set immutable config")),
         ("CONFIG SET databases 5", &failed("databases", "can't set immutable config")),
         (

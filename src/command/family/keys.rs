@@ -168,7 +168,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "rename",
         summary: "Renames a key, replacing the one that has the new name.",
         arity: Exactly(3),
-        flags: Flags::WRITE,
+        flags: Flags::WRITE.or(Flags::MOVES),
         keys: &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["OW", "update"])],
         handler: rename,
         ..GENERIC
@@ -177,7 +177,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "renamenx",
         summary: "Renames a key if no key has the new name.",
         arity: Exactly(3),
-        flags: WRITE_FAST,
+        flags: WRITE_FAST.or(Flags::MOVES),
         keys: &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["OW", "insert"])],
         handler: renamenx,
         ..GENERIC

@@ -200,7 +200,7 @@ pub const ROWS: &[CommandSpec] = &[
         summary: "Moves a member from one set to another.",
         complexity: "O(log N) with N members of the larger set",
         arity: Exactly(4),
-        flags: WRITE_FAST,
+        flags: WRITE_FAST.or(Flags::MOVES),
         keys: &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["RW", "insert"])],
         handler: operations::smove,
         ..SET

@@ -6,7 +6,8 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags};
-use crate::config::Settings;
+use crate::concurrent::rules::Policy;
+use crate::config::{self, POLICIES, Settings, capped_memory_limit};
 use crate::glob::Pattern;
 use crate::number::parse_integer;
 use crate::value::string::MAX_STRING_LEN;
@@ -76,7 +77,7 @@ pub const CONFIG: CommandSpec = CommandSpec {
 };
 
 /// What is wrong with a value.
-type Refusal = Cow<'static, str>;
+pub(super) type Refusal = Cow<'static, str>;
 /// Reads a setting.
 type Get = fn(&Settings) -> String;
 /// Changes a setting, or says what is wrong with the value.
@@ -107,8 +108,6 @@ const SETTINGS: &[Setting] = &[
     fixed("log", |settings| settings.log.clone()),
     fixed("latency-tracking", |_| "yes".to_owned()),
     fixed("latency-tracking-info-percentiles", |_| "50 99 99.9".to_owned()),
-    fixed("maxmemory", |settings| settings.memory_limit.to_string()),
-    fixed("maxmemory-policy", |_| "noeviction".to_owned()),
     fixed("notify-keyspace-events", |_| String::new()),
     fixed("port", |settings| settings.port.to_string()),
     fixed("requirepass", |_| String::new()),
@@ -133,6 +132,47 @@ const SETTINGS: &[Setting] = &[
         },
     ),
     fixed("workers", |settings| settings.workers.to_string()),
+    variable(
+        "maxmemory",
+        |settings| settings.memory_limit.to_string(),
+        |settings, value| {
+            settings.memory_limit = capped_memory_limit(memory(value)?);
+            Ok(())
+        },
+    ),
+    variable(
+        "maxmemory-policy",
+        |settings| settings.eviction.policy.redis_name().to_owned(),
+        |settings, value| {
+            settings.eviction.policy = policy(value)?;
+            Ok(())
+        },
+    ),
+    variable(
+        "eviction-threshold",
+        |settings| settings.eviction.threshold.to_string(),
+        |settings, value| {
+            settings.eviction.threshold =
+                config::fraction(&String::from_utf8_lossy(value)).map_err(expected)?;
+            Ok(())
+        },
+    ),
+    variable(
+        "ns-eviction",
+        |settings| config::shown(&settings.eviction.policies),
+        |settings, value| {
+            settings.eviction.policies = config::policies(value).map_err(expected)?;
+            Ok(())
+        },
+    ),
+    variable(
+        "ns-memory-limit",
+        |settings| config::shown(&settings.eviction.quotas),
+        |settings, value| {
+            settings.eviction.quotas = config::quotas(value).map_err(expected)?;
+            Ok(())
+        },
+    ),
     variable(
         "maxclients",
         |settings| settings.max_clients.to_string(),
@@ -239,8 +279,24 @@ fn integer(value: &[u8], range: RangeInclusive<i64>) -> Result<i64, Refusal> {
     if range.contains(&value) { Ok(value) } else { Err(between(&range)) }
 }
 
+fn expected(what: String) -> Refusal {
+    format!("expected {what}").into()
+}
+
+/// Reads a policy by its name here or in Redis. Redis's others are refused by name.
+pub(super) fn policy(value: &[u8]) -> Result<Policy, Refusal> {
+    let name = String::from_utf8_lossy(value);
+    name.parse().map_err(|()| {
+        let text = format!(
+            "there is no policy '{}' here: it is noeviction, allkeys-lru, allkeys-lfu, or one of {POLICIES}",
+            name.escape_default()
+        );
+        text.into()
+    })
+}
+
 /// Reads bytes with Redis's units: `k`, `m`, `g` of 1000 each, `kb`, `mb`, `gb` of 1024.
-fn memory(value: &[u8]) -> Result<u64, Refusal> {
+pub(super) fn memory(value: &[u8]) -> Result<u64, Refusal> {
     let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let unit: u64 = match value[digits..].to_ascii_lowercase().as_slice() {
         b"" | b"b" => 1,

@@ -137,13 +137,27 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("allocator_resident", allocator.resident);
     lines.bytes("total_system_memory", system_bytes());
     lines.bytes("maxmemory", limit);
-    lines.field("maxmemory_policy", "noeviction");
+    lines.field("maxmemory_policy", cx.engine.settings.load().eviction.policy.redis_name());
+    let memory = &cx.engine.keyspace.memory;
+    lines.field("memory_room", memory.free());
+    lines.field("memory_overhead_measured", memory.overhead());
+    lines.field("memory_clients", cx.engine.clients.footprint());
+    lines.field("memory_alarms", cx.engine.keyspace.alarm_bytes());
+    lines.field("allocator_frag_ratio", ratio(allocator.active, allocator.allocated));
+    lines.field("allocator_frag_bytes", allocator.active.saturating_sub(allocator.allocated));
+    lines.field("allocator_rss_ratio", ratio(allocator.resident, allocator.active));
+    lines.field("allocator_rss_bytes", allocator.resident.saturating_sub(allocator.active));
     if allocator.allocated > 0 {
-        let ratio = resident as f64 / allocator.allocated as f64;
-        lines.field("mem_fragmentation_ratio", format_args!("{ratio:.2}"));
+        lines.field("mem_fragmentation_ratio", ratio(resident, allocator.allocated));
+        lines.field("mem_fragmentation_bytes", resident.saturating_sub(allocator.allocated));
     }
     lines.field("mem_allocator", "jemalloc");
     lines.field("lazyfree_pending_objects", cx.engine.keyspace.freeing());
+}
+
+/// `part` by `whole`, as INFO shows ratios.
+fn ratio(part: u64, whole: u64) -> String {
+    format!("{:.2}", part as f64 / whole.max(1) as f64)
 }
 
 fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
@@ -159,7 +173,8 @@ fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("rejected_connections", stats.rejected_connections.get());
     let totals = cx.engine.totals();
     lines.field("expired_keys", totals.expired);
-    lines.field("evicted_keys", 0);
+    lines.field("evicted_keys", keyspace.stats.evicted.get());
+    lines.field("ear_evicted_keys", keyspace.stats.ear_evicted.get());
     lines.field("keyspace_hits", totals.hits);
     lines.field("keyspace_misses", totals.misses);
     let pubsub = &cx.engine.pubsub;
@@ -247,8 +262,15 @@ fn namespaces(cx: &Context<'_, '_>, lines: &mut Lines) {
         lines.field(
             format_args!("namespace_{}", namespace.name.escape_ascii()),
             format_args!(
-                "keys={},bytes={},hits={},misses={},expired={}",
-                namespace.keys, namespace.bytes, namespace.hits, namespace.misses, namespace.expired
+                "keys={},bytes={},hits={},misses={},expired={},evicted={},policy={},limit={}",
+                namespace.keys,
+                namespace.bytes,
+                namespace.hits,
+                namespace.misses,
+                namespace.expired,
+                namespace.evicted,
+                namespace.policy,
+                namespace.quota.unwrap_or(0)
             ),
         );
     }

@@ -83,6 +83,12 @@ fn stats(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
         ("keys.bytes-per-key", dataset.checked_div(keys).unwrap_or(0)),
         ("dataset.bytes", dataset),
         ("overhead.total", overhead),
+        ("peak.allocated", cx.engine.stats.note_memory(allocator.allocated)),
+        ("clients.normal", cx.engine.clients.footprint()),
+        ("alarms.bytes", cx.engine.keyspace.alarm_bytes()),
+        ("freeing.keys", cx.engine.keyspace.freeing()),
+        ("limit.bytes", cx.engine.keyspace.memory.limit()),
+        ("limit.room", cx.engine.keyspace.memory.free().max(0) as u64),
         ("allocator.allocated", allocator.allocated),
         ("allocator.active", allocator.active),
         ("allocator.resident", allocator.resident),
@@ -117,12 +123,12 @@ fn doctor(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
     const ENOUGH_BYTES: u64 = 5 << 20;
     let allocator = Allocator::read();
     let limit = cx.engine.settings.load().memory_limit;
-    let used = cx.engine.keyspace.used_bytes();
     let report = if allocator.allocated < ENOUGH_BYTES {
         "This server uses very little memory: there is nothing to diagnose yet.\n".to_owned()
-    } else if limit > 0 && used > limit / 10 * 9 {
+    } else if cx.engine.keyspace.memory.free() < (limit / 10) as i64 {
         format!(
-            "The keys take {used} of the {limit} bytes allowed: raise KVNS_MEMORY_LIMIT or delete keys.\n"
+            "{} of the {limit} bytes allowed are in use: raise maxmemory, delete keys or set an eviction policy.\n",
+            allocator.allocated
         )
     } else if ratio(allocator.active, allocator.allocated) > 1.4 {
         "The allocator's pages are fragmented: much was deleted lately, or values vary widely in size.\n"

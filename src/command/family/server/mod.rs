@@ -8,6 +8,7 @@ mod docs;
 mod info;
 mod latency;
 mod memory;
+mod namespace;
 mod process;
 mod slowlog;
 mod snapshots;
@@ -88,6 +89,7 @@ pub const ROWS: &[CommandSpec] = &[
     debug::DEBUG,
     latency::LATENCY,
     memory::MEMORY,
+    namespace::NAMESPACE,
     process::LOLWUT,
     process::MONITOR,
     process::ROLE,

@@ -1,0 +1,200 @@
+//! NAMESPACE: tenants as operators see them.
+
+use super::SERVER;
+use super::config::{Refusal, memory, policy};
+use crate::command::args::Args;
+use crate::command::context::Context;
+use crate::command::error::{CommandError, CommandResult};
+use crate::command::spec::Arity::{AtLeast, Exactly};
+use crate::command::spec::{CommandSpec, Flags};
+use crate::concurrent::rules::{NO_QUOTA, Policy};
+use crate::glob::Pattern;
+use crate::keyspace::{Contention, NamespaceInfo};
+
+const FOR_ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
+
+const SUBCOMMAND: CommandSpec = CommandSpec { since: "7.2.0", flags: FOR_ADMIN, ..SERVER };
+
+/// Namespaces that NAMESPACE LIST answers at most: they come from untrusted names, and a reply is to have an end.
+const MOST: usize = 100_000;
+
+/// The container and its subcommands.
+pub const NAMESPACE: CommandSpec = CommandSpec {
+    name: "namespace",
+    since: "7.2.0",
+    summary: "Container of the commands about namespaces.",
+    complexity: "Depends on subcommand",
+    arity: AtLeast(2),
+    flags: Flags::NONE,
+    subcommands: &[
+        CommandSpec {
+            name: "namespace|list",
+            summary: "Answers the names of the namespaces that have keys.",
+            complexity: "O(N) with N namespaces",
+            arity: AtLeast(2),
+            tips: super::VARIES,
+            handler: list,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "namespace|stats",
+            summary: "Answers figures about a namespace, and what it is bound to.",
+            arity: Exactly(3),
+            tips: super::VARIES,
+            handler: stats,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "namespace|flush",
+            summary: "Deletes the keys of a namespace, some at a time, and answers how many.",
+            complexity: "O(N) with N keys of the namespace; others have their turn meanwhile",
+            arity: Exactly(3),
+            flags: Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS).or(Flags::NO_MULTI),
+            handler: flush,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "namespace|set",
+            summary: "Binds a namespace to an eviction policy or a memory limit of its own.",
+            arity: AtLeast(5),
+            flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
+            handler: set,
+            ..SUBCOMMAND
+        },
+        CommandSpec {
+            name: "namespace|help",
+            summary: "Answers how NAMESPACE is used.",
+            arity: Exactly(2),
+            flags: Flags::LOADING.or(Flags::STALE),
+            handler: help,
+            ..SUBCOMMAND
+        },
+    ],
+    ..SERVER
+};
+
+/// `NAMESPACE LIST [pattern]`: an array of names, in order; of the first hundred thousand.
+fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let pattern = args.bytes().ok().map(Pattern::new);
+    args.finish()?;
+    let keyspace = &cx.engine.keyspace;
+    let mut names: Vec<Vec<u8>> = cx.engine.run_long_if_free(|| {
+        let has_keys = keyspace.namespaces(MOST).into_iter().filter(|namespace| namespace.keys > 0);
+        let names = has_keys.map(|namespace| namespace.name);
+        names.filter(|name| pattern.as_ref().is_none_or(|pattern| pattern.matches(name))).collect()
+    })?;
+    names.sort_unstable();
+    cx.reply.array(names.len());
+    names.iter().for_each(|name| cx.reply.bulk(name));
+    Ok(())
+}
+
+/// `NAMESPACE STATS namespace`: a map; zeros for one that has had no keys. `limit` is 0 where there is none.
+fn stats(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let name = args.bytes()?;
+    let keyspace = &cx.engine.keyspace;
+    let rules = keyspace.memory.rules_of_name(name);
+    let info = keyspace.namespace(name).unwrap_or_else(|| NamespaceInfo {
+        policy: rules.policy,
+        quota: (rules.quota != NO_QUOTA).then_some(rules.quota),
+        ..NamespaceInfo::default()
+    });
+    let figures = [
+        ("keys", info.keys),
+        ("bytes", info.bytes),
+        ("hits", info.hits),
+        ("misses", info.misses),
+        ("expired", info.expired),
+        ("evicted", info.evicted),
+        ("limit", info.quota.unwrap_or(0)),
+    ];
+    cx.reply.map(figures.len() + 1);
+    for (name, value) in figures {
+        cx.reply.bulk(name.as_bytes());
+        cx.reply.integer(value as i64);
+    }
+    cx.reply.bulk(b"policy");
+    cx.reply.bulk(info.policy.name().as_bytes());
+    Ok(())
+}
+
+/// `NAMESPACE FLUSH namespace`: how many keys were deleted. What is written meanwhile may stay.
+fn flush(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let name = args.bytes()?;
+    let mut progress = cx.session.progress.take().unwrap_or_default();
+    let slice = cx.view.flush_namespace(name, progress.cursor);
+    if let Ok(slice) = slice {
+        progress.done += slice.removed;
+        progress.cursor = slice.next.unwrap_or(0);
+        if slice.next.is_none() {
+            cx.reply.integer(progress.done as i64);
+            return Ok(());
+        }
+    }
+    cx.session.progress = Some(progress);
+    slice?;
+    Err(CommandError::Contention(Contention::Again))
+}
+
+/// What NAMESPACE SET changes.
+#[derive(Clone, Copy)]
+enum Change {
+    Policy(Option<Policy>),
+    Quota(Option<u64>),
+}
+
+/// `NAMESPACE SET namespace POLICY policy | LIMIT bytes [...]`: `+OK`. The policy `default` is that of all namespaces,
+/// the limit 0 is none.
+fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
+    let name = args.bytes()?.to_vec();
+    // Lists in settings are separated so.
+    if name.contains(&b',') {
+        return Err(CommandError::Plain(
+            "ERR a namespace with a comma in its name has no settings of its own",
+        ));
+    }
+    let refused = |reason: Refusal| CommandError::Custom([b"ERR ", reason.as_bytes()].concat());
+    let mut changes = Vec::new();
+    while !args.is_empty() {
+        changes.push(if args.take_with("POLICY", 1) {
+            let value = args.bytes()?;
+            let own = !value.eq_ignore_ascii_case(b"default");
+            Change::Policy(own.then(|| policy(value)).transpose().map_err(refused)?)
+        } else if args.take_with("LIMIT", 1) {
+            let bytes = memory(args.bytes()?).map_err(refused)?;
+            Change::Quota(Some(bytes.min(i64::MAX as u64)).filter(|bytes| *bytes > 0))
+        } else {
+            return Err(CommandError::Syntax);
+        });
+    }
+    cx.engine.change_settings(|settings| {
+        let rules = &mut settings.eviction;
+        for change in &changes {
+            match *change {
+                Change::Policy(Some(policy)) => drop(rules.policies.insert(name.clone(), policy)),
+                Change::Policy(None) => drop(rules.policies.remove(&name)),
+                Change::Quota(Some(bytes)) => drop(rules.quotas.insert(name.clone(), bytes)),
+                Change::Quota(None) => drop(rules.quotas.remove(&name)),
+            }
+        }
+    });
+    cx.reply.simple("OK");
+    Ok(())
+}
+
+/// `NAMESPACE HELP`: lines of text.
+fn help(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    super::super::reply_help(
+        cx,
+        &[
+            "FLUSH <namespace>",
+            "    Delete the keys of <namespace>, some at a time.",
+            "LIST [<pattern>]",
+            "    Return the names of the namespaces that have keys and match <pattern>.",
+            "SET <namespace> POLICY <policy>|LIMIT <bytes>",
+            "    Bind <namespace> to an eviction policy (or 'default') or a limit (0 for none) of its own.",
+            "STATS <namespace>",
+            "    Return figures about <namespace>, and what it is bound to.",
+        ],
+    )
+}

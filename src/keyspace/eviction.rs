@@ -1,0 +1,307 @@
+//! Making room: which keys go, and how.
+//!
+//! # How keys are chosen
+//! A walk samples a few hundred slots of the namespace, in short runs at random places, by their access counters
+//! alone: slots lie densely, so that costs a few nanoseconds each. The lowest (or highest) sixteenth goes. So an
+//! eviction costs the same whatever the size of the namespace, and what goes is among the lowest sixteenth or so of
+//! all keys. Keys of the same counter go in no order: going by age would empty a namespace that is read in a circle
+//! just ahead of the reader.
+//!
+//! # Rules
+//! - V1. A writer evicts between two attempts, without a batch, never within one. It evicts in its own namespace only.
+//! - V2. What goes is the very version that was seen, by an ordinary compare-and-swap to a tombstone.
+//! - V3. A namespace that is over the limit by more than the writer's need comes down gradually: half of what a writer
+//!   evicts is for itself, so that no writer has to evict for all others.
+
+use super::commit::Removal;
+use super::{Keyspace, KeyspaceError, View};
+use crate::concurrent::credit::{BLOCK, Lease};
+use crate::concurrent::generation::Generation;
+use crate::concurrent::namespace::Namespace;
+use crate::concurrent::reclaim::{Guard, pin};
+use crate::concurrent::rules::{NO_QUOTA, NamespaceRules, Policy};
+use crate::concurrent::slot::{Position, Slot};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use smallvec::SmallVec;
+use std::cmp::Reverse;
+
+/// Slots in one run of a sample.
+const RUN: usize = 16;
+/// Slots in a sample.
+const SAMPLE: usize = 512;
+/// Runs that a sample tries: some are short or empty.
+const RUNS: usize = 64;
+/// Of so many sampled keys one goes.
+const PER_VICTIM: usize = 16;
+/// Fruitless samples after which a namespace has nothing more to evict.
+const FRUITLESS: u32 = 64;
+/// Keys that are looked at under one pin where a sample finds none.
+const WALK: u32 = 4096;
+/// Read keys that are removed under one pin.
+const SLICE: usize = 64;
+/// Slices of them in one round.
+const SLICES: usize = 1024;
+/// Slots that one slice of a namespace's flush looks at.
+const FLUSH_SLICE: u32 = 1024;
+
+/// What stands in a command's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// The limit; so many bytes of it stay free.
+    Room(i64),
+    /// The namespace's quota.
+    Quota,
+}
+
+/// Room that a command needs in its namespace, and what was got together for it so far. To be met by
+/// [`Keyspace::make_room`] and adopted by the command's next batch, or given up by [`Keyspace::give_up`].
+#[derive(Debug)]
+pub struct Need {
+    namespace: Box<[u8]>,
+    bytes: i64,
+    bound: Bound,
+    pub(super) lease: Lease,
+    /// True if there is nothing more to evict.
+    pub(super) is_exhausted: bool,
+    fruitless: u32,
+}
+
+impl Need {
+    pub(super) fn new(namespace: &[u8], bytes: i64, bound: Bound) -> Need {
+        Need {
+            namespace: namespace.into(),
+            bytes,
+            bound,
+            lease: Lease::default(),
+            is_exhausted: false,
+            fruitless: 0,
+        }
+    }
+
+    fn exhaust(&mut self) -> bool {
+        self.is_exhausted = true;
+        true
+    }
+}
+
+/// How far a flush of one namespace has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Where to go on; `None` at the end.
+    pub next: Option<u64>,
+    /// Keys removed by this slice.
+    pub removed: u64,
+}
+
+impl Keyspace {
+    /// Evicts some keys of the namespace that needs room, for a fraction of a millisecond. True once there is
+    /// enough, or nothing more to evict: the command is to be run again then. Not to be called with a batch open.
+    pub fn make_room(&self, need: &mut Need) -> bool {
+        if self.reservation.is_taken() {
+            return false;
+        }
+        let guard = pin();
+        let generation = self.current.load(&guard);
+        let Some(namespace) = generation.namespace(&need.namespace, &guard) else { return need.exhaust() };
+        let rules = self.memory.rules_of(namespace);
+        if !rules.policy.evicts() {
+            return need.exhaust();
+        }
+        if self.is_met(need, namespace, rules) {
+            return true;
+        }
+        if need.bytes > self.most_room(need, namespace, rules) {
+            return need.exhaust();
+        }
+        let freed = self.evict_some(generation, namespace, rules.policy, need.bytes + BLOCK, &guard);
+        self.share(need, freed);
+        need.fruitless = if freed > 0 { 0 } else { need.fruitless + 1 };
+        if namespace.keys.get() <= 0 || need.fruitless > FRUITLESS {
+            return self.is_met(need, namespace, rules) || need.exhaust();
+        }
+        self.is_met(need, namespace, rules)
+    }
+
+    /// Gives back what was got together for a command that does not run.
+    pub fn give_up(&self, need: &mut Need) {
+        self.memory.room.end(&mut need.lease);
+    }
+
+    fn is_met(&self, need: &mut Need, namespace: &Namespace, rules: NamespaceRules) -> bool {
+        match need.bound {
+            Bound::Room(floor) => self.memory.room.lease(&mut need.lease, need.bytes, floor),
+            Bound::Quota => {
+                rules.quota == NO_QUOTA
+                    || namespace.bytes.get().saturating_add(need.bytes) <= rules.quota as i64
+            }
+        }
+    }
+
+    /// The most room that there can be once every key of the namespace is gone.
+    fn most_room(&self, need: &Need, namespace: &Namespace, rules: NamespaceRules) -> i64 {
+        match need.bound {
+            Bound::Room(_) => {
+                need.lease.left().saturating_add(self.memory.room.free().max(0)) + namespace.bytes.get()
+            }
+            Bound::Quota => rules.quota as i64,
+        }
+    }
+
+    /// What an eviction has freed goes to the command that needs it, unless more than the limit is held (V3).
+    fn share(&self, need: &mut Need, freed: i64) {
+        let (own, floor) = match need.bound {
+            Bound::Room(floor) => (freed, floor),
+            Bound::Quota => (0, 0),
+        };
+        let lacking = (floor - self.memory.room.free()).clamp(0, own / 2);
+        need.lease.charge(lacking - own);
+        self.memory.room.give(freed - own + lacking);
+    }
+
+    /// Evicts keys of a namespace until about `wanted` bytes are freed, but no more than a sample holds. Returns the
+    /// bytes, which are to be given to the room.
+    fn evict_some(
+        &self,
+        generation: &Generation,
+        namespace: &Namespace,
+        policy: Policy,
+        wanted: i64,
+        guard: &Guard,
+    ) -> i64 {
+        let now_ms = self.clock.unix_ms();
+        let mut sample = sample(namespace, (now_ms / 1000) as u32, guard);
+        if sample.is_empty() {
+            sample.extend(walk(namespace, guard));
+        }
+        let victims = sample.len().div_ceil(PER_VICTIM);
+        if victims == 0 {
+            return 0;
+        }
+        if victims < sample.len() {
+            match policy {
+                Policy::Mru => {
+                    sample.select_nth_unstable_by_key(victims - 1, |(counter, _)| Reverse(*counter))
+                }
+                _ => sample.select_nth_unstable_by_key(victims - 1, |(counter, _)| *counter),
+            };
+        }
+        let mut freed = 0;
+        for (_, slot) in &sample[..victims] {
+            let version = slot.cell().settle(guard);
+            if !version.is_live() {
+                continue;
+            }
+            let why = if version.is_expired(now_ms) { Removal::Expired } else { Removal::Evicted };
+            freed += self.remove(generation, slot, version, why, guard);
+            if freed >= wanted {
+                break;
+            }
+        }
+        freed
+    }
+
+    /// Removes keys that were read and are to go for it, in slices between which the pin is renewed. True if there
+    /// are more.
+    pub(super) fn sweep_read(&self, generation: &Generation) -> bool {
+        let mut guard = pin();
+        for _ in 0..SLICES {
+            if self.reservation.is_taken() {
+                return false;
+            }
+            for _ in 0..SLICE {
+                let Some(found) = generation.take_read(&guard) else { return false };
+                if let Some((slot, version)) = found
+                    && self.memory.rules_of(generation.namespace_of(slot, &guard)).policy == Policy::Ear
+                {
+                    let freed = self.remove(generation, slot, version, Removal::Read, &guard);
+                    self.memory.room.give(freed);
+                }
+            }
+            guard.renew();
+        }
+        true
+    }
+}
+
+/// Slots of a namespace with their access counters, from random places.
+fn sample<'g>(namespace: &'g Namespace, now_s: u32, guard: &'g Guard) -> SmallVec<[(u8, &'g Slot); SAMPLE]> {
+    // Seeded once for each sample: a strong generator's numbers cost more than these are worth.
+    let mut rng = SmallRng::from_rng(&mut rand::rng());
+    let mut sample = SmallVec::new();
+    for _ in 0..RUNS {
+        let Some(chunk) = namespace.chunk_at_random(|below| rng.random_range(0..below), guard) else { break };
+        let mut left = RUN;
+        chunk.walk(rng.random_range(0..chunk.capacity()), |slot| {
+            if slot.is_used() {
+                sample.push((slot.frequency(now_s), slot));
+            }
+            left -= 1;
+            left > 0 && sample.len() < SAMPLE
+        });
+        if sample.len() >= SAMPLE {
+            break;
+        }
+    }
+    sample
+}
+
+/// A slot in use, where almost all of the namespace are not: found by a walk from a random place, some at a time.
+fn walk<'g>(namespace: &'g Namespace, guard: &'g Guard) -> Option<(u8, &'g Slot)> {
+    let mut rng = rand::rng();
+    let mut chunk = namespace.chunk_at_random(|below| rng.random_range(0..below), guard)?;
+    let mut left = WALK;
+    let mut found = None;
+    while left > 0 && found.is_none() {
+        chunk.walk(0, |slot| {
+            left = left.saturating_sub(1);
+            found = slot.cell().read(guard).is_live().then_some((0, slot));
+            found.is_none() && left > 0
+        });
+        chunk = namespace.chunk_from(chunk.id() + 1, guard).or_else(|| namespace.chunk_from(0, guard))?;
+        left = left.saturating_sub(1);
+    }
+    found
+}
+
+impl<'g> View<'g> {
+    /// Removes the keys of a namespace that it meets from `cursor` on, a slice of them. What is written meanwhile
+    /// may stay. O(slots visited).
+    pub fn flush_namespace(&mut self, name: &[u8], cursor: u64) -> Result<Swept, KeyspaceError> {
+        self.admit()?;
+        let (generation, guard) = (self.generation(), self.guard());
+        let Some(at) = Position::from_cursor(cursor) else { return Ok(Swept::default()) };
+        let chunk =
+            generation.namespace(name, guard).and_then(|namespace| namespace.chunk_from(at.chunk(), guard));
+        let Some(chunk) = chunk else { return Ok(Swept::default()) };
+        let from = if chunk.id() == at.chunk() { at.index() } else { 0 };
+        let (mut left, mut removed) = (FLUSH_SLICE, 0);
+        let next = chunk.walk(from, |slot| {
+            removed += u64::from(self.remove_flushed(generation, slot));
+            left -= 1;
+            left > 0
+        });
+        let next = if next < chunk.capacity() {
+            Position::new(chunk.id(), next)
+        } else {
+            Position::new(chunk.id() + 1, 0)
+        };
+        Ok(Swept { next: Some(next.cursor()), removed })
+    }
+
+    /// Removes what is live in a slot. True if something was.
+    fn remove_flushed(&self, generation: &'g Generation, slot: &'g Slot) -> bool {
+        loop {
+            let version = slot.cell().settle(self.guard());
+            if !version.is_live() {
+                return false;
+            }
+            let why = if version.is_expired(self.now_ms()) { Removal::Expired } else { Removal::Flushed };
+            let freed = self.keyspace().remove(generation, slot, version, why, self.guard());
+            if freed > 0 {
+                self.batch.pay_back(freed);
+                return why == Removal::Flushed;
+            }
+        }
+    }
+}
