@@ -237,19 +237,10 @@ fn admit(
         return refuse(engine, session, batch, (CommandError::Loading, Some(row)), reply);
     }
     if session.is_queuing() && !row.spec().flags.has(Flags::IMMEDIATE) {
-        if row.spec().flags.has(Flags::NO_MULTI) {
-            return refuse(
-                engine,
-                session,
-                batch,
-                (CommandError::Plain("ERR Command not allowed inside a transaction"), Some(row)),
-                reply,
-            );
-        }
-        if let Some(error) = has_no_room(engine, row.spec(), request) {
-            return refuse(engine, session, batch, (error, Some(row)), reply);
-        }
-        return enqueue(session, row, request, reply);
+        return match may_be_queued(engine, row.spec(), request) {
+            Ok(()) => enqueue(session, row, request, reply),
+            Err(error) => refuse(engine, session, batch, (error, Some(row)), reply),
+        };
     }
     if engine.pause.is_set() && is_paused(engine, session, row.spec(), batch.view().now_ms()) {
         return Outcome::Hold(Hold::Pause);
@@ -383,16 +374,19 @@ fn refuse(
     Outcome::Continue
 }
 
-/// Why a command may not even be queued, if it may not: there is no room, and its namespace makes none.
-#[cold]
-fn has_no_room(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> Option<CommandError> {
+/// Fails if a command may not even be queued: it is none for transactions, or there is no room for what it adds and
+/// its namespace makes none.
+fn may_be_queued(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> Result<(), CommandError> {
+    if spec.flags.has(Flags::NO_MULTI) {
+        return Err(CommandError::Plain("ERR Command not allowed inside a transaction"));
+    }
     let memory = &engine.keyspace.memory;
     if !memory.is_over() || !spec.flags.has(Flags::DENYOOM) {
-        return None;
+        return Ok(());
     }
     let key = spec.key_positions(request).next().and_then(|(position, _)| request.get(position));
     let rules = memory.rules_of_name(Key::new(key.unwrap_or_default()).namespace());
-    (!rules.policy.evicts()).then_some(CommandError::OutOfMemory)
+    if rules.policy.evicts() { Ok(()) } else { Err(CommandError::OutOfMemory) }
 }
 
 fn enqueue(session: &mut Session, row: Row, request: Request<'_>, reply: &mut ReplyWriter) -> Outcome {

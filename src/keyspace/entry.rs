@@ -258,5 +258,10 @@ impl<'g> Entry<'g> {
 
 /// Bytes of a live key.
 pub(super) fn footprint(slot: &Slot, version: &Version) -> usize {
-    INDEX_SHARE + Slot::footprint(slot.name()) + version.footprint()
+    footprint_of(slot.name(), version)
+}
+
+/// Bytes of a live key of this name.
+pub(super) fn footprint_of(name: &[u8], version: &Version) -> usize {
+    INDEX_SHARE + Slot::footprint(name) + version.footprint()
 }

@@ -11,15 +11,21 @@
 //! Keys that were flushed and are being freed, and what a snapshot retains, cannot be freed by an eviction. The
 //! first are left out by keeping the overhead as it was while they are freed, the second by their own gauge.
 
+use super::entry::footprint_of;
 use super::eviction::{Bound, Need};
-use super::{Batch, Contention, Keyspace, KeyspaceError, View};
+use super::{Batch, Contention, Key, Keyspace, KeyspaceError, View};
 use crate::concurrent::counter::Latest;
 use crate::concurrent::credit::{Lease, Room, UNLIMITED};
 use crate::concurrent::namespace::Namespace;
 use crate::concurrent::rules::{NO_QUOTA, NamespaceRules};
+use crate::concurrent::version::Version;
 use crate::config::EvictionRules;
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One part in so many of the limit stays free for what comes at once and cannot be foreseen: a table of the index that
+/// doubles, what has been replaced and waits for its readers to leave.
+const RESERVE: i64 = 50;
 
 /// The limit, the rules of eviction, and the room that is left.
 #[derive(Debug)]
@@ -121,7 +127,8 @@ impl Keyspace {
     fn correct_room(&self) {
         let limit = self.memory.limit.get() as i64;
         if limit < UNLIMITED {
-            self.memory.room.correct(limit - self.memory.overhead() - self.used_bytes() as i64);
+            let allowed = limit - limit / RESERVE;
+            self.memory.room.correct(allowed - self.memory.overhead() - self.used_bytes() as i64);
         }
     }
 }
@@ -196,6 +203,18 @@ impl View<'_> {
         self.pay_from_room(namespace, rules, bytes)
     }
 
+    /// Makes sure that a key that is not there yet can be paid for, or else fails before a slot is made for it: refused
+    /// writes of ever new names are to leave nothing that has to be cleared away.
+    #[inline]
+    pub(super) fn check_room_for_new(&self, key: Key<'_>, version: &Version) -> Result<(), KeyspaceError> {
+        let bytes = footprint_of(key.name(), version) as i64;
+        if !self.is_checked() || self.batch.funds.lease.borrow().left() >= bytes {
+            return Ok(());
+        }
+        let rules = self.keyspace().memory.rules_of_name(key.namespace());
+        self.lease_for(key.namespace(), rules, bytes)
+    }
+
     /// Pays for what several namespaces gain and lose, if that is more together. Returns the sum.
     pub(super) fn pay_together(&self, namespaces: &[(&Namespace, i64)]) -> Result<i64, KeyspaceError> {
         let sum = namespaces.iter().map(|(_, bytes)| *bytes).sum();
@@ -230,7 +249,7 @@ impl View<'_> {
         if rules.quota == NO_QUOTA || namespace.bytes.get().saturating_add(bytes) <= rules.quota as i64 {
             return Ok(());
         }
-        Err(self.lacks(namespace, rules, bytes, Bound::Quota))
+        Err(self.lacks(namespace.name(), rules, bytes, Bound::Quota))
     }
 
     #[cold]
@@ -240,24 +259,30 @@ impl View<'_> {
         rules: NamespaceRules,
         bytes: i64,
     ) -> Result<(), KeyspaceError> {
+        self.lease_for(namespace.name(), rules, bytes)?;
+        self.batch.funds.lease.borrow_mut().charge(bytes);
+        Ok(())
+    }
+
+    /// Sees to it that the lease can pay `bytes`.
+    #[cold]
+    fn lease_for(&self, namespace: &[u8], rules: NamespaceRules, bytes: i64) -> Result<(), KeyspaceError> {
         let (memory, funds) = (&self.keyspace().memory, &self.batch.funds);
-        let floor = if rules.policy.evicts() && !funds.is_exhausted.get() { memory.floor.get() } else { 0 };
-        let mut lease = funds.lease.borrow_mut();
-        if memory.room.lease(&mut lease, bytes, floor as i64) {
-            lease.charge(bytes);
+        let evicts = rules.policy.evicts() && !funds.is_exhausted.get();
+        let floor = if evicts { memory.floor.get() as i64 } else { 0 };
+        if memory.room.lease(&mut funds.lease.borrow_mut(), bytes, floor) {
             return Ok(());
         }
-        drop(lease);
-        Err(self.lacks(namespace, rules, bytes, Bound::Room(floor as i64)))
+        Err(self.lacks(namespace, rules, bytes, Bound::Room(floor)))
     }
 
     /// Why `bytes` cannot be paid: the command waits until there is room, or is refused if there will be none.
-    fn lacks(&self, namespace: &Namespace, rules: NamespaceRules, bytes: i64, bound: Bound) -> KeyspaceError {
+    fn lacks(&self, namespace: &[u8], rules: NamespaceRules, bytes: i64, bound: Bound) -> KeyspaceError {
         let funds = &self.batch.funds;
         if !rules.policy.evicts() || funds.is_exhausted.get() {
             return KeyspaceError::NoRoom;
         }
-        *funds.need.borrow_mut() = Some(Box::new(Need::new(namespace.name(), bytes, bound)));
+        *funds.need.borrow_mut() = Some(Box::new(Need::new(namespace, bytes, bound)));
         KeyspaceError::Contention(Contention::NeedRoom)
     }
 }

@@ -161,9 +161,8 @@ impl<'g> View<'g> {
         let result = loop {
             let Some(home) = slot else {
                 let (wanted, result) = change(None)?;
-                if !matches!(wanted, Change::Put(_)) {
-                    return Ok(result);
-                }
+                let Change::Put(draft) = &wanted else { return Ok(result) };
+                self.check_room_for_new(key, &draft.0.version)?;
                 let (home, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
                 if is_new {
                     made = Some(home);

@@ -94,6 +94,11 @@ const fn counter(name: &'static str, help: &'static str, read: fn(&Readings<'_>)
 pub(super) const BY_NAMESPACE: &[OfNamespace] = &[
     namespace_gauge("kvns_keys_total", "Keys in a namespace.", |info| info.keys),
     namespace_gauge("kvns_memory_used_bytes", "Accounted bytes of a namespace's keys.", |info| info.bytes),
+    namespace_gauge(
+        "kvns_namespace_limit_bytes",
+        "Bytes that a namespace's keys may take; 0 for no bound.",
+        |info| info.quota.unwrap_or(0),
+    ),
     namespace_counter("kvns_evictions_total", "Keys evicted from a namespace.", |info| info.evicted),
     namespace_counter("kvns_keyspace_hits_total", "Reads that found their key.", |info| info.hits),
     namespace_counter("kvns_keyspace_misses_total", "Reads that did not find their key.", |info| info.misses),
