@@ -223,11 +223,7 @@ fn admit(
     request: Request<'_>,
     reply: &mut ReplyWriter,
 ) -> Outcome {
-    let resolved = match &engine.sharded {
-        None => table::resolve(request),
-        Some(_) => table::resolve_sharded(request),
-    };
-    let row = match resolved {
+    let row = match resolve(engine, request) {
         Ok(row) => row,
         Err(_) if is_http(request.name()) => return Outcome::Close,
         Err((error, row)) => return refuse(engine, session, batch, (error, row), reply),
@@ -272,15 +268,19 @@ fn admit(
     };
     let ended = engine.clock.ticks();
     session.command_end(ended);
-    observe::count(
-        engine,
-        session,
-        row,
-        request,
-        observe::Run { ticks: ended.saturating_sub(started), failed },
-    );
+    let run = observe::Run { ticks: ended.saturating_sub(started), failed };
+    observe::count(engine, session, row, request, run);
     session.show();
     conclude(next)
+}
+
+/// The row that a request runs in the engine's mode.
+#[inline]
+fn resolve(engine: &Engine, request: Request<'_>) -> Result<Row, (CommandError, Option<Row>)> {
+    match &engine.sharded {
+        None => table::resolve(request),
+        Some(_) => table::resolve_sharded(request),
+    }
 }
 
 /// Runs a row's handler.

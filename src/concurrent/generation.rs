@@ -404,6 +404,11 @@ impl Generation {
         }
     }
 
+    /// Ends a resize of the index; for checks. O(n).
+    pub fn end_resize(&self) {
+        self.index.end_resize();
+    }
+
     /// Number of names in the index; for checks.
     pub fn indexed(&self) -> usize {
         self.index.len()

@@ -189,6 +189,14 @@ mod map {
         pub fn flush(&self) {
             self.map.guard().flush();
         }
+
+        /// Ends a resize that no insertion went on with, for what was removed during it waits for its end. O(n).
+        pub fn end_resize(&self) {
+            let inner = self.map.guard();
+            // An iterator ends it before it begins.
+            let _ = self.map.iter(&inner).next();
+            inner.flush();
+        }
     }
 }
 
@@ -250,6 +258,9 @@ mod model {
 
         /// Nothing to hand over.
         pub fn flush(&self) {}
+
+        /// Nothing to end.
+        pub fn end_resize(&self) {}
     }
 }
 

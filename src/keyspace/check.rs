@@ -27,6 +27,7 @@ impl Keyspace {
     /// Recounts keys, bytes, deadlines and slots, by namespace and in all, and compares them with the counters
     /// and the index. To be called when no command and no snapshot runs. The error says what disagrees. O(keys).
     pub fn check_invariants(&self) -> Result<(), String> {
+        self.current.share(&pin()).end_resize();
         if !self.settle(ROUNDS) {
             return Err("the housekeeper does not come to rest".into());
         }

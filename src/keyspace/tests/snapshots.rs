@@ -5,6 +5,7 @@ use crate::snapshot::{Head, Sink};
 use crate::value::tree::{Hash, Set};
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Barrier;
 
 /// A key as a snapshot or a reader has it: the order of the items is kept where it means something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -518,16 +519,26 @@ fn snapshots_are_consistent_while_four_clients_write() {
         push(&mut keyspace.enter().view(), format!("from:{thread}").as_bytes(), &moved).unwrap();
     }
     let stop = AtomicBool::new(false);
+    // What a thread leaves in the index's collector, that thread alone can hand over: once nobody else is at work.
+    let at_rest = Barrier::new(5);
+    let leave = || {
+        at_rest.wait();
+        keyspace.current.share(&pin()).end_resize();
+    };
     std::thread::scope(|scope| {
         for thread in 0..4 {
-            let (keyspace, stop) = (&keyspace, &stop);
-            scope.spawn(move || client(keyspace, thread, stop));
+            let (keyspace, stop, leave) = (&keyspace, &stop, &leave);
+            scope.spawn(move || {
+                client(keyspace, thread, stop);
+                leave();
+            });
         }
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 keyspace.housekeep();
                 std::thread::yield_now();
             }
+            leave();
         });
         for round in 0..30 {
             let read = |key: String| insist(|| get(&mut keyspace.enter().view(), key.as_bytes()));
