@@ -80,7 +80,7 @@ struct Running {
 /// What there is to tell of the snapshots so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// When the last good one was begun: Unix time in seconds; at first when the server was started.
+    /// When the last good one was complete: Unix time in seconds; at first when the server was started.
     pub last_save_s: u64,
     /// Why the last one failed, if it did.
     pub last_error: Option<String>,
@@ -98,12 +98,12 @@ pub struct Figures {
     pub failures: u64,
     /// Changes since the last good one began.
     pub changes: u64,
-    /// The one that is being taken.
+    /// The one that is being taken, from the moment it was asked for.
     pub running: Option<RunningFigures>,
 }
 
 /// What there is to tell of a snapshot that is being taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunningFigures {
     /// How long it has been running.
     pub duration_us: u64,
@@ -244,6 +244,8 @@ impl Engine {
             keys_total: running.control.keys_total(),
             retained: self.keyspace.retained().0,
         });
+        // Who has asked for one does not see how long the thread takes to wake up.
+        let running = running.or_else(|| (state.asked > state.ended).then(RunningFigures::default));
         let changes = self.totals().changes.saturating_sub(state.saved_changes.unwrap_or(0));
         Figures { running, changes, ..state.figures.clone() }
     }
@@ -255,10 +257,10 @@ impl Engine {
             if reloads {
                 persistence.loading.raise();
             }
-            let begun = (self.clock.monotonic_us(), self.clock.unix_ms() / 1000);
+            let begun_us = self.clock.monotonic_us();
             let taken = catch_unwind(AssertUnwindSafe(|| self.take_snapshot(&control)));
             let taken = taken.unwrap_or_else(|_| Err("its thread panicked; the log says where".to_owned()));
-            let mut outcome = self.note_snapshot(taken, begun);
+            let mut outcome = self.note_snapshot(taken, begun_us);
             if reloads {
                 outcome = outcome.and_then(|()| self.reload());
                 persistence.loading.lower();
@@ -335,9 +337,8 @@ impl Engine {
         }
     }
 
-    /// Notes what a snapshot came to that was begun at these microseconds of the monotonic clock and seconds of Unix
-    /// time.
-    fn note_snapshot(&self, taken: Result<Taken, String>, (begun_us, begun_s): (u64, u64)) -> Outcome {
+    /// Notes what a snapshot came to that was begun at these microseconds of the monotonic clock.
+    fn note_snapshot(&self, taken: Result<Taken, String>, begun_us: u64) -> Outcome {
         let duration_us = self.clock.monotonic_us().saturating_sub(begun_us);
         let mut state = self.persistence.state();
         let figures = &mut state.figures;
@@ -346,7 +347,7 @@ impl Engine {
             Ok(Taken { changes, keys, bytes, retained_peak }) => {
                 figures.saves += 1;
                 figures.last_error = None;
-                figures.last_save_s = begun_s;
+                figures.last_save_s = self.clock.unix_ms() / 1000;
                 (figures.last_keys, figures.last_bytes) = (keys, bytes);
                 figures.last_retained_peak = retained_peak;
                 state.saved_changes = Some(changes);

@@ -88,6 +88,7 @@ fn a_snapshot_at_a_time_and_only_its_client_waits() {
     let (_, outcome) = saver.dispatch(&[b"SAVE"]);
     let Outcome::Hold(Hold::Snapshot(number)) = outcome else { panic!("{outcome:?}") };
     other.check_all(&[("SAVE", IN_PROGRESS), ("BGSAVE", IN_PROGRESS), ("SET a 2", "+OK")]);
+    assert_info(&server, &["rdb_bgsave_in_progress:1"]);
     server.clock.advance(5_000);
     let snapshots = Snapshots::start(&server.engine);
     snapshots.wait(number);

@@ -35,7 +35,7 @@ pub const BGSAVE: CommandSpec = CommandSpec {
 /// LASTSAVE's row.
 pub const LASTSAVE: CommandSpec = CommandSpec {
     name: "lastsave",
-    summary: "Answers when the last good snapshot was begun, in Unix seconds.",
+    summary: "Answers when the last good snapshot was complete, in Unix seconds.",
     arity: Exactly(1),
     flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST).or(Flags::SHOWN_AS_ADMIN).or(Flags::DANGEROUS),
     tips: &["nondeterministic_output"],
