@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-const DASHBOARD: &str = "deploy/grafana/dashboards/kvns.json";
-const ALERTS: &str = "deploy/alerts.yml";
-const KUBERNETES: &str = "deploy/kubernetes.yaml";
+const DASHBOARD: &str = "scripts/deploy/grafana/dashboards/kvns.json";
+const ALERTS: &str = "scripts/deploy/alerts.yml";
+const KUBERNETES: &str = "scripts/deploy/kubernetes.yaml";
 
 fn read(path: &str) -> String {
     let full = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
@@ -93,7 +93,7 @@ fn every_setting_that_is_given_exists() {
         .filter_map(|arg| arg.get_env()?.to_str())
         .chain(["KVNS_CONTAINER_MEMORY"])
         .collect();
-    for path in ["Dockerfile", "docker-compose.yaml", KUBERNETES, "deploy/kvns.service"] {
+    for path in ["Dockerfile", "docker-compose.yaml", KUBERNETES, "scripts/deploy/kvns.service"] {
         let text = read(path);
         for word in words(&text, &["KVNS_"]).into_iter().filter(|word| *word != "KVNS_") {
             assert!(known.contains(word), "{path}: there is no {word}");
@@ -113,7 +113,7 @@ fn the_alerts_of_kubernetes_are_those_of_prometheus() {
 
 #[test]
 fn promtool_accepts_configuration_and_rules() {
-    for (kind, path) in [("config", "deploy/prometheus.yml"), ("rules", ALERTS)] {
+    for (kind, path) in [("config", "scripts/deploy/prometheus.yml"), ("rules", ALERTS)] {
         let file = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
         let Ok(output) = Command::new("promtool").args(["check", kind, &file]).output() else {
             eprintln!("SKIPPED: promtool is not installed (package prometheus)");
