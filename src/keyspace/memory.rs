@@ -17,6 +17,7 @@ use super::{Batch, Contention, Key, Keyspace, KeyspaceError, View};
 use crate::concurrent::counter::Latest;
 use crate::concurrent::credit::{Lease, Room, UNLIMITED};
 use crate::concurrent::namespace::Namespace;
+use crate::concurrent::reclaim::pin;
 use crate::concurrent::rules::{NO_QUOTA, NamespaceRules};
 use crate::concurrent::version::Version;
 use crate::config::EvictionRules;
@@ -122,6 +123,15 @@ impl Keyspace {
             self.memory.overhead.set(overhead.max(-(accounted / 4)) as u64);
         }
         self.correct_room();
+    }
+
+    /// Frees some of what was retired and nobody can hold any more. Writers do so too as they retire, but what they
+    /// left while a thread that was pinned did not run for a while is more than they catch up with. Not to be called
+    /// with a batch open.
+    pub fn help_reclaim(&self) {
+        /// Each frees some hundred objects.
+        const TIMES: usize = 64;
+        (0..TIMES).for_each(|_| pin().renew());
     }
 
     fn correct_room(&self) {

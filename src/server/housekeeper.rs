@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Pause between two rounds when nothing is left to do.
 const INTERVAL: Duration = Duration::from_millis(10);
 
+/// The same while more is held than is allowed: what waits to be reclaimed is then waited for.
+const INTERVAL_WHEN_OVER: Duration = Duration::from_millis(1);
+
 /// Lets a worker that wakes up go before a storm of expired keys; a quarter of a contended core is left to it.
 const NICENESS: i32 = 5;
 
@@ -40,8 +43,12 @@ pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
 pub(super) fn spawn_gauge(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("kvns-memory".to_owned()).spawn(move || {
         while !shared.roster.is_stopping() {
-            shared.engine.keyspace.measure(Allocator::read().allocated);
-            thread::sleep(INTERVAL);
+            let keyspace = &shared.engine.keyspace;
+            keyspace.measure(Allocator::read().allocated);
+            if keyspace.memory.is_over() {
+                keyspace.help_reclaim();
+            }
+            thread::sleep(if keyspace.memory.is_over() { INTERVAL_WHEN_OVER } else { INTERVAL });
         }
     })
 }
