@@ -23,6 +23,7 @@ use pause::Pause;
 use persistence::Persistence;
 use pubsub::PubSub;
 use rand::Rng;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Runs a closure where it holds nobody up, and returns when it has run.
 pub type Offload = fn(&mut dyn FnMut());
@@ -32,6 +33,8 @@ pub type Offload = fn(&mut dyn FnMut());
 pub struct Engine {
     /// The settings in force; [`Engine::change_settings`] swaps them.
     pub settings: ArcSwap<Settings>,
+    /// Held while settings are changed, so that what follows from them is never that of older ones.
+    changing: Mutex<()>,
     /// Ticks from which on a command is looked at by the slow log and the latency monitor.
     slow_ticks: Latest,
     /// Every key of every namespace.
@@ -83,6 +86,7 @@ impl Engine {
             started_ms: clock.unix_ms(),
             clock,
             settings: ArcSwap::from_pointee(settings),
+            changing: Mutex::default(),
             offload: |work| work(),
         }
     }
@@ -92,14 +96,14 @@ impl Engine {
         Engine { offload, ..self }
     }
 
-    /// Changes the settings. `change` may run more than once.
-    pub fn change_settings(&self, mut change: impl FnMut(&mut Settings)) {
-        self.settings.rcu(|settings| {
-            let mut changed = Settings::clone(settings);
-            change(&mut changed);
-            changed
-        });
-        let settings = self.settings.load();
+    /// Changes the settings; one change after the other.
+    pub fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
+        // Nothing is half changed after a panic: the settings are swapped whole.
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut settings = Settings::clone(&self.settings.load());
+        change(&mut settings);
+        let settings = Arc::new(settings);
+        self.settings.store(Arc::clone(&settings));
         self.slow_ticks.set(slow_ticks(&settings));
         self.keyspace.bind(settings.memory_limit, settings.eviction.clone());
         self.persistence.notice();

@@ -360,6 +360,8 @@ fn refuse(
     if let Some(row) = row {
         engine.stats.rejected[row.number()].add(1);
     }
+    // It may have waited for a snapshot or done a part of its work; neither is the next command's.
+    (session.awaited_snapshot, session.progress) = (None, None);
     let name = row.map_or("", |row| row.spec().name);
     if name == "exec" {
         session.take_queue();

@@ -7,6 +7,7 @@
 use super::Engine;
 use crate::clock::Clock;
 use crate::concurrent::counter::{Flag, Latest};
+use crate::concurrent::reclaim::Grace;
 use crate::keyspace::{RestoreTally, SnapshotControl, SnapshotError};
 use crate::snapshot::{FileSink, Head, Progress, Refused, Sink, load};
 use std::collections::VecDeque;
@@ -256,14 +257,23 @@ impl Engine {
             let persistence = &self.persistence;
             if reloads {
                 persistence.loading.raise();
+                // A command that has passed the gate may still write what the reload would then drop.
+                Grace::start().wait();
             }
             let begun_us = self.clock.monotonic_us();
             let taken = catch_unwind(AssertUnwindSafe(|| self.take_snapshot(&control)));
             let taken = taken.unwrap_or_else(|_| Err("its thread panicked; the log says where".to_owned()));
             let mut outcome = self.note_snapshot(taken, begun_us);
             if reloads {
+                let is_saved = outcome.is_ok();
                 outcome = outcome.and_then(|()| self.reload());
-                persistence.loading.lower();
+                if is_saved && let Err(error) = &outcome {
+                    // What is there is a part of the keys, and the file has them all: the one is neither served nor
+                    // written over the other.
+                    tracing::error!("{error}; commands are refused until the server is started again");
+                } else {
+                    persistence.loading.lower();
+                }
             }
             let mut state = persistence.state();
             state.running = None;

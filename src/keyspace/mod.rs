@@ -294,7 +294,7 @@ impl Keyspace {
             ));
         }
         // Without others a difference is only what has changed while this looked.
-        let has_others = self.records.is_full();
+        let has_others = self.records.has_others();
         let rest = if has_others { (keys.max(0) as u64, bytes.max(0) as u64) } else { (0, 0) };
         let others = NamespaceInfo::new(OTHERS, rest, &self.records.others, rules(OTHERS));
         if has_others || others.misses > 0 {

@@ -35,6 +35,8 @@ pub(super) struct Records {
     count: Mutex<usize>,
     /// Set once no more can be added, for those who would add one.
     full: OnceLock<()>,
+    /// Set once a namespace is one of the others.
+    has_others: OnceLock<()>,
     default: OnceLock<Named>,
     pub(super) others: Arc<Record>,
 }
@@ -49,6 +51,7 @@ impl Records {
             table: std::iter::repeat_with(OnceLock::new).take(places).collect(),
             count: Mutex::default(),
             full: OnceLock::new(),
+            has_others: OnceLock::new(),
             default: OnceLock::new(),
             others: Arc::default(),
         }
@@ -61,7 +64,11 @@ impl Records {
         } else {
             self.find(name).or_else(|| self.add(name))
         };
-        Arc::clone(named.map_or(&self.others, |named| &named.record))
+        let others = || {
+            self.has_others.get_or_init(|| ());
+            &self.others
+        };
+        Arc::clone(named.map_or_else(others, |named| &named.record))
     }
 
     /// The label under which a namespace is counted. Some nanoseconds.
@@ -78,8 +85,12 @@ impl Records {
         std::iter::once(&self.default).chain(&self.table).filter_map(OnceLock::get)
     }
 
-    /// True if a namespace may have found no room.
-    pub(super) fn is_full(&self) -> bool {
+    /// True if a namespace has keys, or had some, that has no record of its own.
+    pub(super) fn has_others(&self) -> bool {
+        self.has_others.get().is_some()
+    }
+
+    fn is_full(&self) -> bool {
         self.most == 0 || self.full.get().is_some()
     }
 
@@ -135,6 +146,15 @@ mod tests {
         let mut names: Vec<&[u8]> = records.iter().map(|named| &*named.name).collect();
         names.sort_unstable();
         assert_eq!(names, [&b"a"[..], b"b", b"c", b"default"]);
+    }
+
+    #[test]
+    fn a_namespace_that_can_have_no_record_is_one_of_the_others_before_there_are_many() {
+        let records = Records::new(3);
+        records.of(b"a");
+        assert!(!records.has_others());
+        records.of(&[b'x'; 200]);
+        assert!(records.has_others() && !records.is_full());
     }
 
     #[test]

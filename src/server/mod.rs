@@ -85,8 +85,9 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
 impl Shared {
     /// Begins the shutdown.
     fn stop(&self) {
-        self.engine.persistence.stop_loading();
+        // In this order: a load that was ended finds that the server is stopping.
         self.roster.stop();
+        self.engine.persistence.stop_loading();
     }
 }
 

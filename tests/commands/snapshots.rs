@@ -150,3 +150,43 @@ fn the_schedule_is_a_setting() {
         assert!(c.run(&format!("CONFIG SET save {bad}")).starts_with("-ERR CONFIG SET failed"), "{bad}");
     }
 }
+
+#[test]
+fn a_reload_that_fails_serves_no_part_of_the_keys_and_leaves_the_file_alone() {
+    let file = File::new("reload-fails");
+    let server = file.server();
+    let engine = Arc::clone(&server.engine);
+    let snapshots = Snapshots::start(&engine);
+    server.client().check("SET a 1", "+OK");
+    // As a shutdown does that comes while the keys are loaded again.
+    engine.persistence.stop_loading();
+    let number = engine.queue_reload().expect("a file");
+    snapshots.wait(number);
+    assert!(engine.persistence.outcome(number).is_some_and(|outcome| outcome.is_err()));
+    assert!(!engine.is_ready());
+    server.client().check("GET a", LOADING);
+    assert_eq!(engine.take_last_snapshot(), Ok(()));
+    drop(snapshots);
+    let restarted = file.server();
+    restarted.engine.load_snapshot().expect("the snapshot of before the reload");
+    restarted.client().check("GET a", "$1\n1");
+}
+
+#[test]
+fn a_save_that_is_refused_while_it_waits_leaves_nothing_to_the_next_one() {
+    let file = File::new("refused-save");
+    let server = file.server();
+    let mut c = server.client();
+    c.check("SET a 1", "+OK");
+    let (_, outcome) = c.dispatch(&[b"SAVE"]);
+    let Outcome::Hold(Hold::Snapshot(number)) = outcome else { panic!("{outcome:?}") };
+    let snapshots = Snapshots::start(&server.engine);
+    snapshots.wait(number);
+    // As a reload does that was asked for meanwhile.
+    server.engine.expect_load();
+    c.check("SAVE", LOADING);
+    server.engine.load_snapshot().expect("a snapshot");
+    assert_eq!(c.dispatch(&[b"SAVE"]).1, Outcome::Hold(Hold::Snapshot(number + 1)));
+    snapshots.wait(number + 1);
+    c.check("SAVE", "+OK");
+}
