@@ -126,7 +126,8 @@ impl Keyspace {
         self.correct_room();
     }
 
-    fn correct_room(&self) {
+    /// Computes the room from scratch.
+    pub(super) fn correct_room(&self) {
         let limit = self.memory.limit.get() as i64;
         if limit < UNLIMITED {
             let allowed = limit - limit / RESERVE;

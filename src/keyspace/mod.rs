@@ -224,6 +224,8 @@ impl Keyspace {
         drop(swapping);
         self.freeing.add(old.keys.get());
         self.memory.room.give(old.bytes.get());
+        // What its keys were kept in is gone with them.
+        self.correct_room();
         self.stats.changes.add(old.keys.get().max(1) as u64);
         self.replaced.push(old);
     }
