@@ -117,7 +117,7 @@ impl Engine {
             None => Totals {
                 keys: keyspace.len(),
                 expiring: keyspace.expiring(),
-                bytes: keyspace.used_bytes(),
+                bytes: keyspace.accounted_bytes(),
                 hits: keyspace.stats.hits.get(),
                 misses: keyspace.stats.misses.get(),
                 expired: keyspace.stats.expired.get(),

@@ -15,7 +15,8 @@
 //!
 //! What is absent matters most:
 //!
-//! - A1. `resp` knows no command, `value` no key, clock or reply, `keyspace` no RESP, session or policy.
+//! - A1. `resp` knows no command, `value` no key, clock or reply, `keyspace` no RESP, session
+//!   or command, and of policy that of eviction alone.
 //! - A2. Handlers see no socket, no papaya and no epoch: they see a [`keyspace::View`].
 //! - A3. Unsafe code lives in `concurrent` and in the tree's nodes (`value::tree::node`), atomics in `concurrent`
 //!   only; `sync` is the one place that chooses between the standard library's atomics and loom's.

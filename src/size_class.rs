@@ -2,7 +2,7 @@
 
 /// Bytes the allocator sets aside for a request of `len` bytes (jemalloc's classes: multiples of 16 up to 128,
 /// then four classes to each doubling).
-pub fn size_class(len: usize) -> usize {
+pub const fn size_class(len: usize) -> usize {
     match len {
         0 => 0,
         1..=8 => 8,

@@ -15,6 +15,7 @@ use super::namespace::Namespace;
 use super::occupancy::{Occupancy, Refused};
 use super::reclaim::Guard;
 use super::slot::Slot;
+use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::sync::plain;
 use std::alloc::{Layout, alloc, handle_alloc_error};
@@ -151,6 +152,11 @@ impl Chunk {
     /// Number of slots.
     pub fn capacity(&self) -> u32 {
         self.header.capacity
+    }
+
+    /// Bytes the allocator holds for the chunk, its slots and its bitmap.
+    pub(super) fn footprint(&self) -> usize {
+        size_class(size_of_val(self)) + size_class(size_of_val(&*self.header.taken))
     }
 
     /// Number of taken slots.

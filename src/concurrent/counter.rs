@@ -121,6 +121,12 @@ impl Latest {
         self.0.store(value, Ordering::Relaxed);
     }
 
+    /// Writes it if it is more than what is there, and returns what is there then. For any thread.
+    pub fn raise(&self, value: u64) -> u64 {
+        // ORDERING: Relaxed; as above.
+        self.0.fetch_max(value, Ordering::Relaxed).max(value)
+    }
+
     /// The last value this thread may see.
     #[inline]
     pub fn get(&self) -> u64 {

@@ -11,10 +11,12 @@
 //! - I3. The directory owns the chunks in it: dropping it drops them.
 
 use super::chunk::{CAPACITIES, Chunk};
+use super::counter::Tally;
 use super::generation::Releases;
 use super::namespace::Namespace;
 use super::reclaim::Guard;
 use super::slot::{Position, Slot};
+use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::sync::plain;
 use crossbeam_queue::SegQueue;
@@ -35,6 +37,12 @@ fn pool_of(capacity: u32) -> usize {
 /// A chunk is kept behind one more pointer, for a pointer to it is fat.
 struct Kept(Box<Chunk>);
 
+impl Kept {
+    fn footprint(&self) -> i64 {
+        (size_class(size_of::<Kept>()) + self.0.footprint()) as i64
+    }
+}
+
 type Entry = AtomicPtr<Kept>;
 
 /// From numbers to chunks.
@@ -50,6 +58,10 @@ pub struct Directory {
     free: SegQueue<u32>,
     /// Ended chunks by size, with their numbers and wheel notes, for other namespaces.
     pool: [SegQueue<u32>; POOLS],
+    /// Bytes that the allocator holds for the segments and the chunks, pooled ones too.
+    pub bytes: Tally,
+    /// Slots of these chunks, taken or free.
+    pub slots: Tally,
 }
 
 impl std::fmt::Debug for Directory {
@@ -72,6 +84,10 @@ fn segment_len(segment: usize) -> usize {
     (FIRST as usize) << segment
 }
 
+fn segment_footprint(segment: usize) -> usize {
+    size_class(segment_len(segment) * size_of::<Entry>())
+}
+
 impl Directory {
     /// An empty directory, whose chunks' slots go to `releases`, which outlives it.
     pub(super) fn new(releases: &Releases) -> Directory {
@@ -82,6 +98,8 @@ impl Directory {
             births: plain::AtomicU32::new(0),
             free: SegQueue::new(),
             pool: std::array::from_fn(|_| SegQueue::new()),
+            bytes: Tally::default(),
+            slots: Tally::default(),
         }
     }
 
@@ -117,7 +135,10 @@ impl Directory {
         // ORDERING: Relaxed; only uniqueness matters.
         let birth = self.births.fetch_add(1, plain::Ordering::Relaxed);
         let chunk = Chunk::new(id, birth, capacity, namespace, self.releases);
-        let kept = Box::into_raw(Box::new(Kept(chunk)));
+        let kept = Box::new(Kept(chunk));
+        self.bytes.add(kept.footprint());
+        self.slots.add(i64::from(capacity));
+        let kept = Box::into_raw(kept);
         // ORDERING: Release; publishes the chunk to the Acquire in `get`.
         self.entry_or_grow(id).store(kept, Ordering::Release);
         // SAFETY: the chunk stays until `remove`, which only its sole owner calls, after the caller has left it.
@@ -160,8 +181,22 @@ impl Directory {
     /// Drops a removed chunk and gives its number out again. A grace period after [`Directory::remove`].
     pub(super) fn recycle(&self, removed: Removed) {
         let Removed(kept, id) = removed;
-        drop(kept.0);
+        self.bytes.add(-kept.footprint());
+        self.slots.add(-i64::from(kept.0.capacity()));
+        drop(kept);
         self.free.push(id);
+    }
+
+    /// Counts anew what `bytes` and `slots` say; for checks, while nothing is added or taken out. O(chunks).
+    pub fn recount(&self, guard: &Guard) -> (i64, i64) {
+        // ORDERING: Acquire; as in `get`.
+        let is_there = |segment: &usize| !self.segments[*segment].load(Ordering::Acquire).is_null();
+        let segments: usize = (0..SEGMENTS).filter(is_there).map(segment_footprint).sum();
+        let chunks = (0..self.end()).filter_map(|id| self.get(id, guard));
+        let kept = size_class(size_of::<Kept>());
+        chunks.fold((segments as i64, 0), |(bytes, slots), chunk| {
+            (bytes + (kept + chunk.footprint()) as i64, slots + i64::from(chunk.capacity()))
+        })
     }
 
     fn entry_or_grow(&self, id: u32) -> &Entry {
@@ -174,7 +209,10 @@ impl Directory {
             let fresh = Box::into_raw(fresh).cast::<Entry>();
             let never = std::ptr::null_mut();
             entries = match place.compare_exchange(never, fresh, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => fresh,
+                Ok(_) => {
+                    self.bytes.add(segment_footprint(segment) as i64);
+                    fresh
+                }
                 Err(found) => {
                     // SAFETY: ours was not published.
                     drop(unsafe { segment_box(fresh, segment) });

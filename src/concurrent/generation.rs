@@ -14,7 +14,7 @@
 //! - I5. When a generation is dropped nobody holds a guard from when it was current, and its keys release
 //!   nothing any more. The fields drop in their order: index, registry, default namespace, directory, queue.
 
-use super::counter::Gauge;
+use super::counter::{Gauge, Latest};
 use super::directory::{Directory, Removed};
 use super::index::{Index, Insertion};
 use super::namespace::Namespace;
@@ -22,6 +22,7 @@ use super::reclaim::{Grace, Guard, pin};
 use super::slot::{Position, Reaped, Slot};
 use super::version::Version;
 use super::wheel::Inbox;
+use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Bug, plain, seeded};
 use crossbeam_queue::SegQueue;
@@ -141,6 +142,8 @@ pub struct Generation {
     pub bytes: Gauge,
     /// Live keys with a deadline.
     pub expiring: Gauge,
+    /// The most names there have been in the index, as far as anybody looked.
+    peak: Latest,
 }
 
 impl std::fmt::Debug for Generation {
@@ -158,6 +161,17 @@ impl Drop for Generation {
             drop(unsafe { Box::from_raw(namespace.as_ptr()) });
         }
     }
+}
+
+/// Bytes of a node of the index or the registry.
+const NODE_BYTES: usize = 8;
+
+/// Bytes of a papaya table that has held this many names: a byte and a pointer for each place, a power of two of them,
+/// of which at most about nine in ten are taken before it doubles.
+fn table_bytes(names: usize) -> usize {
+    const HEADER: usize = 16;
+    const FIRST: usize = 32;
+    if names == 0 { 0 } else { size_class(HEADER + 9 * (names * 10 / 9).next_power_of_two().max(FIRST)) }
 }
 
 /// The name of the namespace of keys without a prefix.
@@ -182,6 +196,7 @@ impl Generation {
             keys: Gauge::new(),
             bytes: Gauge::new(),
             expiring: Gauge::new(),
+            peak: Latest::default(),
         })
     }
 
@@ -402,6 +417,21 @@ impl Generation {
         if namespace.leave() {
             self.unregister(namespace);
         }
+    }
+
+    /// Bytes that the allocator holds for what keys are kept in: chunks with their free slots, the index and the
+    /// namespaces. The index's tables do not shrink and do not tell their size, so they are estimated from the most
+    /// names there have been; to be called now and then, so that those are noticed. O(1).
+    pub fn frame_bytes(&self) -> i64 {
+        let names = self.index.len() as i64;
+        let peak = self.peak.raise(names as u64);
+        let free_slots = self.directory.slots.get() - names;
+        // A free slot that was used keeps an empty version, so that its numbers go on.
+        let spent_slots = (peak as i64 - names).min(free_slots).max(0);
+        let index = (names as usize * NODE_BYTES + table_bytes(peak as usize)) as i64;
+        let namespaces = (self.registry.len() * (Namespace::FOOTPRINT + NODE_BYTES)) as i64
+            + table_bytes(self.registry.len()) as i64;
+        self.directory.bytes.get() + spent_slots * Version::EMPTY_FOOTPRINT as i64 + index + namespaces
     }
 
     /// Ends a resize of the index; for checks. O(n).

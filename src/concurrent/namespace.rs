@@ -18,6 +18,7 @@ use super::occupancy::{Occupancy, Refused};
 use super::reclaim::Guard;
 use super::rules::SeenRules;
 use super::slot::Slot;
+use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::plain;
 use std::ptr::NonNull;
@@ -95,6 +96,10 @@ impl Table {
 }
 
 impl Namespace {
+    /// Bytes the allocator holds for a namespace with a short name and a few chunks.
+    pub(super) const FOOTPRINT: usize =
+        size_class(size_of::<Namespace>()) + size_class(size_of::<Table>()) + 3 * size_class(8);
+
     /// A namespace with its creator counted in.
     pub(super) fn new(name: &[u8]) -> Box<Namespace> {
         Box::new(Namespace {

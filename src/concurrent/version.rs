@@ -243,6 +243,9 @@ impl Version {
         (self.content == L::CONTENT).then(|| unsafe { self.root().tree() })
     }
 
+    /// Bytes the allocator holds for a version without a value.
+    pub(super) const EMPTY_FOOTPRINT: usize = size_class(HEADER);
+
     /// Bytes the allocator holds for this version.
     pub fn footprint(&self) -> usize {
         if std::ptr::eq(self, &FRESH) {

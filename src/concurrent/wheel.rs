@@ -19,6 +19,7 @@
 //! Arming is lock-free. Cascading costs each entry at most one move for each level.
 
 use super::slot::{Position, Slot};
+use crate::size_class::size_class;
 use crate::sync::atomic::{Ordering, fence};
 use crate::sync::{Bug, seeded};
 use crossbeam_queue::SegQueue;
@@ -56,6 +57,13 @@ impl Inbox {
     /// Number of alarms that the wheel has not taken yet.
     pub fn len(&self) -> usize {
         self.alarms.len()
+    }
+
+    /// Bytes of the alarms that the wheel has not taken yet, about. O(1).
+    pub fn footprint(&self) -> usize {
+        /// The queue keeps a word beside each.
+        const PLACE: usize = size_of::<Alarm>() + size_of::<usize>();
+        self.len() * PLACE
     }
 
     /// True if the wheel has taken every alarm.
@@ -121,6 +129,12 @@ pub struct Wheel {
     behind: BTreeMap<u32, Vec<Alarm>>,
     /// Fired alarms that were not yet taken.
     due: Vec<Alarm>,
+    /// Bytes that the allocator holds for the alarms of the levels.
+    bytes: usize,
+}
+
+fn bytes_of(alarms: &Vec<Alarm>) -> usize {
+    size_class(alarms.capacity() * size_of::<Alarm>())
 }
 
 impl Default for Wheel {
@@ -132,6 +146,7 @@ impl Default for Wheel {
             len: 0,
             behind: BTreeMap::new(),
             due: Vec::new(),
+            bytes: 0,
         }
     }
 }
@@ -165,6 +180,16 @@ impl Wheel {
         self.len + self.due.len()
     }
 
+    /// Bytes that the allocator holds for the alarms. O(1).
+    pub fn footprint(&self) -> usize {
+        self.bytes + bytes_of(&self.due)
+    }
+
+    /// What [`Wheel::footprint`] is to say; for checks.
+    pub fn recounted_footprint(&self) -> usize {
+        self.levels.iter().flatten().map(bytes_of).sum::<usize>() + bytes_of(&self.due)
+    }
+
     /// True if no alarm is left.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -176,13 +201,11 @@ impl Wheel {
             let shift = LEVEL_BITS * level as u32;
             if self.next & ((1 << shift) - 1) == 0 {
                 let at = (self.next >> shift) as usize % LEVEL_LEN;
-                let alarms = std::mem::take(&mut self.levels[level][at]);
-                self.len -= alarms.len();
+                let alarms = self.empty(level, at);
                 alarms.into_iter().for_each(|alarm| self.place(alarm, now));
             }
         }
-        let alarms = std::mem::take(&mut self.levels[0][self.next as usize % LEVEL_LEN]);
-        self.len -= alarms.len();
+        let alarms = self.empty(0, self.next as usize % LEVEL_LEN);
         self.due.extend(alarms);
         self.next += 1;
         let mut skipped = self.next;
@@ -193,6 +216,14 @@ impl Wheel {
             skipped = self.next.next_multiple_of(1 << (LEVEL_BITS * (level as u32 + 1)));
         }
         self.next = skipped.min(now + 1).max(self.next);
+    }
+
+    /// Takes the alarms out of a bucket, and their memory out of the figure.
+    fn empty(&mut self, level: usize, at: usize) -> Vec<Alarm> {
+        let alarms = std::mem::take(&mut self.levels[level][at]);
+        self.len -= alarms.len();
+        self.bytes -= bytes_of(&alarms);
+        alarms
     }
 
     fn place(&mut self, alarm: Alarm, now: u64) {
@@ -210,7 +241,10 @@ impl Wheel {
         let level = (0..LEVELS - 1).find(|level| distance < 1 << (LEVEL_BITS * (*level as u32 + 1)));
         let level = level.unwrap_or(LEVELS - 1);
         let at = (bucket >> (LEVEL_BITS * level as u32)) as usize % LEVEL_LEN;
-        self.levels[level][at].push(alarm);
+        let alarms = &mut self.levels[level][at];
+        let before = bytes_of(alarms);
+        alarms.push(alarm);
+        self.bytes += bytes_of(alarms) - before;
     }
 }
 

@@ -40,6 +40,10 @@ impl Keyspace {
         equal("keys", generation.keys.get(), counted.keys)?;
         equal("bytes", generation.bytes.get(), counted.bytes)?;
         equal("keys with a deadline", generation.expiring.get(), counted.expiring)?;
+        let (frame, slots) = generation.directory().recount(&guard);
+        equal("bytes of chunks", generation.directory().bytes.get(), frame)?;
+        equal("slots of chunks", generation.directory().slots.get(), slots)?;
+        self.check_wheel()?;
         equal("bytes in leases", self.memory.leased(), 0)?;
         equal("names in the index", generation.indexed() as i64, counted.taken)?;
         let mut failed = Ok(());

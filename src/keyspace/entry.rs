@@ -16,6 +16,9 @@ use bytes::Bytes;
 /// The index's share of a key's bytes: its node, and about two places in the table.
 const INDEX_SHARE: usize = 8 + 18;
 
+/// A key's share of what [`Generation::frame_bytes`](crate::concurrent::generation::Generation::frame_bytes) counts.
+pub(super) const FRAME_SHARE: usize = INDEX_SHARE + size_of::<Slot>();
+
 /// One version of a sorted set, to be read.
 pub type SortedSet<'g> = sorted_set::SortedSet<'g, OrderAt<'g>>;
 

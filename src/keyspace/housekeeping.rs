@@ -58,9 +58,23 @@ impl Keyspace {
         false
     }
 
-    /// Bytes of the alarms for keys with a deadline, about: one for each.
+    /// Bytes of the alarms for keys that have a deadline, or had one: an alarm stays until its time. Those of the
+    /// wheel as they were at the last round. O(1).
     pub fn alarm_bytes(&self) -> u64 {
-        self.expiring() * size_of::<Alarm>() as u64
+        self.wheel_bytes.get() + self.current.load(&pin()).inbox.footprint() as u64
+    }
+
+    /// Recounts what the wheel says of itself; for checks. O(alarms).
+    pub(super) fn check_wheel(&self) -> Result<(), String> {
+        let housekeeper = self.housekeeper.lock().unwrap_or_else(PoisonError::into_inner);
+        let recounted = housekeeper.wheel.recounted_footprint();
+        if housekeeper.wheel.footprint() != recounted || self.wheel_bytes.get() != recounted as u64 {
+            return Err(format!(
+                "bytes of alarms: {} accounted, {recounted} counted",
+                self.wheel_bytes.get()
+            ));
+        }
+        Ok(())
     }
 
     /// Alarms that the wheel holds or will take in its next turn; for checks.
@@ -81,6 +95,7 @@ impl Housekeeper {
             };
         }
         let more = self.expire(keyspace, &generation);
+        keyspace.wheel_bytes.set(self.wheel.footprint() as u64);
         let more = keyspace.sweep_read(&generation) | more;
         let more = self.reap(&generation) | more;
         let more = self.release(&generation) | more;

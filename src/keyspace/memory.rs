@@ -1,8 +1,9 @@
 //! The limit on memory: who pays for what is added, and what happens when nobody can.
 //!
 //! # How it is kept
-//! The room under the limit is what is left of it after the accounted bytes of all keys and the *overhead*: all else
-//! that the allocator has handed out (wheel entries, clients' buffers and queues, what waits to be reclaimed). A change
+//! The room under the limit is what is left of it after the accounted bytes (all keys, and what is kept for keys: free
+//! slots, the index, alarms) and the *overhead*: all else that the allocator has handed out (clients' buffers and
+//! queues, what waits to be reclaimed). A change
 //! that adds bytes pays before its compare-and-swap, from its batch's lease (`concurrent/credit.rs`); one that frees
 //! some is paid back. The overhead is measured many times a second, so that the figure follows the allocator whatever
 //! the estimates are.
@@ -36,7 +37,7 @@ pub struct Memory {
     limit: Latest,
     /// Bytes that stay free while there is something to evict.
     floor: Latest,
-    /// Bytes beside the keys, as they were measured last; a signed number.
+    /// Bytes beside the accounted ones, as they were measured last; a signed number.
     overhead: Latest,
     /// The number of the rules in force.
     number: Latest,
@@ -82,7 +83,7 @@ impl Memory {
         self.limit.get()
     }
 
-    /// Bytes beside the keys, as they were measured last. Below 0 if the keys' footprints are estimated too high.
+    /// Bytes beside the accounted ones, as they were measured last. Below 0 if those are estimated too high.
     pub fn overhead(&self) -> i64 {
         self.overhead.get() as i64
     }
@@ -115,12 +116,13 @@ impl Keyspace {
     /// Follows the allocator, which has handed out `allocated` bytes. To be called many times a second.
     pub fn measure(&self, allocated: u64) {
         let (retained, _) = self.snapshots.retained();
-        let accounted = self.used_bytes() as i64;
+        let (used, accounted) = (self.used_bytes() as i64, self.accounted_bytes() as i64);
         // While flushed keys are freed nobody knows how much of what is allocated they are.
         if self.freeing() == 0 {
             let overhead = allocated as i64 - retained as i64 - accounted;
             // Footprints are right within a tenth; what is further off was allocated elsewhere, as in tests.
-            self.memory.overhead.set(overhead.max(-(accounted / 4)) as u64);
+            let least = used - used / 4 - accounted;
+            self.memory.overhead.set(overhead.max(least) as u64);
         }
         self.correct_room();
     }
@@ -134,11 +136,12 @@ impl Keyspace {
         (0..TIMES).for_each(|_| pin().renew());
     }
 
-    fn correct_room(&self) {
+    /// Computes the room from scratch.
+    pub(super) fn correct_room(&self) {
         let limit = self.memory.limit.get() as i64;
         if limit < UNLIMITED {
             let allowed = limit - limit / RESERVE;
-            self.memory.room.correct(allowed - self.memory.overhead() - self.used_bytes() as i64);
+            self.memory.room.correct(allowed - self.memory.overhead() - self.accounted_bytes() as i64);
         }
     }
 }

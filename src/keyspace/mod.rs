@@ -34,7 +34,7 @@ pub use view::View;
 pub use watch::Watch;
 
 use crate::clock::Clock;
-use crate::concurrent::counter::{Counter, Gauge, NextId};
+use crate::concurrent::counter::{Counter, Gauge, Latest, NextId};
 use crate::concurrent::generation::{Current, Generation};
 use crate::concurrent::namespace::{Namespace, Record};
 use crate::concurrent::reclaim::pin;
@@ -46,6 +46,7 @@ use crate::concurrent::snapshot::Snapshots;
 use crate::sync;
 pub use crate::value::Kind;
 use crossbeam_queue::SegQueue;
+use entry::FRAME_SHARE;
 use housekeeping::Housekeeper;
 pub use records::OTHERS;
 use records::Records;
@@ -153,6 +154,8 @@ pub struct Keyspace {
     records: Records,
     replaced: SegQueue<Arc<Generation>>,
     housekeeper: Mutex<Housekeeper>,
+    /// Bytes of the housekeeper's wheel, as it says at each round.
+    wheel_bytes: Latest,
     /// What there may be, and what there is.
     pub memory: Memory,
     /// Keys of flushed generations that are not freed yet.
@@ -181,6 +184,7 @@ impl Keyspace {
             records: Records::new(most),
             replaced: SegQueue::new(),
             housekeeper: Mutex::default(),
+            wheel_bytes: Latest::default(),
             memory: Memory::default(),
             freeing: Arc::default(),
             stats: KeyspaceStats::default(),
@@ -220,6 +224,8 @@ impl Keyspace {
         drop(swapping);
         self.freeing.add(old.keys.get());
         self.memory.room.give(old.bytes.get());
+        // What its keys were kept in is gone with them.
+        self.correct_room();
         self.stats.changes.add(old.keys.get().max(1) as u64);
         self.replaced.push(old);
     }
@@ -247,6 +253,14 @@ impl Keyspace {
     /// Bytes of the live keys. O(1).
     pub fn used_bytes(&self) -> u64 {
         self.current.load(&pin()).bytes.get().max(0) as u64
+    }
+
+    /// Bytes of the live keys and of all that is kept for keys: free slots, the index, alarms. O(1).
+    pub fn accounted_bytes(&self) -> u64 {
+        let guard = pin();
+        let generation = self.current.load(&guard);
+        let values = generation.bytes.get() - generation.keys.get() * FRAME_SHARE as i64;
+        (values + generation.frame_bytes()).max(0) as u64 + self.alarm_bytes()
     }
 
     /// The number of namespaces that have keys or had some a moment ago. O(1).

@@ -1,3 +1,4 @@
+mod accounting;
 mod snapshots;
 mod sorted_sets;
 

@@ -107,7 +107,11 @@ pub(super) const BY_NAMESPACE: &[OfNamespace] = &[
 
 /// The figures of the server.
 pub(super) const OF_SERVER: &[OfServer] = &[
-    gauge("kvns_memory_used_bytes_total", "Accounted bytes of all keys.", |from| from.totals.bytes as f64),
+    gauge(
+        "kvns_memory_used_bytes_total",
+        "Accounted bytes of all keys, with free slots, the index and alarms.",
+        |from| from.totals.bytes as f64,
+    ),
     gauge("kvns_memory_limit_bytes", "The memory limit.", |from| {
         from.engine.settings.load().memory_limit as f64
     }),

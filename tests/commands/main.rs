@@ -10,6 +10,7 @@ mod introspection;
 mod keys;
 mod lists;
 mod memory;
+mod memory_stress;
 mod namespaces;
 mod pubsub;
 mod runs;

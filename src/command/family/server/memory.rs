@@ -75,7 +75,7 @@ fn usage(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 /// `MEMORY STATS`: a map of figures.
 fn stats(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
     let allocator = Allocator::read();
-    let (keys, dataset) = (cx.view.len(), cx.engine.keyspace.used_bytes());
+    let (keys, dataset) = (cx.view.len(), cx.engine.keyspace.accounted_bytes());
     let overhead = allocator.allocated.saturating_sub(dataset);
     let integers = [
         ("total.allocated", allocator.allocated),
