@@ -16,13 +16,12 @@
 
 use super::counter::{Gauge, Latest};
 use super::directory::{Directory, Removed};
-use super::index::{Index, Insertion};
+use super::index::{Index, Insertion, NODE_BYTES, table_bytes};
 use super::namespace::Namespace;
 use super::reclaim::{Grace, Guard, pin};
 use super::slot::{Position, Reaped, Slot};
 use super::version::Version;
 use super::wheel::Inbox;
-use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Bug, plain, seeded};
 use crossbeam_queue::SegQueue;
@@ -161,17 +160,6 @@ impl Drop for Generation {
             drop(unsafe { Box::from_raw(namespace.as_ptr()) });
         }
     }
-}
-
-/// Bytes of a node of the index or the registry.
-const NODE_BYTES: usize = 8;
-
-/// Bytes of a papaya table that has held this many names: a byte and a pointer for each place, a power of two of them,
-/// of which at most about nine in ten are taken before it doubles.
-fn table_bytes(names: usize) -> usize {
-    const HEADER: usize = 16;
-    const FIRST: usize = 32;
-    if names == 0 { 0 } else { size_class(HEADER + 9 * (names * 10 / 9).next_power_of_two().max(FIRST)) }
 }
 
 /// The name of the namespace of keys without a prefix.

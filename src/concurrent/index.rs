@@ -11,6 +11,7 @@
 
 use super::reclaim::Guard;
 use super::slot::Slot;
+use crate::size_class::size_class;
 use std::hash::{Hash, Hasher};
 use std::ptr::NonNull;
 
@@ -48,6 +49,17 @@ impl PartialEq for SlotKey {
 }
 
 impl Eq for SlotKey {}
+
+/// Bytes of a node of the index or the registry.
+pub(super) const NODE_BYTES: usize = 8;
+
+/// Bytes of a papaya table that has held this many names: a byte and a pointer for each place, a power of two of them,
+/// of which at most about nine in ten are taken before it doubles.
+pub(super) fn table_bytes(names: usize) -> usize {
+    const HEADER: usize = 16;
+    const FIRST: usize = 32;
+    if names == 0 { 0 } else { size_class(HEADER + 9 * (names * 10 / 9).next_power_of_two().max(FIRST)) }
+}
 
 /// Whether a slot entered the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
