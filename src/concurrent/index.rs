@@ -204,10 +204,13 @@ mod map {
 
         /// Ends a resize that no insertion went on with, for what was removed during it waits for its end. O(n).
         pub fn end_resize(&self) {
-            let inner = self.map.guard();
-            // An iterator ends it before it begins.
-            let _ = self.map.iter(&inner).next();
-            inner.flush();
+            // A table that goes hands what was removed meanwhile to the collector in its turn.
+            for _ in 0..3 {
+                let inner = self.map.guard();
+                // An iterator ends the resize before it begins.
+                let _ = self.map.iter(&inner).next();
+                inner.flush();
+            }
         }
     }
 }

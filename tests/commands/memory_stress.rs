@@ -5,6 +5,9 @@ use kvns::config::{EvictionRules, Settings};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 const WRITERS: u64 = 4;
@@ -74,14 +77,26 @@ fn run(policy: &str) -> (Server, Vec<Acknowledged>) {
     client.check("CONFIG SET ns-eviction b:lru", "+OK");
     (0..QUIET).for_each(|i| client.check(&format!("SET b/{i} quiet"), "+OK"));
     let end = Instant::now() + length();
+    let (done, at_rest, turn) = (AtomicU64::new(0), Barrier::new(WRITERS as usize + 1), Mutex::new(()));
     let acknowledged = std::thread::scope(|scope| {
+        let (server, done, at_rest, turn) = (&server, &done, &at_rest, &turn);
         let writer = |number| {
             let client = server.client();
-            scope.spawn(move || write(client, number, end))
+            scope.spawn(move || {
+                // A writer that sees a fault comes to the barrier too.
+                let acknowledged = catch_unwind(AssertUnwindSafe(|| write(client, number, end)));
+                done.fetch_add(1, Ordering::Relaxed);
+                // What a thread has taken out of the index it alone hands over, once nobody else is at work: a check
+                // does so first. It finds nothing right before all have.
+                at_rest.wait();
+                let _turn = turn.lock();
+                let _ = server.engine.keyspace.check_invariants();
+                acknowledged.unwrap_or_else(|fault| resume_unwind(fault))
+            })
         };
         let writers: Vec<_> = (0..WRITERS).map(writer).collect();
-        // On this thread, which checks afterwards: what a thread has taken out of the index it alone hands over.
-        let most = keep(&server, || writers.iter().all(|writer| writer.is_finished()));
+        let most = keep(server, || done.load(Ordering::Relaxed) == WRITERS);
+        at_rest.wait();
         println!("{policy}: {most} of {LIMIT} bytes");
         assert!(most <= MOST, "{policy}: {most} of {LIMIT} bytes");
         writers.into_iter().map(|writer| writer.join().expect("a writer that saw no fault")).collect()
