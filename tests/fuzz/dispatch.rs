@@ -78,16 +78,24 @@ impl Client {
         while sent < requests.len() {
             let mut batch = engine.keyspace.enter();
             command::prefetch(&engine, &batch, requests[sent..].iter().copied());
-            let mut waits = false;
-            while sent < requests.len() && !waits {
-                waits = self.dispatch(&mut batch, requests[sent]) == Answer::Waits;
-                sent += usize::from(!waits);
+            let mut waits = None;
+            while sent < requests.len() && waits.is_none() {
+                match self.dispatch(&mut batch, requests[sent]) {
+                    Answer::Waits(contention) => waits = Some(contention),
+                    _ => sent += 1,
+                }
                 batch.between_commands();
             }
             drop(batch);
-            if waits {
-                self.run_alone(requests[sent]);
-                sent += 1;
+            match waits {
+                Some(Contention::RunAlone) => {
+                    self.run_alone(requests[sent]);
+                    sent += 1;
+                }
+                // A flush of a namespace goes on where it was.
+                Some(Contention::Again) | None => {}
+                Some(Contention::NeedRoom) => while !self.session.make_room() {},
+                Some(Contention::Reserved) => panic!("only two clients of one thread are there"),
             }
         }
     }
@@ -116,8 +124,7 @@ impl Client {
         let after = self.session.preferences;
         if let Outcome::Wait(contention) = outcome {
             assert!(bytes.is_empty(), "a request that waits is answered");
-            assert_eq!(contention, Contention::RunAlone, "only two clients of one thread are there");
-            return Answer::Waits;
+            return Answer::Waits(contention);
         }
         if let Outcome::Hold(_) = outcome {
             assert!(bytes.is_empty(), "a request that waits is answered");
@@ -166,7 +173,7 @@ fn shown(request: Request<'_>) -> String {
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Done,
-    Waits,
+    Waits(Contention),
 }
 
 /// CONFIG SET of the one setting that bounds what strings cost; it is not sent.
