@@ -1,5 +1,5 @@
 //! The thread that expires keys, reaps slots and frees memory, so that no client's command has to. It samples the
-//! counters for INFO's rates too. Another one follows the allocator for the memory limit: it is not to wait for the
+//! counters for INFO's rates too. Another one follows the allocator, for the memory limit and the peak: it is not to wait for the
 //! end of a round, nor for its turn behind the workers.
 
 use super::Shared;
@@ -24,11 +24,10 @@ pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
         super::lower_priority(NICENESS);
         while !shared.roster.is_stopping() {
             let engine = &shared.engine;
-            if engine.stats.sample(engine.clock.unix_ms()) {
-                engine.stats.note_memory(Allocator::read().allocated);
-                if let Some(store) = &engine.sharded {
-                    store.sweep(engine.clock.unix_ms());
-                }
+            if engine.stats.sample(engine.clock.unix_ms())
+                && let Some(store) = &engine.sharded
+            {
+                store.sweep(engine.clock.unix_ms());
             }
             if shared.engine.keyspace.housekeep() {
                 thread::yield_now();
@@ -43,8 +42,9 @@ pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
 pub(super) fn spawn_gauge(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("kvns-memory".to_owned()).spawn(move || {
         while !shared.roster.is_stopping() {
-            let keyspace = &shared.engine.keyspace;
-            keyspace.measure(Allocator::read().allocated);
+            let (keyspace, allocated) = (&shared.engine.keyspace, Allocator::read().allocated);
+            shared.engine.stats.note_memory(allocated);
+            keyspace.measure(allocated);
             if keyspace.memory.is_over() {
                 keyspace.help_reclaim();
             }
