@@ -16,7 +16,7 @@
 
 use super::counter::{Gauge, Latest};
 use super::directory::{Directory, Removed};
-use super::index::{Index, Insertion, NODE_BYTES, table_bytes};
+use super::index::{Index, Insertion, NODE_BYTES, table_bytes, tables_bytes};
 use super::namespace::Namespace;
 use super::reclaim::{Grace, Guard, pin};
 use super::slot::{Position, Reaped, Slot};
@@ -416,13 +416,13 @@ impl Generation {
         let free_slots = self.directory.slots.get() - names;
         // A free slot that was used keeps an empty version, so that its numbers go on.
         let spent_slots = (peak as i64 - names).min(free_slots).max(0);
-        let index = (names as usize * NODE_BYTES + table_bytes(peak as usize)) as i64;
+        let index = (names as usize * NODE_BYTES + tables_bytes(peak as usize)) as i64;
         let namespaces = (self.registry.len() * (Namespace::FOOTPRINT + NODE_BYTES)) as i64
             + table_bytes(self.registry.len()) as i64;
         self.directory.bytes.get() + spent_slots * Version::EMPTY_FOOTPRINT as i64 + index + namespaces
     }
 
-    /// Ends a resize of the index; for checks. O(n).
+    /// Ends resizes of the index, for what left it during one is not released before. O(n) if there are any.
     pub fn end_resize(&self) {
         self.index.end_resize();
     }

@@ -1,12 +1,18 @@
-//! The index: from names to slots, on a papaya map.
+//! The index: from names to slots, on papaya maps.
+//!
+//! # Why several
+//! A map's table is one allocation of some ten bytes a name, and it doubles, or is made anew where names came and
+//! went. One table for all names would be a hole of several percent in a limit on memory, made at once, and
+//! milliseconds for the one insertion that meets it. So names are spread over [`MAPS`] by their hashes, and each table
+//! is small beside the limit.
 //!
 //! # Invariants
 //! - I1. The map's key *is* the slot's owner in the index: papaya may still reach a removed key during a resize,
 //!   so the slot is given up only by the key's `Drop`, which queues it for one more grace period.
 //! - I2. Keys are never replaced: creating is `try_insert`, then a look-up; removing is `remove_if` it is this
 //!   very slot, never by name alone.
-//! - I3. The map has its own collector, made and dropped with its generation; papaya's drop reclaims a whole
-//!   collector.
+//! - I3. The maps of one index have one collector, and no other map has it: papaya's drop reclaims a whole collector.
+//!   They are dropped together, with their generation, when nobody uses any of them.
 //! - I4. Every access happens inside a crossbeam pin, and papaya's guard does not leave this module.
 
 use super::reclaim::Guard;
@@ -53,6 +59,14 @@ impl Eq for SlotKey {}
 /// Bytes of a node of the index or the registry.
 pub(super) const NODE_BYTES: usize = 8;
 
+/// Maps that names are spread over; a power of two.
+const MAPS: usize = 16;
+
+/// Bytes of the tables of an index that has held this many names.
+pub(super) fn tables_bytes(names: usize) -> usize {
+    MAPS.min(names) * table_bytes(names.div_ceil(MAPS))
+}
+
 /// Bytes of a papaya table that has held this many names: a byte and a pointer for each place, a power of two of them,
 /// of which at most about nine in ten are taken before it doubles.
 pub(super) fn table_bytes(names: usize) -> usize {
@@ -79,17 +93,16 @@ pub(super) use model::Index;
 mod map {
     use super::*;
     use crate::sync::{Bug, prefetch, seeded};
-    use papaya::{Equivalent, HashMap, ResizeMode};
-    use seize::{Collector, Guard as _};
+    use ahash::{AHasher, RandomState};
+    use papaya::{Equivalent, HashMap};
+    use seize::{Collector, Guard as _, LocalGuard};
     use smallvec::SmallVec;
     use std::cell::Cell;
+    use std::hash::BuildHasher;
+    use std::sync::Arc;
 
     /// Retired index nodes that papaya gathers before it looks whether they can go.
     const COLLECTOR_BATCH: usize = 512;
-
-    /// Entries that an insertion moves when it meets a resize. Both tables stay until the last entry has moved; this
-    /// many take about 50 microseconds and end the resize before a tenth more keys have come.
-    const RESIZE_CHUNK: usize = 512;
 
     /// Names that a thread inserts before it flushes the collector.
     const INSERTS_PER_FLUSH: u32 = 1024;
@@ -102,16 +115,52 @@ mod map {
     /// Most names of one prefetch.
     const PREFETCHED: usize = 64;
 
-    /// A name as a hint: takes the first key whose hash looks right, without touching it.
-    struct Hint<'a>(&'a [u8]);
+    /// Hashes names; takes the hash of one where it is known.
+    #[derive(Clone)]
+    struct NameState(RandomState);
 
-    impl Hash for Hint<'_> {
-        fn hash<H: Hasher>(&self, state: &mut H) {
-            state.write(self.0);
+    impl BuildHasher for NameState {
+        type Hasher = NameHasher;
+
+        #[inline]
+        fn build_hasher(&self) -> NameHasher {
+            NameHasher { inner: self.0.build_hasher(), known: None }
         }
     }
 
-    impl Equivalent<SlotKey> for Hint<'_> {
+    struct NameHasher {
+        inner: AHasher,
+        known: Option<u64>,
+    }
+
+    impl Hasher for NameHasher {
+        #[inline]
+        fn write(&mut self, name: &[u8]) {
+            self.inner.write(name);
+        }
+
+        #[inline]
+        fn write_u64(&mut self, hash: u64) {
+            self.known = Some(hash);
+        }
+
+        #[inline]
+        fn finish(&self) -> u64 {
+            self.known.unwrap_or_else(|| self.inner.finish())
+        }
+    }
+
+    /// A name as a hint: takes the first key whose hash looks right, without touching it.
+    struct Hint(u64);
+
+    impl Hash for Hint {
+        #[inline]
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            state.write_u64(self.0);
+        }
+    }
+
+    impl Equivalent<SlotKey> for Hint {
         #[inline]
         fn equivalent(&self, _key: &SlotKey) -> bool {
             true
@@ -119,39 +168,71 @@ mod map {
     }
 
     /// What a name is looked up by.
-    struct Name<'a>(&'a [u8]);
+    struct Name<'a> {
+        name: &'a [u8],
+        hash: u64,
+    }
 
     impl Hash for Name<'_> {
+        #[inline]
         fn hash<H: Hasher>(&self, state: &mut H) {
-            state.write(self.0);
+            state.write_u64(self.hash);
         }
     }
 
     impl Equivalent<SlotKey> for Name<'_> {
         #[inline]
         fn equivalent(&self, key: &SlotKey) -> bool {
-            key.slot().name() == self.0
+            key.slot().name() == self.name
         }
     }
 
+    type Map = HashMap<SlotKey, (), NameState>;
+
     /// From names to slots.
     pub struct Index {
-        map: HashMap<SlotKey, (), ahash::RandomState>,
+        maps: [Map; MAPS],
+        collector: Arc<Collector>,
+        state: NameState,
     }
 
     impl Index {
         /// An empty index.
         pub fn new() -> Index {
-            let collector = Collector::new().batch_size(COLLECTOR_BATCH);
-            let builder = HashMap::builder().hasher(ahash::RandomState::new()).collector(collector);
-            Index { map: builder.resize_mode(ResizeMode::Incremental(RESIZE_CHUNK)).build() }
+            let state = NameState(RandomState::new());
+            let collector = Arc::new(Collector::new().batch_size(COLLECTOR_BATCH));
+            let maps = std::array::from_fn(|_| {
+                HashMap::builder().hasher(state.clone()).shared_collector(Arc::clone(&collector)).build()
+            });
+            Index { maps, collector, state }
+        }
+
+        #[inline]
+        fn hash(&self, name: &[u8]) -> u64 {
+            let mut hasher = self.state.build_hasher();
+            hasher.write(name);
+            hasher.finish()
+        }
+
+        /// The map of a hash: by bits that papaya uses neither for the place in a table (the lowest) nor to tell names
+        /// apart at a glance (the highest seven).
+        #[inline]
+        fn map(&self, hash: u64) -> &Map {
+            &self.maps[(hash >> 48) as usize % MAPS]
+        }
+
+        /// A guard of the maps' collector (I3, I4).
+        #[inline]
+        fn enter(&self) -> LocalGuard<'_> {
+            self.collector.enter()
         }
 
         /// The slot of a name. Lock-free, O(1).
         #[inline]
         pub fn get<'g>(&self, name: &[u8], _guard: &'g Guard) -> Option<&'g Slot> {
-            let inner = self.map.guard();
-            let (key, ()) = self.map.get_key_value(&Name(name), &inner)?;
+            let inner = self.enter();
+            let hash = self.hash(name);
+            let (key, ()) = self.map(hash).get_key_value(&Name { name, hash }, &inner)?;
             // SAFETY: I1 and I4: the slot is given up a crossbeam grace period after its key was dropped, so it
             // outlives the crossbeam guard.
             Some(unsafe { key.0.as_ref() })
@@ -160,10 +241,11 @@ mod map {
         /// Brings the nodes, slots and versions of names into the cache: a hint, nothing more. The steps of one
         /// look-up wait for each other, so each step is taken for all names before the next one.
         pub fn prefetch<'n>(&self, names: impl Iterator<Item = &'n [u8]>, _guard: &Guard) {
-            let inner = self.map.guard();
+            let inner = self.enter();
             let mut keys: SmallVec<[&SlotKey; PREFETCHED]> = SmallVec::new();
             for name in names.take(PREFETCHED) {
-                if let Some((key, ())) = self.map.get_key_value(&Hint(name), &inner) {
+                let hash = self.hash(name);
+                if let Some((key, ())) = self.map(hash).get_key_value(&Hint(hash), &inner) {
                     prefetch(key);
                     keys.push(key);
                 }
@@ -174,8 +256,9 @@ mod map {
 
         /// Inserts a slot under its name, unless the name has one.
         pub fn insert(&self, slot: &Slot, _guard: &Guard) -> Insertion {
-            let inner = self.map.guard();
-            if self.map.try_insert(SlotKey(NonNull::from(slot)), (), &inner).is_err() {
+            let inner = self.enter();
+            let map = self.map(self.hash(slot.name()));
+            if map.try_insert(SlotKey(NonNull::from(slot)), (), &inner).is_err() {
                 return Insertion::Found;
             }
             // A table that the map grew out of is one retired object: it would wait for a whole batch of them.
@@ -189,26 +272,31 @@ mod map {
         /// Removes this very slot; no other of the same name.
         pub fn remove(&self, slot: &Slot, _guard: &Guard) {
             let is_this = |key: &SlotKey, _: &()| key.0 == NonNull::from(slot) || seeded(Bug::RemoveByName);
-            let _ = self.map.remove_if(&Name(slot.name()), is_this, &self.map.guard());
+            let name = slot.name();
+            let hash = self.hash(name);
+            let _ = self.map(hash).remove_if(&Name { name, hash }, is_this, &self.enter());
         }
 
         /// Number of names.
         pub fn len(&self) -> usize {
-            self.map.len()
+            self.maps.iter().map(HashMap::len).sum()
         }
 
         /// Hands over what this thread's removals left in the collector.
         pub fn flush(&self) {
-            self.map.guard().flush();
+            self.enter().flush();
         }
 
-        /// Ends a resize that no insertion went on with, for what was removed during it waits for its end. O(n).
+        /// Ends resizes that insertions have not ended yet, for what was removed during one waits for its end. O(n) if
+        /// there are any.
         pub fn end_resize(&self) {
             // A table that goes hands what was removed meanwhile to the collector in its turn.
             for _ in 0..3 {
-                let inner = self.map.guard();
-                // An iterator ends the resize before it begins.
-                let _ = self.map.iter(&inner).next();
+                let inner = self.enter();
+                for map in &self.maps {
+                    // An iterator ends the resize before it begins.
+                    let _ = map.iter(&inner).next();
+                }
                 inner.flush();
             }
         }

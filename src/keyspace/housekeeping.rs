@@ -140,6 +140,7 @@ impl Housekeeper {
             guard.renew();
         }
         self.reaping = None;
+        generation.end_resize();
         true
     }
 
