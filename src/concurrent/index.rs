@@ -288,16 +288,15 @@ mod map {
         }
 
         /// Ends resizes that insertions have not ended yet, for what was removed during one waits for its end. O(n) if
-        /// there are any.
+        /// there are any: not to be called with a guard held, but in checks.
         pub fn end_resize(&self) {
             // A table that goes hands what was removed meanwhile to the collector in its turn.
             for _ in 0..3 {
-                let inner = self.enter();
                 for map in &self.maps {
                     // An iterator ends the resize before it begins.
-                    let _ = map.iter(&inner).next();
+                    let _ = map.iter(&self.enter()).next();
                 }
-                inner.flush();
+                self.flush();
             }
         }
     }

@@ -140,6 +140,7 @@ impl Housekeeper {
             guard.renew();
         }
         self.reaping = None;
+        drop(guard);
         generation.end_resize();
         true
     }
