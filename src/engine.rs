@@ -18,6 +18,7 @@ use crate::stats::Stats;
 use arc_swap::ArcSwap;
 use clients::ClientRegistry;
 use long_work::LongWork;
+use memory::Allocator;
 use monitors::Monitors;
 use pause::Pause;
 use persistence::Persistence;
@@ -107,6 +108,15 @@ impl Engine {
         self.slow_ticks.set(slow_ticks(&settings));
         self.keyspace.bind(settings.memory_limit, settings.eviction.clone());
         self.persistence.notice();
+    }
+
+    /// Reads the allocator, for the memory limit and the peak, and returns the bytes that it has handed out. Some
+    /// microseconds.
+    pub fn measure_memory(&self) -> u64 {
+        let allocated = Allocator::read().allocated;
+        self.stats.note_memory(allocated);
+        self.keyspace.measure(allocated);
+        allocated
     }
 
     /// What the store holds and what happened in it. O(1), in the sharded mode O(shards).

@@ -84,6 +84,11 @@ impl Counter {
 pub struct Tally(AtomicI64);
 
 impl Tally {
+    /// A count of zero.
+    pub const fn new() -> Tally {
+        Tally(AtomicI64::new(0))
+    }
+
     /// Adds `delta`.
     #[inline]
     pub fn add(&self, delta: i64) {

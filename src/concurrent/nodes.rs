@@ -23,6 +23,7 @@
 //! Retiring is O(nodes the edit replaced). A callback of a grace period frees about [`AT_ONCE`] nodes; what is
 //! larger is queued for [`free_some`].
 
+use super::counter::Tally;
 use super::reclaim::Guard;
 use super::snapshot::{Claim, Owner};
 use super::version::{Version, VersionBox};
@@ -47,13 +48,28 @@ enum Large {
 /// What is too large to be freed where its grace period ended.
 static LARGE: SegQueue<Large> = SegQueue::new();
 
+/// Structures that are in [`LARGE`], or were taken out of it to free some more of them.
+static UNFREED: Tally = Tally::new();
+
 /// Frees up to `nodes` nodes of large structures that nobody reads any more. True if more are waiting.
 pub fn free_some(nodes: usize) -> bool {
     let Some(mut large) = LARGE.pop() else { return false };
-    if !large.free_some(nodes) {
+    if large.free_some(nodes) {
+        UNFREED.add(-1);
+    } else {
         LARGE.push(large);
     }
     !LARGE.is_empty()
+}
+
+/// True while large structures that nobody reads any more are not freed yet.
+pub fn is_freeing() -> bool {
+    UNFREED.get() > 0
+}
+
+fn queue(large: Large) {
+    UNFREED.add(1);
+    LARGE.push(large);
 }
 
 impl Large {
@@ -72,14 +88,14 @@ impl Large {
 /// Queues what nobody reads any more: `step` frees up to so many objects, true when none are left.
 #[cfg(not(kvns_loom))]
 pub(super) fn free_later(step: impl FnMut(usize) -> bool + Send + 'static) {
-    LARGE.push(Large::Steps(Box::new(step)));
+    queue(Large::Steps(Box::new(step)));
 }
 
 /// # Safety
 /// Nobody reads these nodes now or later, but the snapshot that may own some.
 unsafe fn free(mut garbage: Garbage, owner: Option<Owner>) {
     if !cfg!(kvns_loom) && garbage.is_larger_than(AT_ONCE) {
-        LARGE.push(Large::Nodes(garbage, owner));
+        queue(Large::Nodes(garbage, owner));
         return;
     }
     // SAFETY: the caller's promise.
@@ -194,7 +210,9 @@ pub(super) unsafe fn retire(garbage: Garbage, guard: &Guard) {
         #[cfg(kvns_loom)]
         garbage.each_node(0, |node| crate::sync::memory::retire(node));
         // SAFETY: the caller's promise; any thread may free nodes.
-        unsafe { guard.retire_several(garbage.len() as u32, move || free(garbage, None)) };
+        unsafe {
+            guard.retire_several(garbage.len(), garbage.footprint() as usize, move || free(garbage, None));
+        }
     }
 }
 
@@ -215,7 +233,7 @@ pub(super) unsafe fn retire_for(garbage: Garbage, owner: Owner, guard: &Guard) {
             guard.after_grace(move || free(garbage, Some(owner)));
         }
         #[cfg(not(kvns_loom))]
-        guard.retire_several(garbage.len() as u32, move || free(garbage, Some(owner)));
+        guard.retire_several(garbage.len(), garbage.footprint() as usize, move || free(garbage, Some(owner)));
     }
 }
 
@@ -299,7 +317,7 @@ impl Drop for Edits<'_> {
                 return edits.into_iter().for_each(|edit| lose(edit, self.guard));
             }
             // SAFETY: I4; never published, so only readers under this thread's guard may still have them.
-            unsafe { self.guard.retire_several(edits.len() as u32, move || drop(edits)) };
+            unsafe { self.guard.retire_several(edits.len(), 0, move || drop(edits)) };
         }
     }
 }

@@ -17,18 +17,24 @@
 
 pub use backend::{Grace, Guard, pin, quiesce};
 
-/// Objects a thread may retire before it should renew its pin and flush.
+/// What a thread may retire before it should renew its pin and flush: so many objects, or so many times
+/// [`BYTES_AN_OBJECT`].
 pub const RETIRED_BEFORE_RENEWAL: u32 = 256;
+
+/// Bytes that weigh as much as one more object.
+#[cfg(not(kvns_loom))]
+const BYTES_AN_OBJECT: usize = 1024;
 
 #[cfg(not(kvns_loom))]
 mod backend {
+    use super::BYTES_AN_OBJECT;
     use crate::sync::plain::{AtomicBool, Ordering};
     use crossbeam_epoch as epoch;
     use std::cell::Cell;
     use std::sync::Arc;
 
     thread_local! {
-        /// What this thread retired since it last flushed.
+        /// The weight of what this thread retired since it last flushed.
         static RETIRED: Cell<u32> = const { Cell::new(0) };
         /// Guards this thread holds (I3).
         static HELD: Cell<u32> = const { Cell::new(0) };
@@ -59,17 +65,19 @@ mod backend {
         /// any thread.
         pub unsafe fn retire<F: FnOnce()>(&self, free: F) {
             // SAFETY: the caller's promise.
-            unsafe { self.retire_several(1, free) };
+            unsafe { self.retire_several(1, 0, free) };
         }
 
-        /// Like [`Guard::retire`], of a closure that frees `objects` allocations.
+        /// Like [`Guard::retire`], of a closure that frees `objects` allocations, of so many bytes where those are
+        /// large.
         ///
         /// # Safety
         /// As for [`Guard::retire`].
-        pub unsafe fn retire_several<F: FnOnce()>(&self, objects: u32, free: F) {
+        pub unsafe fn retire_several<F: FnOnce()>(&self, objects: usize, bytes: usize, free: F) {
             // SAFETY: I2, which the caller promises, is what `defer_unchecked` asks for.
             unsafe { self.inner.defer_unchecked(free) };
-            RETIRED.with(|retired| retired.set(retired.get().saturating_add(objects)));
+            let weight = u32::try_from(objects + bytes / BYTES_AN_OBJECT).unwrap_or(u32::MAX);
+            RETIRED.with(|retired| retired.set(retired.get().saturating_add(weight)));
         }
 
         /// Calls `then` once every guard held now is gone; for a second step, where `retire` is for freeing.
@@ -225,7 +233,7 @@ mod backend {
         ///
         /// # Safety
         /// As in the real form.
-        pub unsafe fn retire_several<F: FnOnce()>(&self, _objects: u32, free: F) {
+        pub unsafe fn retire_several<F: FnOnce()>(&self, _objects: usize, _bytes: usize, free: F) {
             // SAFETY: the caller's promise.
             unsafe { self.retire(free) };
         }

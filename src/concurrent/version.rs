@@ -304,7 +304,13 @@ impl Version {
         #[cfg(kvns_loom)]
         crate::sync::memory::retire(version.as_ptr());
         // SAFETY: I2 and I3: no later guard finds it, and only this call frees it.
-        unsafe { guard.retire(move || Version::free(version)) };
+        unsafe {
+            let shared = match version.as_ref().string() {
+                Some(Str::Shared(bytes)) => bytes.len(),
+                _ => 0,
+            };
+            guard.retire_several(1, shared, move || Version::free(version));
+        }
     }
 
     /// # Safety

@@ -422,6 +422,8 @@ impl Engine {
         let (keys, expired) = (tally.restored.get(), tally.expired.get());
         tracing::info!(keys, expired, bytes = loaded.bytes, ms, "snapshot loaded");
         persistence.state().saved_changes = Some(self.totals().changes);
+        // The limit may be lower than it was when the snapshot was taken.
+        self.keyspace.come_down();
         Ok(())
     }
 

@@ -12,13 +12,19 @@
 //! - V2. What goes is the very version that was seen, by an ordinary compare-and-swap to a tombstone.
 //! - V3. A namespace that is over the limit by more than the writer's need comes down gradually: half of what a writer
 //!   evicts is for itself, so that no writer has to evict for all others.
+//! - V4. Who finds nothing more to evict waits until what was evicted is reclaimed, and looks at the room once more,
+//!   before its command is refused.
+//! - V5. A limit or quota that was set below what is held is come down to by the housekeeper: it evicts where a slot
+//!   drawn at random lies, in any namespace that evicts, until the limit is reached once, and nothing after that.
 
 use super::commit::Removal;
 use super::{Keyspace, KeyspaceError, View};
+use crate::concurrent::chunk::MAX_SLOTS;
 use crate::concurrent::credit::{BLOCK, Lease};
 use crate::concurrent::generation::Generation;
 use crate::concurrent::namespace::Namespace;
-use crate::concurrent::reclaim::{Guard, pin};
+use crate::concurrent::nodes;
+use crate::concurrent::reclaim::{Grace, Guard, pin};
 use crate::concurrent::rules::{NO_QUOTA, NamespaceRules, Policy};
 use crate::concurrent::slot::{Position, Slot};
 use rand::rngs::SmallRng;
@@ -36,6 +42,8 @@ const RUNS: usize = 64;
 const PER_VICTIM: usize = 16;
 /// Fruitless samples after which a namespace has nothing more to evict.
 const FRUITLESS: u32 = 64;
+/// Steps of a descent in one round.
+const DESCENT_STEPS: u32 = 64;
 /// Keys that are looked at under one pin where a sample finds none.
 const WALK: u32 = 4096;
 /// Read keys that are removed under one pin.
@@ -65,6 +73,44 @@ pub struct Need {
     /// True if there is nothing more to evict.
     pub(super) is_exhausted: bool,
     fruitless: u32,
+    reclamation: Reclamation,
+}
+
+/// What is known of the memory of evicted keys (V4).
+#[derive(Debug)]
+enum Reclamation {
+    /// Nobody has asked.
+    Unknown,
+    /// It is reclaimed when this has passed.
+    Awaited(Grace),
+    /// It is reclaimed.
+    Done,
+}
+
+/// How far the housekeeper has come down.
+#[derive(Debug, Default)]
+pub(super) struct Descent {
+    limit: Goal,
+    quotas: Goal,
+}
+
+#[derive(Debug, Default)]
+struct Goal {
+    /// How often it had been asked for when it was taken up last.
+    number: i64,
+    /// Fruitless steps until it is given up; 0 at the end.
+    patience: u32,
+}
+
+/// What an attempt to make room came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// There is room.
+    Met,
+    /// There is more to evict.
+    Evicting,
+    /// There is nothing more to evict.
+    Dry,
 }
 
 impl Need {
@@ -76,12 +122,13 @@ impl Need {
             lease: Lease::default(),
             is_exhausted: false,
             fruitless: 0,
+            reclamation: Reclamation::Unknown,
         }
     }
 
-    fn exhaust(&mut self) -> bool {
-        self.is_exhausted = true;
-        true
+    /// True if what was evicted has been reclaimed meanwhile: the room is to be measured before it is looked at again.
+    pub fn is_reclaimed(&self) -> bool {
+        matches!(self.reclamation, Reclamation::Done)
     }
 }
 
@@ -101,26 +148,103 @@ impl Keyspace {
         if self.reservation.is_taken() {
             return false;
         }
+        if let Reclamation::Awaited(grace) = &need.reclamation {
+            if grace.has_passed() && !nodes::is_freeing() {
+                need.reclamation = Reclamation::Done;
+            }
+            return false;
+        }
+        match self.evict_for(need) {
+            Progress::Met => true,
+            Progress::Evicting => false,
+            Progress::Dry => {
+                need.is_exhausted = need.bound == Bound::Quota || need.is_reclaimed();
+                if !need.is_exhausted {
+                    need.reclamation = Reclamation::Awaited(Grace::start());
+                }
+                need.is_exhausted
+            }
+        }
+    }
+
+    fn evict_for(&self, need: &mut Need) -> Progress {
         let guard = pin();
         let generation = self.current.load(&guard);
-        let Some(namespace) = generation.namespace(&need.namespace, &guard) else { return need.exhaust() };
+        let Some(namespace) = generation.namespace(&need.namespace, &guard) else { return Progress::Dry };
         let rules = self.memory.rules_of(namespace);
         if !rules.policy.evicts() {
-            return need.exhaust();
+            return Progress::Dry;
         }
         if self.is_met(need, namespace, rules) {
-            return true;
+            return Progress::Met;
         }
         if need.bytes > self.most_room(need, namespace, rules) {
-            return need.exhaust();
+            return Progress::Dry;
         }
         let freed = self.evict_some(generation, namespace, rules.policy, need.bytes + BLOCK, &guard);
         self.share(need, freed);
         need.fruitless = if freed > 0 { 0 } else { need.fruitless + 1 };
-        if namespace.keys.get() <= 0 || need.fruitless > FRUITLESS {
-            return self.is_met(need, namespace, rules) || need.exhaust();
+        if self.is_met(need, namespace, rules) {
+            return Progress::Met;
         }
-        self.is_met(need, namespace, rules)
+        let is_dry = namespace.keys.get() <= 0 || need.fruitless > FRUITLESS;
+        if is_dry { Progress::Dry } else { Progress::Evicting }
+    }
+
+    /// Evicts some keys where more is held than a limit or a quota allows (V5), once that was asked for. True if there is
+    /// more to do.
+    pub(super) fn descend(&self, descent: &mut Descent, generation: &Generation) -> bool {
+        let quotas = self.memory.changed_quotas.get();
+        let limit = self.memory.lowered_limits.get();
+        let more = self.pursue(&mut descent.quotas, quotas, || self.evict_beyond_quotas(generation));
+        self.pursue(&mut descent.limit, limit, || self.evict_beyond_limit(generation)) | more
+    }
+
+    /// Takes steps that evict something until one has nothing to do, or too many are fruitless. True if there are
+    /// more to take.
+    fn pursue(&self, goal: &mut Goal, asked: i64, mut step: impl FnMut() -> Option<i64>) -> bool {
+        if goal.number != asked {
+            *goal = Goal { number: asked, patience: FRUITLESS };
+        }
+        for _ in 0..DESCENT_STEPS {
+            if goal.patience == 0 || self.reservation.is_taken() {
+                return false;
+            }
+            goal.patience = match step() {
+                None => 0,
+                Some(0) => goal.patience - 1,
+                Some(freed) => {
+                    self.memory.room.give(freed);
+                    FRUITLESS
+                }
+            };
+        }
+        true
+    }
+
+    /// Evicts some keys of the namespaces that are beyond their quotas. Returns the bytes; `None` if there are none.
+    fn evict_beyond_quotas(&self, generation: &Generation) -> Option<i64> {
+        let guard = pin();
+        let excesses = self.memory.names_with_quotas().into_iter().filter_map(|name| {
+            let namespace = generation.namespace(&name, &guard)?;
+            let rules = self.memory.rules_of(namespace);
+            let excess = namespace.bytes.get().saturating_sub_unsigned(rules.quota);
+            (excess > 0 && rules.policy.evicts())
+                .then(|| self.evict_some(generation, namespace, rules.policy, excess, &guard))
+        });
+        excesses.reduce(|sum, freed| sum + freed)
+    }
+
+    /// Evicts some keys of a namespace if more is held than the limit allows. Returns the bytes; `None` if it is not.
+    fn evict_beyond_limit(&self, generation: &Generation) -> Option<i64> {
+        let excess = -self.memory.room.free();
+        if excess <= 0 {
+            return None;
+        }
+        let guard = pin();
+        let Some(namespace) = namespace_at_random(generation, &guard) else { return Some(0) };
+        let policy = self.memory.rules_of(namespace).policy;
+        Some(if policy.evicts() { self.evict_some(generation, namespace, policy, excess, &guard) } else { 0 })
     }
 
     /// Gives back what was got together for a command that does not run.
@@ -222,6 +346,16 @@ impl Keyspace {
         }
         true
     }
+}
+
+/// A namespace at random, one with more slots more often; `None` where a chunk is free.
+fn namespace_at_random<'g>(generation: &'g Generation, guard: &'g Guard) -> Option<&'g Namespace> {
+    let mut rng = rand::rng();
+    let chunks = generation.directory().end();
+    (0..RUNS).find_map(|_| {
+        let chunk = generation.directory().get(rng.random_range(0..chunks.max(1)), guard)?;
+        (rng.random_range(0..MAX_SLOTS) < chunk.occupied()).then(|| chunk.namespace(guard))
+    })
 }
 
 /// Slots of a namespace with their access counters, from random places.

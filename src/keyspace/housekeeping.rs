@@ -1,9 +1,10 @@
 //! The housekeeper's round: what happens by itself, on one thread of its own.
 //!
-//! It expires keys as their alarms fire, closes slots that were left absent, releases what has left the index,
+//! It expires keys as their alarms fire, evicts what a lowered limit has no room for, closes slots that were left absent, releases what has left the index,
 //! and frees generations that were flushed. Everything goes in slices between which its pin is renewed.
 
 use super::Keyspace;
+use super::eviction::Descent;
 use crate::concurrent::generation::{Departure, Generation, Reaping, Replaced};
 use crate::concurrent::nodes;
 use crate::concurrent::reclaim::{Guard, pin};
@@ -29,6 +30,7 @@ pub(super) struct Housekeeper {
     reaping: Option<Reaping>,
     departure: Option<Departure>,
     replaced: Vec<Replaced>,
+    descent: Descent,
 }
 
 impl Keyspace {
@@ -91,12 +93,14 @@ impl Housekeeper {
             *self = Housekeeper {
                 generation: generation.number(),
                 replaced: std::mem::take(&mut self.replaced),
+                descent: std::mem::take(&mut self.descent),
                 ..Housekeeper::default()
             };
         }
         let more = self.expire(keyspace, &generation);
         keyspace.wheel_bytes.set(self.wheel.footprint() as u64);
         let more = keyspace.sweep_read(&generation) | more;
+        let more = keyspace.descend(&mut self.descent, &generation) | more;
         let more = self.reap(&generation) | more;
         let more = self.release(&generation) | more;
         let more = nodes::free_some(FREED_NODES) | more;

@@ -15,7 +15,7 @@
 use super::entry::footprint_of;
 use super::eviction::{Bound, Need};
 use super::{Batch, Contention, Key, Keyspace, KeyspaceError, View};
-use crate::concurrent::counter::Latest;
+use crate::concurrent::counter::{Latest, Tally};
 use crate::concurrent::credit::{Lease, Room, UNLIMITED};
 use crate::concurrent::namespace::Namespace;
 use crate::concurrent::reclaim::pin;
@@ -41,6 +41,10 @@ pub struct Memory {
     overhead: Latest,
     /// The number of the rules in force.
     number: Latest,
+    /// Times that the housekeeper was asked to come down to a limit.
+    pub(super) lowered_limits: Tally,
+    /// Times that it was asked to come down to quotas.
+    pub(super) changed_quotas: Tally,
     rules: Mutex<Arc<EvictionRules>>,
 }
 
@@ -52,6 +56,8 @@ impl Default for Memory {
             floor: Latest::default(),
             overhead: Latest::default(),
             number: Latest::new(1),
+            lowered_limits: Tally::new(),
+            changed_quotas: Tally::new(),
             rules: Mutex::default(),
         }
     }
@@ -71,6 +77,11 @@ impl Memory {
     /// What the namespace of this name is bound to, whether it has keys or not.
     pub fn rules_of_name(&self, name: &[u8]) -> NamespaceRules {
         self.rules().of(name)
+    }
+
+    /// The namespaces that have a quota.
+    pub(super) fn names_with_quotas(&self) -> Vec<Vec<u8>> {
+        self.rules().quotas.keys().cloned().collect()
     }
 
     /// True if more is held than is allowed.
@@ -100,29 +111,41 @@ impl Memory {
 }
 
 impl Keyspace {
-    /// Binds the keyspace to a limit in bytes and to rules of eviction, from now on.
+    /// Binds the keyspace to a limit in bytes and to rules of eviction, from now on. The housekeeper comes down to
+    /// what is lower than before.
     pub fn bind(&self, limit: u64, rules: EvictionRules) {
         let memory = &self.memory;
         let mut bound = memory.rules();
         let limit = limit.min(UNLIMITED as u64);
+        let (is_lower, has_quotas) = (limit < memory.limit(), rules.quotas != bound.quotas);
         memory.limit.set(limit);
         memory.floor.set((limit as f64 * (1.0 - rules.threshold.clamp(0.0, 1.0))) as u64);
         *bound = Arc::new(rules);
         memory.number.set(memory.number.get() + 1);
         drop(bound);
         self.correct_room();
+        memory.lowered_limits.add(is_lower.into());
+        memory.changed_quotas.add(has_quotas.into());
+    }
+
+    /// Lets the housekeeper evict what the limit and the quotas have no room for, where the policies let it.
+    pub fn come_down(&self) {
+        self.memory.lowered_limits.add(1);
+        self.memory.changed_quotas.add(1);
     }
 
     /// Follows the allocator, which has handed out `allocated` bytes. To be called many times a second.
     pub fn measure(&self, allocated: u64) {
+        // Footprints are right within a tenth; with less than half of them allocated it is another allocator that has
+        // handed them out, as in tests.
+        if allocated <= self.used_bytes() / 2 {
+            return;
+        }
         let (retained, _) = self.snapshots.retained();
-        let (used, accounted) = (self.used_bytes() as i64, self.accounted_bytes() as i64);
         // While flushed keys are freed nobody knows how much of what is allocated they are.
         if self.freeing() == 0 {
-            let overhead = allocated as i64 - retained as i64 - accounted;
-            // Footprints are right within a tenth; what is further off was allocated elsewhere, as in tests.
-            let least = used - used / 4 - accounted;
-            self.memory.overhead.set(overhead.max(least) as u64);
+            let overhead = allocated as i64 - retained as i64 - self.accounted_bytes() as i64;
+            self.memory.overhead.set(overhead as u64);
         }
         self.correct_room();
     }

@@ -3,17 +3,24 @@
 //! end of a round, nor for its turn behind the workers.
 
 use super::Shared;
-use crate::engine::memory::Allocator;
+use crate::engine::memory;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// Pause between two rounds when nothing is left to do.
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// The same while more is held than is allowed: what waits to be reclaimed is then waited for.
 const INTERVAL_WHEN_OVER: Duration = Duration::from_millis(1);
+
+/// What is given back at once when it has been freed: so many bytes, if they are more than half of all.
+const MUCH: u64 = 8 << 20;
+
+/// Rounds after which all threads that wait for work have emptied their caches.
+const ROUNDS_BEFORE_PURGE: u32 = 10;
 
 /// Lets a worker that wakes up go before a storm of expired keys; a quarter of a contended core is left to it.
 const NICENESS: i32 = 5;
@@ -32,22 +39,36 @@ pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
             if shared.engine.keyspace.housekeep() {
                 thread::yield_now();
             } else {
+                shared.trims.follow();
                 thread::sleep(INTERVAL);
             }
         }
     })
 }
 
-/// Starts the thread that follows the allocator; it ends with the server.
-pub(super) fn spawn_gauge(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
+/// Starts the thread that follows the allocator; it ends with the server. When much was freed it lets `workers` and the
+/// others give it back.
+pub(super) fn spawn_gauge(shared: Arc<Shared>, workers: Handle) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("kvns-memory".to_owned()).spawn(move || {
+        let keyspace = &shared.engine.keyspace;
+        let mut most = 0;
+        let mut purge_in = None;
         while !shared.roster.is_stopping() {
-            let (keyspace, allocated) = (&shared.engine.keyspace, Allocator::read().allocated);
-            shared.engine.stats.note_memory(allocated);
-            keyspace.measure(allocated);
+            let allocated = shared.engine.measure_memory();
             if keyspace.memory.is_over() {
                 keyspace.help_reclaim();
             }
+            most = allocated.max(most);
+            if most - allocated > allocated.max(MUCH) && !keyspace.is_freeing() {
+                most = allocated;
+                shared.trims.ask(&workers);
+                shared.trims.follow();
+                purge_in = Some(ROUNDS_BEFORE_PURGE);
+            }
+            if purge_in == Some(0) {
+                memory::purge();
+            }
+            purge_in = purge_in.and_then(|rounds: u32| rounds.checked_sub(1));
             thread::sleep(if keyspace.memory.is_over() { INTERVAL_WHEN_OVER } else { INTERVAL });
         }
     })

@@ -14,6 +14,7 @@ mod listener;
 mod roster;
 mod shutdown;
 mod snapshots;
+mod trim;
 
 use crate::concurrent::reclaim;
 use crate::engine::Engine;
@@ -28,6 +29,7 @@ use std::thread;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
+use trim::Trims;
 
 /// How long a dropped runtime may wait for work that runs aside.
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
@@ -37,6 +39,7 @@ const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 struct Shared {
     engine: Arc<Engine>,
     roster: Roster,
+    trims: Trims,
 }
 
 /// A running server. Dropping it ends it at once; [`Server::shutdown`] lets clients finish first.
@@ -60,17 +63,21 @@ pub fn offload(work: &mut dyn FnMut()) {
 /// Serves `engine` to the clients of `listener` on threads of its own, as many workers as the settings say.
 pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
     let local_addr = listener.local_addr()?;
+    let shared = Arc::new(Shared { engine, roster: Roster::default(), trims: Trims::default() });
+    let parking = Arc::clone(&shared);
     let runtime = Builder::new_multi_thread()
-        .worker_threads(engine.settings.load().workers)
+        .worker_threads(shared.engine.settings.load().workers)
         .thread_name("kvns-worker")
-        .on_thread_park(reclaim::quiesce)
+        .on_thread_park(move || {
+            reclaim::quiesce();
+            parking.trims.follow();
+        })
         .on_thread_stop(reclaim::quiesce)
         .enable_all()
         .build()?;
-    let shared = Arc::new(Shared { engine, roster: Roster::default() });
     let helpers = vec![
         housekeeper::spawn(Arc::clone(&shared))?,
-        housekeeper::spawn_gauge(Arc::clone(&shared))?,
+        housekeeper::spawn_gauge(Arc::clone(&shared), runtime.handle().clone())?,
         snapshots::spawn(Arc::clone(&shared))?,
     ];
     let accepting = {

@@ -178,7 +178,12 @@ impl Session {
     /// again. Not to be called with a batch open.
     pub fn make_room(&mut self) -> bool {
         let engine = &self.engine;
-        self.need.as_mut().is_none_or(|need| engine.keyspace.make_room(need))
+        let Some(need) = &mut self.need else { return true };
+        let is_done = engine.keyspace.make_room(need);
+        if !is_done && need.is_reclaimed() {
+            engine.measure_memory();
+        }
+        is_done
     }
 
     /// Between two turns of the connection time passes that no command takes: the next command reads the clock at its

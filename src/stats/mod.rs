@@ -126,9 +126,7 @@ impl Stats {
 
     /// Notes how many bytes the allocator has handed out, and answers the most that was ever noted.
     pub fn note_memory(&self, allocated: u64) -> u64 {
-        let peak = self.peak_bytes.get().max(allocated);
-        self.peak_bytes.set(peak);
-        peak
+        self.peak_bytes.raise(allocated)
     }
 
     /// Lets every counter and histogram begin again. The slow log and the latency events stay.

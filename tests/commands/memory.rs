@@ -308,6 +308,36 @@ fn a_lower_limit_is_reached_by_writing() {
 }
 
 #[test]
+fn the_housekeeper_comes_down_to_a_lower_limit() {
+    let server = evicting(4 * MB, "lru");
+    let mut c = server.client();
+    c.check("CONFIG SET ns-eviction kept:none", "+OK");
+    (0..100).for_each(|i| assert_eq!(set(&mut c, &format!("kept/{i}"), 1000), "+OK"));
+    for name in ["a", "b", "c"] {
+        (0..900).for_each(|i| assert_eq!(set(&mut c, &format!("{name}/{i}"), 1000), "+OK"));
+    }
+    c.check("CONFIG SET maxmemory 2mb", "+OK");
+    let keyspace = &server.engine.keyspace;
+    while keyspace.housekeep() {}
+    assert!((MB..=2 * MB).contains(&keyspace.used_bytes()), "{}", keyspace.used_bytes());
+    let sizes: Vec<u64> = ["kept", "a", "b", "c"]
+        .map(|name| keyspace.namespace(name.as_bytes()).expect("it has keys").keys)
+        .into();
+    assert_eq!(sizes[0], 100, "without a policy nothing goes");
+    assert!(sizes[1..].iter().all(|keys| (100..800).contains(keys)), "each gives some: {sizes:?}");
+    // A quota is come down to in its namespace only.
+    c.check("CONFIG SET ns-memory-limit a:50kb", "+OK");
+    while keyspace.housekeep() {}
+    let size = |name: &str| keyspace.namespace(name.as_bytes()).expect("it has keys");
+    assert!(size("a").bytes <= 50 << 10, "{:?}", size("a"));
+    assert_eq!([size("b").keys, size("c").keys], sizes[2..]);
+    // Where nothing may go the housekeeper gives up.
+    c.check("CONFIG SET maxmemory-policy none maxmemory 1", "+OK");
+    while keyspace.housekeep() {}
+    assert_eq!([size("b").keys, size("c").keys], sizes[2..]);
+}
+
+#[test]
 fn the_limit_follows_what_the_allocator_holds() {
     let server = evicting(8 * MB, "lru");
     let mut c = server.client();
