@@ -58,6 +58,11 @@ fn connection_commands_answer_alike() {
 }
 
 #[test]
+fn refusals_over_maxmemory_answer_alike() {
+    run_scripts(include_str!("memory.txt"));
+}
+
+#[test]
 fn string_commands_answer_alike() {
     run_scripts(include_str!("strings.txt"));
 }
