@@ -55,6 +55,35 @@ model!(
 );
 
 model!(
+    /// Two writers, one of which was refused until a third thread freed something, and a correction from scratch once
+    /// all are through: what is freed is paid with once.
+    what_was_freed_is_paid_with_once, 3, Newest, 300,
+    &[
+        (&[Bug::CreditTakenInTwoSteps], "more was paid"),
+        (&[Bug::CreditForgotten], "some was lost"),
+    ],
+    || {
+        const FREED: i64 = 100;
+        let room = Arc::new(Room::new(100));
+        let other = {
+            let room = Arc::clone(&room);
+            thread::spawn(move || pay(&room, &[60, 60]))
+        };
+        let freer = {
+            let room = Arc::clone(&room);
+            thread::spawn(move || room.give(FREED))
+        };
+        let paid = pay(&room, &[100, 60]) + other.join().unwrap();
+        freer.join().unwrap();
+        assert!(paid <= 100 + FREED, "more was paid than there was: {paid}");
+        assert!(room.free() + paid <= 100 + FREED, "more was paid, or given back twice");
+        assert_eq!(room.free() + paid, 100 + FREED, "some was lost");
+        room.correct(70);
+        assert_eq!((room.free(), room.leased()), (70, 0), "from scratch it knows of nothing else");
+    }
+);
+
+model!(
     /// A correction meanwhile errs by what is in flight only, and never on the side of more room.
     a_correction_loses_nothing, 3, Newest, 3,
     &[(&[Bug::RoomStored], "the correction")],
