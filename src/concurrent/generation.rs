@@ -427,7 +427,7 @@ impl Generation {
         self.index.end_resize();
     }
 
-    /// Number of names in the index; for checks.
+    /// Number of names in the index.
     pub fn indexed(&self) -> usize {
         self.index.len()
     }

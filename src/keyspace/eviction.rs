@@ -102,15 +102,24 @@ struct Goal {
     patience: u32,
 }
 
-/// What an attempt to make room came to.
+/// What an attempt to make room has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+pub enum Eviction {
     /// There is room.
-    Met,
+    Enough,
     /// There is more to evict.
-    Evicting,
+    More,
+    /// What was evicted is not reclaimed yet.
+    Reclaiming,
     /// There is nothing more to evict.
-    Dry,
+    Nothing,
+}
+
+impl Eviction {
+    /// True if the command is to be run again now: it finds room, or is refused.
+    pub fn is_over(self) -> bool {
+        matches!(self, Eviction::Enough | Eviction::Nothing)
+    }
 }
 
 impl Need {
@@ -142,53 +151,51 @@ pub struct Swept {
 }
 
 impl Keyspace {
-    /// Evicts some keys of the namespace that needs room, for a fraction of a millisecond. True once there is
-    /// enough, or nothing more to evict: the command is to be run again then. Not to be called with a batch open.
-    pub fn make_room(&self, need: &mut Need) -> bool {
+    /// Evicts some keys of the namespace that needs room, for a fraction of a millisecond. To be called until it is
+    /// over, without a batch open.
+    pub fn make_room(&self, need: &mut Need) -> Eviction {
         if self.reservation.is_taken() {
-            return false;
+            return Eviction::Reclaiming;
         }
         if let Reclamation::Awaited(grace) = &need.reclamation {
             if grace.has_passed() && !nodes::is_freeing() {
                 need.reclamation = Reclamation::Done;
             }
-            return false;
+            return Eviction::Reclaiming;
         }
-        match self.evict_for(need) {
-            Progress::Met => true,
-            Progress::Evicting => false,
-            Progress::Dry => {
-                need.is_exhausted = need.bound == Bound::Quota || need.is_reclaimed();
-                if !need.is_exhausted {
-                    need.reclamation = Reclamation::Awaited(Grace::start());
-                }
-                need.is_exhausted
+        let eviction = self.evict_for(need);
+        if eviction == Eviction::Nothing {
+            if need.bound != Bound::Quota && !need.is_reclaimed() {
+                need.reclamation = Reclamation::Awaited(Grace::start());
+                return Eviction::Reclaiming;
             }
+            need.is_exhausted = true;
         }
+        eviction
     }
 
-    fn evict_for(&self, need: &mut Need) -> Progress {
+    fn evict_for(&self, need: &mut Need) -> Eviction {
         let guard = pin();
         let generation = self.current.load(&guard);
-        let Some(namespace) = generation.namespace(&need.namespace, &guard) else { return Progress::Dry };
+        let Some(namespace) = generation.namespace(&need.namespace, &guard) else { return Eviction::Nothing };
         let rules = self.memory.rules_of(namespace);
         if !rules.policy.evicts() {
-            return Progress::Dry;
+            return Eviction::Nothing;
         }
         if self.is_met(need, namespace, rules) {
-            return Progress::Met;
+            return Eviction::Enough;
         }
         if need.bytes > self.most_room(need, namespace, rules) {
-            return Progress::Dry;
+            return Eviction::Nothing;
         }
         let freed = self.evict_some(generation, namespace, rules.policy, need.bytes + BLOCK, &guard);
         self.share(need, freed);
         need.fruitless = if freed > 0 { 0 } else { need.fruitless + 1 };
         if self.is_met(need, namespace, rules) {
-            return Progress::Met;
+            return Eviction::Enough;
         }
         let is_dry = namespace.keys.get() <= 0 || need.fruitless > FRUITLESS;
-        if is_dry { Progress::Dry } else { Progress::Evicting }
+        if is_dry { Eviction::Nothing } else { Eviction::More }
     }
 
     /// Evicts some keys where more is held than a limit or a quota allows (V5), once that was asked for. True if there is

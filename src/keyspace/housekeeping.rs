@@ -31,6 +31,10 @@ pub(super) struct Housekeeper {
     departure: Option<Departure>,
     replaced: Vec<Replaced>,
     descent: Descent,
+    /// Names in the index at the last round.
+    names: usize,
+    /// True if no resize of the index waits for insertions.
+    is_resized: bool,
 }
 
 impl Keyspace {
@@ -103,6 +107,7 @@ impl Housekeeper {
         let more = keyspace.descend(&mut self.descent, &generation) | more;
         let more = self.reap(&generation) | more;
         let more = self.release(&generation) | more;
+        self.end_resize(&generation);
         let more = nodes::free_some(FREED_NODES) | more;
         drop(generation);
         self.free(keyspace);
@@ -144,8 +149,6 @@ impl Housekeeper {
             guard.renew();
         }
         self.reaping = None;
-        drop(guard);
-        generation.end_resize();
         true
     }
 
@@ -163,6 +166,17 @@ impl Housekeeper {
                 false
             }
         }
+    }
+
+    /// Ends resizes of the index once it rests: both tables stay until then, and all that was removed meanwhile.
+    fn end_resize(&mut self, generation: &Generation) {
+        let names = generation.indexed();
+        let rests = names == self.names;
+        if rests && !self.is_resized {
+            generation.end_resize();
+        }
+        self.names = names;
+        self.is_resized = rests;
     }
 
     /// Frees what was flushed, on a thread of its own: it may be a lot.

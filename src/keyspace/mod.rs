@@ -24,7 +24,7 @@ mod watch;
 
 pub use batch::{Batch, PrefetchList};
 pub use entry::{Ascending, Change, Descending, Draft, Entry, SortedSet, SortedSetEdit};
-pub use eviction::{Need, Swept};
+pub use eviction::{Eviction, Need, Swept};
 pub use key::Key;
 pub use memory::Memory;
 pub use open::Gather;

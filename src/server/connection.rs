@@ -10,7 +10,7 @@ use super::buffers::Buffers;
 use super::roster::Seat;
 use crate::command;
 use crate::command::dispatch::{Hold, Outcome, dispatch, dispatch_run, run_length};
-use crate::keyspace::{Contention, Reservation};
+use crate::keyspace::{Contention, Eviction, Reservation};
 use crate::resp::ReplyWriter;
 use crate::session::Session;
 use bytes::Buf;
@@ -356,8 +356,13 @@ impl Connection {
 
     /// Evicts what the request needs, in slices between which others run.
     async fn make_room(&mut self) {
-        while !self.session.make_room() {
-            yield_now().await;
+        loop {
+            match self.session.make_room() {
+                Eviction::Enough | Eviction::Nothing => return,
+                Eviction::More => yield_now().await,
+                // Whoever reclaims it needs the processor.
+                Eviction::Reclaiming => sleep(CONTENTION_PAUSE).await,
+            }
         }
     }
 

@@ -5,7 +5,7 @@ mod transaction;
 
 use crate::engine::Engine;
 use crate::engine::clients::{Client, Shown};
-use crate::keyspace::{Batch, Key, KeyspaceError, Need, View, Watch};
+use crate::keyspace::{Batch, Eviction, Key, KeyspaceError, Need, View, Watch};
 use crate::resp::Protocol;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -174,16 +174,16 @@ impl Session {
         self.need.take()
     }
 
-    /// Makes some of the room that the command needs, for a fraction of a millisecond. True once it is to be run
-    /// again. Not to be called with a batch open.
-    pub fn make_room(&mut self) -> bool {
+    /// Makes some of the room that the command needs, for a fraction of a millisecond. To be called until it is over,
+    /// without a batch open.
+    pub fn make_room(&mut self) -> Eviction {
         let engine = &self.engine;
-        let Some(need) = &mut self.need else { return true };
-        let is_done = engine.keyspace.make_room(need);
-        if !is_done && need.is_reclaimed() {
+        let Some(need) = &mut self.need else { return Eviction::Enough };
+        let eviction = engine.keyspace.make_room(need);
+        if eviction == Eviction::Reclaiming && need.is_reclaimed() {
             engine.measure_memory();
         }
-        is_done
+        eviction
     }
 
     /// Between two turns of the connection time passes that no command takes: the next command reads the clock at its

@@ -88,7 +88,7 @@ impl Client {
                 Outcome::Wait(contention) => {
                     assert_eq!(self.reply.pending(), 0, "a command that has to wait replies nothing");
                     alone = contention == Contention::RunAlone;
-                    while contention == Contention::NeedRoom && !self.session.make_room() {}
+                    while contention == Contention::NeedRoom && !self.session.make_room().is_over() {}
                     std::thread::yield_now();
                 }
                 Outcome::Hold(_) => {

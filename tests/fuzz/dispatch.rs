@@ -94,7 +94,7 @@ impl Client {
                 }
                 // A flush of a namespace goes on where it was.
                 Some(Contention::Again) | None => {}
-                Some(Contention::NeedRoom) => while !self.session.make_room() {},
+                Some(Contention::NeedRoom) => while !self.session.make_room().is_over() {},
                 Some(Contention::Reserved) => panic!("only two clients of one thread are there"),
             }
         }
