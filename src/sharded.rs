@@ -200,7 +200,7 @@ impl Locked<'_> {
         for (name, value) in pairs.clone() {
             let wanted = self.store.place(name);
             let Ok(at) = self.shards.binary_search_by_key(&wanted, |(place, _)| *place) else { continue };
-            added[at] += heap_bytes(name, value, self.store.shares_values);
+            added[at] += self.shards[at].1.growth(name, value);
             self.shards[at].1.require_room(added[at])?;
         }
         for (name, value) in pairs {
@@ -232,10 +232,15 @@ impl Shard {
 
     /// Sets a key, unless the shard has no room for what that adds.
     pub fn put(&mut self, name: &[u8], value: &[u8], deadline_ms: Option<u64>) -> Result<(), Full> {
-        let old = self.entries.get(name).map_or(0, |entry| entry.heap_bytes(name));
-        self.require_room(heap_bytes(name, value, self.shares_values).saturating_sub(old))?;
+        self.require_room(self.growth(name, value))?;
         self.set(name, value, deadline_ms);
         Ok(())
+    }
+
+    /// Bytes that setting a key adds.
+    fn growth(&self, name: &[u8], value: &[u8]) -> u64 {
+        let old = self.entries.get(name).map_or(0, |entry| entry.heap_bytes(name));
+        heap_bytes(name, value, self.shares_values).saturating_sub(old)
     }
 
     fn require_room(&self, added: u64) -> Result<(), Full> {
@@ -417,7 +422,11 @@ mod tests {
         let mut locked = store.lock_all(pairs.iter().map(|(name, _)| *name));
         assert_eq!(locked.put_all(pairs.into_iter()), Err(Full));
         drop(locked);
-        assert_eq!(store.totals().keys, 1);
+        let again = [(&b"a"[..], &[2; 6_000][..]), (b"c", &[0; 2_500])];
+        let mut locked = store.lock_all(again.iter().map(|(name, _)| *name));
+        assert_eq!(locked.put_all(again.into_iter()), Ok(()), "what it replaces makes room");
+        drop(locked);
+        assert_eq!(store.totals().keys, 2);
     }
 
     #[test]
