@@ -1,8 +1,10 @@
 //! The binary's start and end: settings from the environment, exit codes, signals.
 
 use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 fn kvns(settings: &[(&str, &str)]) -> Command {
@@ -16,6 +18,9 @@ fn kvns(settings: &[(&str, &str)]) -> Command {
     command
 }
 
+/// Where the tests' servers listen: on free ports of this machine.
+const LOCAL: &[(&str, &str)] = &[("KVNS_HOST", "127.0.0.1"), ("KVNS_PORT", "0"), ("KVNS_METRICS_PORT", "0")];
+
 /// A server on a free port of this machine; it is killed when the test ends before it does.
 struct Running {
     child: Child,
@@ -26,13 +31,12 @@ struct Running {
 
 impl Running {
     fn start(settings: &[(&str, &str)]) -> Running {
-        let child = kvns(
-            &[&[("KVNS_HOST", "127.0.0.1"), ("KVNS_PORT", "0"), ("KVNS_METRICS_PORT", "0")], settings]
-                .concat(),
-        )
-        .spawn();
-        let mut running =
-            Running { child: child.expect("kvns starts"), log: String::new(), address: String::new() };
+        Running::spawn(kvns(&[LOCAL, settings].concat()))
+    }
+
+    fn spawn(mut command: Command) -> Running {
+        let child = command.spawn().expect("kvns starts");
+        let mut running = Running { child, log: String::new(), address: String::new() };
         let mut lines = BufReader::new(running.child.stdout.as_mut().expect("standard output")).lines();
         while running.address.is_empty() {
             let line = lines.next().expect("kvns is ready").expect("text");
@@ -159,4 +163,62 @@ fn an_address_in_use_is_one_line_and_a_failure() {
     let log = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(1));
     assert!(log.contains("cannot listen on 127.0.0.1:") && log.lines().count() == 1, "{log}");
+}
+
+/// A memory cgroup, of version 1 or 2, where this machine lets one be made.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn make(bytes: u64) -> Option<Cgroup> {
+        let name = format!("kvns-test-{}", std::process::id());
+        let places = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+        places.into_iter().find_map(|(mount, limit)| {
+            let group = Path::new(mount).join(&name);
+            fs::create_dir(&group).ok()?;
+            let group = Cgroup(group);
+            let limit = group.0.join(limit);
+            (limit.exists() && fs::write(limit, bytes.to_string()).is_ok()).then_some(group)
+        })
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn the_limit_follows_the_cgroup_and_the_kernel_kills_nobody() {
+    const BYTES: u64 = 64 << 20;
+    let Some(group) = Cgroup::make(BYTES) else {
+        return eprintln!("skipped: no cgroup can be made here");
+    };
+    let settings = [("KVNS_MEMORY_LIMIT", "0"), ("KVNS_EVICTION_POLICY", "lru")];
+    let kvns = kvns(&[LOCAL, &settings].concat());
+    let mut inside = Command::new("sh");
+    inside.args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$1\""]).arg(&group.0).arg(kvns.get_program());
+    for (variable, value) in kvns.get_envs() {
+        match value {
+            Some(value) => inside.env(variable, value),
+            None => inside.env_remove(variable),
+        };
+    }
+    let mut server = Running::spawn({
+        inside.stdout(Stdio::piped()).stderr(Stdio::piped());
+        inside
+    });
+    assert!(server.log.contains(&format!("memory_limit={}", BYTES / 10 * 7)), "{}", server.log);
+    let mut client = server.connect();
+    let value = "v".repeat(1000);
+    for thousand in 0..200 {
+        let requests: String =
+            (0..1000).map(|i| format!("SET {} {value}\r\n", thousand * 1000 + i)).collect();
+        client.write_all(requests.as_bytes()).expect("requests");
+        let mut replies = vec![0; 1000 * b"+OK\r\n".len()];
+        client.read_exact(&mut replies).expect("replies");
+        assert!(replies.starts_with(b"+OK"), "{}", String::from_utf8_lossy(&replies[..80]));
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
 }
