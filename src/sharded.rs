@@ -23,7 +23,6 @@ const WRITE_AT: usize = 256 << 10;
 pub struct Sharded {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
     hasher: RandomState,
-    shares_values: bool,
 }
 
 /// Some of the keys.
@@ -87,7 +86,7 @@ impl Sharded {
         let limit = limit / count.max(1) as u64;
         let shard = || CachePadded::new(Mutex::new(Shard { limit, shares_values, ..Shard::default() }));
         let shards = std::iter::repeat_with(shard).take(count.max(1)).collect();
-        Sharded { shards, hasher: RandomState::new(), shares_values }
+        Sharded { shards, hasher: RandomState::new() }
     }
 
     fn place(&self, name: &[u8]) -> usize {
