@@ -5,7 +5,7 @@ use crate::snapshot::{Head, Sink};
 use crate::value::tree::{Hash, Set};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Barrier;
+use std::sync::{Barrier, Mutex};
 
 /// A key as a snapshot or a reader has it: the order of the items is kept where it means something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -520,9 +520,10 @@ fn snapshots_are_consistent_while_four_clients_write() {
     }
     let stop = AtomicBool::new(false);
     // What a thread leaves in the index's collector, that thread alone can hand over: once nobody else is at work.
-    let at_rest = Barrier::new(5);
+    let (at_rest, turn) = (Barrier::new(5), Mutex::new(()));
     let leave = || {
         at_rest.wait();
+        let _turn = turn.lock();
         keyspace.current.share(&pin()).end_resize();
     };
     std::thread::scope(|scope| {
