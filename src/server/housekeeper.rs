@@ -13,6 +13,9 @@ use tokio::runtime::Handle;
 /// Pause between two rounds when nothing is left to do.
 const INTERVAL: Duration = Duration::from_millis(10);
 
+/// The same between two measurements while there is ample room: what writes add is paid for without them.
+const INTERVAL_WITH_ROOM: Duration = Duration::from_millis(100);
+
 /// The same while more is held than is allowed: what waits to be reclaimed is then waited for.
 const INTERVAL_WHEN_OVER: Duration = Duration::from_millis(1);
 
@@ -20,7 +23,7 @@ const INTERVAL_WHEN_OVER: Duration = Duration::from_millis(1);
 const MUCH: u64 = 8 << 20;
 
 /// Rounds after which all threads that wait for work have emptied their caches.
-const ROUNDS_BEFORE_PURGE: u32 = 10;
+const ROUNDS_BEFORE_PURGE: u32 = 2;
 
 /// Lets a worker that wakes up go before a storm of expired keys; a quarter of a contended core is left to it.
 const NICENESS: i32 = 5;
@@ -69,7 +72,13 @@ pub(super) fn spawn_gauge(shared: Arc<Shared>, workers: Handle) -> io::Result<Jo
                 memory::purge();
             }
             purge_in = purge_in.and_then(|rounds: u32| rounds.checked_sub(1));
-            thread::sleep(if keyspace.memory.is_over() { INTERVAL_WHEN_OVER } else { INTERVAL });
+            let memory = &keyspace.memory;
+            let has_room = memory.free() > memory.limit() as i64 / 8;
+            thread::sleep(match memory.is_over() {
+                true => INTERVAL_WHEN_OVER,
+                false if has_room => INTERVAL_WITH_ROOM,
+                false => INTERVAL,
+            });
         }
     })
 }
