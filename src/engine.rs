@@ -110,13 +110,12 @@ impl Engine {
         self.persistence.notice();
     }
 
-    /// Reads the allocator, for the memory limit and the peak, and returns the bytes that it has handed out. Some
-    /// microseconds.
-    pub fn measure_memory(&self) -> u64 {
-        let allocated = Allocator::read().allocated;
-        self.stats.note_memory(allocated);
-        self.keyspace.measure(allocated);
-        allocated
+    /// Reads the allocator, for the memory limit and the peak. Some microseconds.
+    pub fn measure_memory(&self) -> Allocator {
+        let allocator = Allocator::read();
+        self.stats.note_memory(allocator.allocated);
+        self.keyspace.measure(allocator.allocated);
+        allocator
     }
 
     /// What the store holds and what happened in it. O(1), in the sharded mode O(shards).

@@ -14,12 +14,14 @@
 //!   evicts is for itself, so that no writer has to evict for all others.
 //! - V4. Who finds nothing more to evict waits until what was evicted is reclaimed, and looks at the room once more,
 //!   before its command is refused.
-//! - V5. A limit or quota that was set below what is held is come down to by the housekeeper: it evicts where a slot
-//!   drawn at random lies, in any namespace that evicts, until the limit is reached once, and nothing after that.
+//! - V5. A limit or quota that was set below what is held is come down to by the housekeeper, until it is reached once.
+//!   For a limit it gives up whole chunks of slots, the coldest of some, of any namespace that evicts: a slot that is
+//!   free takes as much room as before until its chunk goes. Between two turns it waits until what went is cleared
+//!   away and the room was measured.
 
 use super::commit::Removal;
 use super::{Keyspace, KeyspaceError, View};
-use crate::concurrent::chunk::MAX_SLOTS;
+use crate::concurrent::chunk::Chunk;
 use crate::concurrent::credit::{BLOCK, Lease};
 use crate::concurrent::generation::Generation;
 use crate::concurrent::namespace::Namespace;
@@ -42,8 +44,16 @@ const RUNS: usize = 64;
 const PER_VICTIM: usize = 16;
 /// Fruitless samples after which a namespace has nothing more to evict.
 const FRUITLESS: u32 = 64;
-/// Steps of a descent in one round.
-const DESCENT_STEPS: u32 = 64;
+/// Looks at whether what was evicted is reclaimed, about one each millisecond.
+const LOOKS: u32 = 100;
+/// Nodes of large collections that each look frees.
+const FREED_NODES: usize = 1024;
+/// Of so many chunks a descent gives up the coldest.
+const CHUNKS_PER_VICTIM: u32 = 8;
+/// Chunks that it gives up in one round.
+const CHUNKS_PER_ROUND: u32 = 4096;
+/// Bytes that it frees in one round.
+const BYTES_PER_ROUND: i64 = 16 << 20;
 /// Keys that are looked at under one pin where a sample finds none.
 const WALK: u32 = 4096;
 /// Read keys that are removed under one pin.
@@ -81,8 +91,8 @@ pub struct Need {
 enum Reclamation {
     /// Nobody has asked.
     Unknown,
-    /// It is reclaimed when this has passed.
-    Awaited(Grace),
+    /// It is reclaimed when this has passed and nothing large waits to be freed; for so many more looks.
+    Awaited(Grace, u32),
     /// It is reclaimed.
     Done,
 }
@@ -90,16 +100,12 @@ enum Reclamation {
 /// How far the housekeeper has come down.
 #[derive(Debug, Default)]
 pub(super) struct Descent {
-    limit: Goal,
-    quotas: Goal,
-}
-
-#[derive(Debug, Default)]
-struct Goal {
-    /// How often it had been asked for when it was taken up last.
-    number: i64,
-    /// Fruitless steps until it is given up; 0 at the end.
-    patience: u32,
+    /// The limits that were come down to.
+    limits: i64,
+    /// The quotas that were.
+    quotas: i64,
+    /// Measurements of the room since which nothing waits to be cleared away, or the limit is kept.
+    since: Option<i64>,
 }
 
 /// What an attempt to make room has come to.
@@ -157,8 +163,11 @@ impl Keyspace {
         if self.reservation.is_taken() {
             return Eviction::Reclaiming;
         }
-        if let Reclamation::Awaited(grace) = &need.reclamation {
-            if grace.has_passed() && !nodes::is_freeing() {
+        if let Reclamation::Awaited(grace, looks) = &mut need.reclamation {
+            // Others may go on removing large ones for ever.
+            *looks = looks.saturating_sub(1);
+            nodes::free_some(FREED_NODES);
+            if grace.has_passed() && !nodes::is_freeing() || *looks == 0 {
                 need.reclamation = Reclamation::Done;
             }
             return Eviction::Reclaiming;
@@ -166,7 +175,7 @@ impl Keyspace {
         let eviction = self.evict_for(need);
         if eviction == Eviction::Nothing {
             if need.bound != Bound::Quota && !need.is_reclaimed() {
-                need.reclamation = Reclamation::Awaited(Grace::start());
+                need.reclamation = Reclamation::Awaited(Grace::start(), LOOKS);
                 return Eviction::Reclaiming;
             }
             need.is_exhausted = true;
@@ -179,11 +188,11 @@ impl Keyspace {
         let generation = self.current.load(&guard);
         let Some(namespace) = generation.namespace(&need.namespace, &guard) else { return Eviction::Nothing };
         let rules = self.memory.rules_of(namespace);
-        if !rules.policy.evicts() {
-            return Eviction::Nothing;
-        }
         if self.is_met(need, namespace, rules) {
             return Eviction::Enough;
+        }
+        if !rules.policy.evicts() {
+            return Eviction::Nothing;
         }
         if need.bytes > self.most_room(need, namespace, rules) {
             return Eviction::Nothing;
@@ -198,60 +207,116 @@ impl Keyspace {
         if is_dry { Eviction::Nothing } else { Eviction::More }
     }
 
-    /// Evicts some keys where more is held than a limit or a quota allows (V5), once that was asked for. True if there is
-    /// more to do.
-    pub(super) fn descend(&self, descent: &mut Descent, generation: &Generation) -> bool {
+    /// Evicts some keys where more is held than a limit or a quota allows (V5), once that was asked for. `is_cleared`
+    /// says whether nothing that was removed waits to be cleared away. True if there is more to do at once.
+    pub(super) fn descend(&self, descent: &mut Descent, generation: &Generation, is_cleared: bool) -> bool {
         let quotas = self.memory.changed_quotas.get();
-        let limit = self.memory.lowered_limits.get();
-        let more = self.pursue(&mut descent.quotas, quotas, || self.evict_beyond_quotas(generation));
-        self.pursue(&mut descent.limit, limit, || self.evict_beyond_limit(generation)) | more
-    }
-
-    /// Takes steps that evict something until one has nothing to do, or too many are fruitless. True if there are
-    /// more to take.
-    fn pursue(&self, goal: &mut Goal, asked: i64, mut step: impl FnMut() -> Option<i64>) -> bool {
-        if goal.number != asked {
-            *goal = Goal { number: asked, patience: FRUITLESS };
+        if descent.quotas != quotas && !self.evict_beyond_quotas(generation) {
+            descent.quotas = quotas;
         }
-        for _ in 0..DESCENT_STEPS {
-            if goal.patience == 0 || self.reservation.is_taken() {
-                return false;
+        let limits = self.memory.lowered_limits.get();
+        if descent.limits == limits || self.reservation.is_taken() {
+            return descent.quotas != quotas;
+        }
+        let measured = self.memory.measured.get();
+        let is_calm = is_cleared && !nodes::is_freeing();
+        if !is_calm && (measured == 0 || self.memory.is_over()) {
+            descent.since = None;
+        } else if measured == 0 || measured > *descent.since.get_or_insert(measured) + 1 {
+            descent.since = None;
+            self.correct_room();
+            let is_reached = !self.memory.is_over();
+            let excess = (-self.memory.room.free()).min(BYTES_PER_ROUND);
+            if is_reached || is_calm && self.give_up_chunks(generation, excess) == 0 {
+                descent.limits = limits;
             }
-            goal.patience = match step() {
-                None => 0,
-                Some(0) => goal.patience - 1,
-                Some(freed) => {
-                    self.memory.room.give(freed);
-                    FRUITLESS
-                }
-            };
         }
-        true
+        descent.quotas != quotas
     }
 
-    /// Evicts some keys of the namespaces that are beyond their quotas. Returns the bytes; `None` if there are none.
-    fn evict_beyond_quotas(&self, generation: &Generation) -> Option<i64> {
-        let guard = pin();
-        let excesses = self.memory.names_with_quotas().into_iter().filter_map(|name| {
-            let namespace = generation.namespace(&name, &guard)?;
+    /// Evicts some keys of the namespaces that are beyond their quotas. False if there was nothing to evict.
+    fn evict_beyond_quotas(&self, generation: &Generation) -> bool {
+        let mut freed = 0;
+        for name in self.memory.names_with_quotas() {
+            let guard = pin();
+            let Some(namespace) = generation.namespace(&name, &guard) else { continue };
             let rules = self.memory.rules_of(namespace);
             let excess = namespace.bytes.get().saturating_sub_unsigned(rules.quota);
-            (excess > 0 && rules.policy.evicts())
-                .then(|| self.evict_some(generation, namespace, rules.policy, excess, &guard))
-        });
-        excesses.reduce(|sum, freed| sum + freed)
+            if excess > 0 && rules.policy.evicts() && !self.reservation.is_taken() {
+                freed += self.evict_some(generation, namespace, rules.policy, excess, &guard);
+            }
+        }
+        self.memory.room.give(freed);
+        freed > 0
     }
 
-    /// Evicts some keys of a namespace if more is held than the limit allows. Returns the bytes; `None` if it is not.
-    fn evict_beyond_limit(&self, generation: &Generation) -> Option<i64> {
-        let excess = -self.memory.room.free();
-        if excess <= 0 {
-            return None;
+    /// Evicts whole chunks of keys until about `wanted` bytes are freed, or those of one round. Returns the bytes.
+    fn give_up_chunks(&self, generation: &Generation, wanted: i64) -> i64 {
+        let end = generation.directory().end();
+        let mut at = rand::rng().random_range(0..end.max(1));
+        let (mut left, mut freed, mut guard) = (end, 0, pin());
+        for _ in 0..CHUNKS_PER_ROUND {
+            let mut coldest = None;
+            let mut candidates = 0;
+            while left > 0 && candidates < CHUNKS_PER_VICTIM {
+                if let Some(chunk) = generation.directory().get(at, &guard)
+                    && let Some(warmth) = self.warmth(chunk, &guard)
+                {
+                    candidates += 1;
+                    coldest = coldest.min(Some((warmth, at))).or(Some((warmth, at)));
+                }
+                (at, left) = ((at + 1) % end, left - 1);
+                if left.is_multiple_of(RUNS as u32) {
+                    guard.renew();
+                }
+            }
+            let Some((_, id)) = coldest.filter(|_| freed < wanted) else { break };
+            freed += self.give_up_chunk(generation, id, wanted - freed, &mut guard);
         }
-        let guard = pin();
-        let Some(namespace) = namespace_at_random(generation, &guard) else { return Some(0) };
-        let policy = self.memory.rules_of(namespace).policy;
-        Some(if policy.evicts() { self.evict_some(generation, namespace, policy, excess, &guard) } else { 0 })
+        self.memory.room.give(freed);
+        freed
+    }
+
+    /// How much the policy of a chunk's namespace wants to keep its keys, by a run of them; `None` if it evicts none.
+    fn warmth(&self, chunk: &Chunk, guard: &Guard) -> Option<u32> {
+        let policy = self.memory.rules_of(chunk.namespace(guard)).policy;
+        let now_s = (self.clock.unix_ms() / 1000) as u32;
+        let (mut slots, mut sum) = (0, 0);
+        chunk.walk(0, |slot| {
+            if slot.is_used() {
+                (slots, sum) = (slots + 1, sum + u32::from(slot.frequency(now_s)));
+            }
+            slots < RUN as u32
+        });
+        let mean = (sum * u32::from(u8::MAX)).checked_div(slots)?;
+        match policy {
+            Policy::Lru => Some(mean),
+            Policy::Mru => Some(u32::MAX - mean),
+            Policy::None | Policy::Ear => None,
+        }
+    }
+
+    /// Evicts the keys of one chunk, in slices between which the pin is renewed. Returns the bytes that are to be given
+    /// to the room.
+    fn give_up_chunk(&self, generation: &Generation, id: u32, wanted: i64, guard: &mut Guard) -> i64 {
+        let (mut from, mut freed) = (0, 0);
+        loop {
+            let Some(chunk) = generation.directory().get(id, guard) else { return freed };
+            let evicts = self.memory.rules_of(chunk.namespace(guard)).policy.evicts();
+            let mut left = SLICE;
+            from = chunk.walk(from, |slot| {
+                let version = slot.cell().settle(guard);
+                if evicts && version.is_live() {
+                    freed += self.remove(generation, slot, version, Removal::Evicted, guard);
+                }
+                left -= 1;
+                left > 0 && freed < wanted
+            });
+            if from >= chunk.capacity() || freed >= wanted || !evicts || self.reservation.is_taken() {
+                return freed;
+            }
+            guard.renew();
+        }
     }
 
     /// Gives back what was got together for a command that does not run.
@@ -353,16 +418,6 @@ impl Keyspace {
         }
         true
     }
-}
-
-/// A namespace at random, one with more slots more often; `None` where a chunk is free.
-fn namespace_at_random<'g>(generation: &'g Generation, guard: &'g Guard) -> Option<&'g Namespace> {
-    let mut rng = rand::rng();
-    let chunks = generation.directory().end();
-    (0..RUNS).find_map(|_| {
-        let chunk = generation.directory().get(rng.random_range(0..chunks.max(1)), guard)?;
-        (rng.random_range(0..MAX_SLOTS) < chunk.occupied()).then(|| chunk.namespace(guard))
-    })
 }
 
 /// Slots of a namespace with their access counters, from random places.

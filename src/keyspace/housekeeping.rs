@@ -1,7 +1,8 @@
 //! The housekeeper's round: what happens by itself, on one thread of its own.
 //!
-//! It expires keys as their alarms fire, evicts what a lowered limit has no room for, closes slots that were left absent, releases what has left the index,
-//! and frees generations that were flushed. Everything goes in slices between which its pin is renewed.
+//! It expires keys as their alarms fire, closes slots that were left absent, releases what has left the index, evicts
+//! what a lowered limit has no room for, and frees generations that were flushed. Everything goes in slices between
+//! which its pin is renewed.
 
 use super::Keyspace;
 use super::eviction::Descent;
@@ -104,9 +105,10 @@ impl Housekeeper {
         let more = self.expire(keyspace, &generation);
         keyspace.wheel_bytes.set(self.wheel.footprint() as u64);
         let more = keyspace.sweep_read(&generation) | more;
-        let more = keyspace.descend(&mut self.descent, &generation) | more;
         let more = self.reap(&generation) | more;
         let more = self.release(&generation) | more;
+        let is_cleared = self.is_idle() && generation.is_settled();
+        let more = keyspace.descend(&mut self.descent, &generation, is_cleared) | more;
         self.end_resize(&generation);
         let more = nodes::free_some(FREED_NODES) | more;
         drop(generation);
@@ -181,8 +183,8 @@ impl Housekeeper {
 
     /// Frees what was flushed, on a thread of its own: it may be a lot.
     fn free(&mut self, keyspace: &Keyspace) {
-        while let Some(generation) = keyspace.replaced.pop() {
-            self.replaced.push(Replaced::new(generation));
+        while let Some((generation, keys)) = keyspace.replaced.pop() {
+            self.replaced.push(Replaced::new(generation, keys));
         }
         let (unused, used) = std::mem::take(&mut self.replaced).into_iter().partition(Replaced::is_unused);
         self.replaced = used;

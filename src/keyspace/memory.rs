@@ -16,8 +16,9 @@ use super::entry::footprint_of;
 use super::eviction::{Bound, Need};
 use super::{Batch, Contention, Key, Keyspace, KeyspaceError, View};
 use crate::concurrent::counter::{Latest, Tally};
-use crate::concurrent::credit::{Lease, Room, UNLIMITED};
+use crate::concurrent::credit::{BLOCK, Lease, Room, UNLIMITED};
 use crate::concurrent::namespace::Namespace;
+use crate::concurrent::nodes;
 use crate::concurrent::reclaim::pin;
 use crate::concurrent::rules::{NO_QUOTA, NamespaceRules};
 use crate::concurrent::version::Version;
@@ -43,6 +44,8 @@ pub struct Memory {
     number: Latest,
     /// Times that the housekeeper was asked to come down to a limit.
     pub(super) lowered_limits: Tally,
+    /// Times that the room was measured.
+    pub(super) measured: Tally,
     /// Times that it was asked to come down to quotas.
     pub(super) changed_quotas: Tally,
     rules: Mutex<Arc<EvictionRules>>,
@@ -58,6 +61,7 @@ impl Default for Memory {
             number: Latest::new(1),
             lowered_limits: Tally::new(),
             changed_quotas: Tally::new(),
+            measured: Tally::new(),
             rules: Mutex::default(),
         }
     }
@@ -136,18 +140,17 @@ impl Keyspace {
 
     /// Follows the allocator, which has handed out `allocated` bytes. To be called many times a second.
     pub fn measure(&self, allocated: u64) {
-        // Footprints are right within a tenth; with less than half of them allocated it is another allocator that has
-        // handed them out, as in tests.
-        if allocated <= self.used_bytes() / 2 {
-            return;
-        }
-        let (retained, _) = self.snapshots.retained();
-        // While flushed keys are freed nobody knows how much of what is allocated they are.
-        if self.freeing() == 0 {
+        // Footprints are right within a tenth. With less than half of them allocated, another allocator has handed them
+        // out, as in tests, or copies share their bytes: then nobody knows what else is held.
+        let is_known = allocated > self.used_bytes() / 2;
+        // Nor how much of what is allocated are flushed keys that are being freed.
+        if is_known && self.freeing() == 0 {
+            let (retained, _) = self.snapshots.retained();
             let overhead = allocated as i64 - retained as i64 - self.accounted_bytes() as i64;
             self.memory.overhead.set(overhead as u64);
         }
         self.correct_room();
+        self.memory.measured.add(1);
     }
 
     /// Frees some of what was retired and nobody can hold any more. Writers do so too as they retire, but what they
@@ -315,7 +318,9 @@ impl View<'_> {
     /// Why `bytes` cannot be paid: the command waits until there is room, or is refused if there will be none.
     fn lacks(&self, namespace: &[u8], rules: NamespaceRules, bytes: i64, bound: Bound) -> KeyspaceError {
         let funds = &self.batch.funds;
-        if !rules.policy.evicts() || funds.is_exhausted.get() {
+        // What was removed may not be reclaimed yet: that is waited for where it may be worth it.
+        let may_wait = rules.policy.evicts() || bytes > BLOCK || nodes::is_freeing();
+        if !may_wait || funds.is_exhausted.get() {
             return KeyspaceError::NoRoom;
         }
         *funds.need.borrow_mut() = Some(Box::new(Need::new(namespace, bytes, bound)));

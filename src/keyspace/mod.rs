@@ -153,7 +153,7 @@ pub struct Keyspace {
     swapping: sync::Mutex<()>,
     reservation: ReservationWord,
     records: Records,
-    replaced: SegQueue<Arc<Generation>>,
+    replaced: SegQueue<(Arc<Generation>, i64)>,
     housekeeper: Mutex<Housekeeper>,
     /// Bytes of the housekeeper's wheel, as it says at each round.
     wheel_bytes: Latest,
@@ -223,12 +223,13 @@ impl Keyspace {
         let swapping = self.swapping.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.current.swap(next);
         drop(swapping);
-        self.freeing.add(old.keys.get());
+        let keys = old.keys.get();
+        self.freeing.add(keys);
         self.memory.room.give(old.bytes.get());
         // What its keys were kept in is gone with them.
         self.correct_room();
-        self.stats.changes.add(old.keys.get().max(1) as u64);
-        self.replaced.push(old);
+        self.stats.changes.add(keys.max(1) as u64);
+        self.replaced.push((old, keys));
     }
 
     /// The number of flushed keys whose memory is not freed yet.

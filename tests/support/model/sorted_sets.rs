@@ -48,13 +48,14 @@ impl Score {
         }
     }
 
-    fn times(self, weight: i64) -> Score {
+    /// `None` for nothing of infinity.
+    fn times(self, weight: i64) -> Option<Score> {
         match self {
-            Score::Whole(number) => Score::Whole(number * weight),
-            _ if weight == 0 => Score::Whole(0),
-            infinite if weight > 0 => infinite,
-            Score::Lowest => Score::Highest,
-            Score::Highest => Score::Lowest,
+            Score::Whole(number) => Some(Score::Whole(number * weight)),
+            _ if weight == 0 => None,
+            infinite if weight > 0 => Some(infinite),
+            Score::Lowest => Some(Score::Highest),
+            Score::Highest => Some(Score::Lowest),
         }
     }
 }
@@ -247,32 +248,48 @@ impl Model {
             Some(at) => integer(&options[at + 1 + index]).expect("a weight"),
             None => 1,
         };
-        let input = |(index, key): (usize, &Vec<u8>)| -> Result<SortedSet, Value> {
+        let input = |(index, key): (usize, &Vec<u8>)| -> Result<(SortedSet, i64), Value> {
             let members: SortedSet = match self.content(key) {
                 Some(Content::Set(set)) => {
                     set.iter().map(|member| (Score::Whole(1), member.clone())).collect()
                 }
                 _ => self.sorted_set_at(key)?,
             };
-            Ok(members.into_iter().map(|(score, member)| (score.times(weight(index)), member)).collect())
+            Ok((members, weight(index)))
         };
-        let inputs = keys.iter().enumerate().map(input).collect::<Result<Vec<SortedSet>, Value>>()?;
-        let aggregate =
-            |one: Score, other: Score| match option("AGGREGATE").map(|at| options[at + 1].as_slice()) {
-                Some(b"MIN") => one.min(other),
-                Some(b"MAX") => one.max(other),
-                _ => one.plus(other).unwrap_or(Score::Whole(0)),
-            };
-        let mut combined = inputs[0].clone();
-        for other in &inputs[1..] {
+        let mut inputs =
+            keys.iter().enumerate().map(input).collect::<Result<Vec<(SortedSet, i64)>, Value>>()?;
+        // Redis begins with the smallest, and what is no number is 0 there, but neither the least nor the most of the
+        // others of an intersection.
+        if name != "ZDIFF" {
+            inputs.sort_by_key(|(members, _)| members.len());
+        }
+        let zero = Score::Whole(0);
+        let aggregate = |one: Score, other: Option<Score>| match option("AGGREGATE")
+            .map(|at| options[at + 1].as_slice())
+        {
+            Some(b"MIN") => other.map_or(one, |other| one.min(other)),
+            Some(b"MAX") => other.map_or(one, |other| one.max(other)),
+            _ => other.and_then(|other| one.plus(other)).unwrap_or(zero),
+        };
+        let weighted = |(members, weight): &(SortedSet, i64)| -> SortedSet {
+            let times =
+                |(score, member): &(Score, Vec<u8>)| (score.times(*weight).unwrap_or(zero), member.clone());
+            members.iter().map(times).collect()
+        };
+        let mut combined = weighted(&inputs[0]);
+        for input in &inputs[1..] {
+            let (other, weight) = input;
             match name {
                 "ZDIFF" => combined.retain(|(_, member)| score_of(other, member).is_none()),
                 "ZINTER" => combined.retain(|(_, member)| score_of(other, member).is_some()),
                 _ => {
+                    let other = &weighted(input);
                     let is_new = |(_, member): &&(Score, Vec<u8>)| score_of(&combined, member).is_none();
                     let new: SortedSet = other.iter().filter(is_new).cloned().collect();
                     for (score, member) in &mut combined {
-                        *score = score_of(other, member).map_or(*score, |other| aggregate(*score, other));
+                        *score =
+                            score_of(other, member).map_or(*score, |other| aggregate(*score, Some(other)));
                     }
                     combined.extend(new);
                     continue;
@@ -280,7 +297,8 @@ impl Model {
             }
             if name == "ZINTER" {
                 for (score, member) in &mut combined {
-                    *score = score_of(other, member).map_or(*score, |other| aggregate(*score, other));
+                    *score = score_of(other, member)
+                        .map_or(*score, |other| aggregate(*score, other.times(*weight)));
                 }
             }
         }
