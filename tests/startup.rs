@@ -7,8 +7,14 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+const KVNS: &str = env!("CARGO_BIN_EXE_kvns");
+
 fn kvns(settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kvns"));
+    with_settings(Command::new(KVNS), settings)
+}
+
+/// A command that starts kvns with these settings and no others.
+fn with_settings(mut command: Command, settings: &[(&str, &str)]) -> Command {
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("KVNS_") {
             command.env_remove(variable);
@@ -195,19 +201,9 @@ fn the_limit_follows_the_cgroup_and_the_kernel_kills_nobody() {
         return eprintln!("skipped: no cgroup can be made here");
     };
     let settings = [("KVNS_MEMORY_LIMIT", "0"), ("KVNS_EVICTION_POLICY", "lru")];
-    let kvns = kvns(&[LOCAL, &settings].concat());
     let mut inside = Command::new("sh");
-    inside.args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$1\""]).arg(&group.0).arg(kvns.get_program());
-    for (variable, value) in kvns.get_envs() {
-        match value {
-            Some(value) => inside.env(variable, value),
-            None => inside.env_remove(variable),
-        };
-    }
-    let mut server = Running::spawn({
-        inside.stdout(Stdio::piped()).stderr(Stdio::piped());
-        inside
-    });
+    inside.args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$1\""]).arg(&group.0).arg(KVNS);
+    let mut server = Running::spawn(with_settings(inside, &[LOCAL, &settings].concat()));
     assert!(server.log.contains(&format!("memory_limit={}", BYTES / 10 * 7)), "{}", server.log);
     let mut client = server.connect();
     let value = "v".repeat(1000);

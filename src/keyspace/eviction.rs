@@ -210,44 +210,57 @@ impl Keyspace {
     /// Evicts some keys where more is held than a limit or a quota allows (V5), once that was asked for. `is_cleared`
     /// says whether nothing that was removed waits to be cleared away. True if there is more to do at once.
     pub(super) fn descend(&self, descent: &mut Descent, generation: &Generation, is_cleared: bool) -> bool {
+        if self.reservation.is_taken() {
+            return false;
+        }
         let quotas = self.memory.changed_quotas.get();
         if descent.quotas != quotas && !self.evict_beyond_quotas(generation) {
             descent.quotas = quotas;
         }
         let limits = self.memory.lowered_limits.get();
-        if descent.limits == limits || self.reservation.is_taken() {
-            return descent.quotas != quotas;
-        }
-        let measured = self.memory.measured.get();
-        let is_calm = is_cleared && !nodes::is_freeing();
-        if !is_calm && (measured == 0 || self.memory.is_over()) {
-            descent.since = None;
-        } else if measured == 0 || measured > *descent.since.get_or_insert(measured) + 1 {
-            descent.since = None;
-            self.correct_room();
-            let is_reached = !self.memory.is_over();
-            let excess = (-self.memory.room.free()).min(BYTES_PER_ROUND);
-            if is_reached || is_calm && self.give_up_chunks(generation, excess) == 0 {
-                descent.limits = limits;
-            }
+        if descent.limits != limits && self.descend_to_limit(descent, generation, is_cleared) {
+            descent.limits = limits;
         }
         descent.quotas != quotas
     }
 
+    /// Takes a step towards the limit, unless what went before is to be cleared away or measured first. True at its
+    /// end: the limit is reached, or there is nothing to evict.
+    fn descend_to_limit(&self, descent: &mut Descent, generation: &Generation, is_cleared: bool) -> bool {
+        let measured = self.memory.measured.get();
+        let is_calm = is_cleared && !nodes::is_freeing();
+        if !is_calm && (measured == 0 || self.memory.is_over()) {
+            descent.since = None;
+            return false;
+        }
+        if measured != 0 && measured <= *descent.since.get_or_insert(measured) + 1 {
+            return false;
+        }
+        descent.since = None;
+        self.correct_room();
+        let excess = (-self.memory.room.free()).min(BYTES_PER_ROUND);
+        let is_fruitless = || self.give_up_chunks(generation, excess) == 0 && !self.reservation.is_taken();
+        excess <= 0 || is_calm && is_fruitless()
+    }
+
     /// Evicts some keys of the namespaces that are beyond their quotas. False if there was nothing to evict.
     fn evict_beyond_quotas(&self, generation: &Generation) -> bool {
-        let mut freed = 0;
+        let (mut freed, mut gives_way) = (0, false);
         for name in self.memory.names_with_quotas() {
+            gives_way = self.reservation.is_taken();
+            if gives_way {
+                break;
+            }
             let guard = pin();
             let Some(namespace) = generation.namespace(&name, &guard) else { continue };
             let rules = self.memory.rules_of(namespace);
             let excess = namespace.bytes.get().saturating_sub_unsigned(rules.quota);
-            if excess > 0 && rules.policy.evicts() && !self.reservation.is_taken() {
+            if excess > 0 && rules.policy.evicts() {
                 freed += self.evict_some(generation, namespace, rules.policy, excess, &guard);
             }
         }
         self.memory.room.give(freed);
-        freed > 0
+        gives_way || freed > 0
     }
 
     /// Evicts whole chunks of keys until about `wanted` bytes are freed, or those of one round. Returns the bytes.
@@ -270,7 +283,8 @@ impl Keyspace {
                     guard.renew();
                 }
             }
-            let Some((_, id)) = coldest.filter(|_| freed < wanted) else { break };
+            let goes_on = freed < wanted && !self.reservation.is_taken();
+            let Some((_, id)) = coldest.filter(|_| goes_on) else { break };
             freed += self.give_up_chunk(generation, id, wanted - freed, &mut guard);
         }
         self.memory.room.give(freed);

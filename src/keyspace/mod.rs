@@ -37,7 +37,6 @@ use crate::clock::Clock;
 use crate::concurrent::counter::{Counter, Gauge, Latest, NextId};
 use crate::concurrent::generation::{Current, Generation};
 use crate::concurrent::namespace::{Namespace, Record};
-use crate::concurrent::nodes;
 use crate::concurrent::reclaim::pin;
 pub use crate::concurrent::recorder::Label;
 pub use crate::concurrent::reservation::Reservation;
@@ -235,11 +234,6 @@ impl Keyspace {
     /// The number of flushed keys whose memory is not freed yet.
     pub fn freeing(&self) -> u64 {
         self.freeing.get().max(0) as u64
-    }
-
-    /// True while flushed keys, or large collections that were removed, are not freed yet.
-    pub fn is_freeing(&self) -> bool {
-        self.freeing() > 0 || nodes::is_freeing()
     }
 
     /// The number of keys. O(1).
