@@ -161,6 +161,18 @@ pub enum Bug {
     SeqRestarts,
     /// A slot is reused as soon as its index key is gone.
     ReuseWithoutGrace,
+    /// A slot is closed before the grace period after its absence has passed.
+    ReapsWithoutGrace,
+    /// A chunk's occupied count is lowered before the slot's bit is cleared.
+    CountLoweredFirst,
+    /// A chunk whose last slot was released stays in the directory, beyond its namespace.
+    EndedChunkStays,
+    /// A chunk is freed when it has left the directory, without a grace period.
+    ChunkFreedAtOnce,
+    /// The versions that a losing transaction planned are freed while its body may still have them.
+    GivenUpPlanFreedAtOnce,
+    /// What departs is freed at once where a flush cuts its grace period short.
+    DepartureFreedAtOnce,
     /// The creator of a key inserts its slot already live.
     SlotEntersLive,
     /// An allocation revives a closed count.
@@ -169,6 +181,8 @@ pub enum Bug {
     CloseWithoutCheck,
     /// A later deadline takes the note of an earlier one.
     LaterDeadlineReplacesNote,
+    /// An alarm that is sifted away leaves its slot noted.
+    SiftedKeepsNote,
     /// The wheel's firer may read the cell before it clears the note.
     FirerReadsFirst,
     /// The writer may read the note before its compare-and-swap of the cell.

@@ -2,14 +2,16 @@
 //!
 //! Invariants (`concurrent/generation.rs`): I1, an attempt loads the generation once, so a write lands before the
 //! flush or after it, whole; I5, the old generation goes only when nobody holds a guard from when it was current.
+//! (`concurrent/chunk.rs`): I3, who reaches a chunk under a guard reaches its namespace too, and both stay.
 //!
-//! Twins: loading the generation twice; freeing at the swap.
+//! Twins: loading the generation twice; freeing at the swap; for chunks see the models.
 
 #![cfg(kvns_loom)]
 
 use kvns::clock::Clock;
 use kvns::concurrent::generation::{Current, Generation, Replaced};
 use kvns::concurrent::reclaim::pin;
+use kvns::concurrent::slot::Reaped;
 use kvns::keyspace::{Change, Draft, Key, Keyspace, KeyspaceError};
 use kvns::sync::Bug;
 use loom::thread;
@@ -68,5 +70,73 @@ model!(
         writer.join().unwrap();
         let there = keyspace.enter().view().peek(Key::new(b"k")).unwrap().is_some();
         assert_eq!(keyspace.len(), u64::from(there), "what is there and what is counted");
+    }
+);
+
+/// A generation with one namespace whose one slot has left the index: all three are to go.
+fn with_an_ended_namespace() -> Arc<Generation> {
+    let generation = Generation::new(1, 0);
+    let guard = pin();
+    let slot = generation.find_or_create(b"n/k", b"n", &guard).0;
+    assert_eq!(slot.reap(0, &guard), Reaped::Dead);
+    assert!(generation.find(b"n/k", &guard).is_none());
+    drop(guard);
+    generation
+}
+
+/// Walks the chunks as an eviction or a check does, and asks each for its namespace.
+fn walk_twice(generation: &Generation) {
+    for _ in 0..2 {
+        let (guard, directory) = (pin(), generation.directory());
+        let met: Vec<_> = (0..directory.end()).filter_map(|id| directory.get(id, &guard)).collect();
+        // A step that loom orders with those of grace periods: others have their turn here.
+        drop(pin());
+        met.iter().for_each(|chunk| assert_eq!(chunk.namespace(&guard).name(), b"n"));
+    }
+}
+
+/// What the housekeeper releases, as far as grace periods let it. It is cut short by `rounds`, as by a flush.
+fn release(generation: &Generation, rounds: usize) {
+    let mut waiting = None;
+    for _ in 0..rounds {
+        let Some(departure) = waiting.take().or_else(|| generation.begin_departure()) else { return };
+        if !departure.is_ready() {
+            return;
+        }
+        waiting = generation.depart(departure);
+    }
+}
+
+model!(
+    /// A walk of the directory against the end of a namespace: whatever chunk it meets, the chunk and its namespace
+    /// stay as long as its guard.
+    a_chunk_that_is_reached_has_its_namespace, 3, Newest, 20,
+    &[
+        (&[Bug::EndedChunkStays], "was freed"),
+        (&[Bug::ChunkFreedAtOnce], "was freed"),
+    ],
+    || {
+        let generation = with_an_ended_namespace();
+        let walker = {
+            let generation = Arc::clone(&generation);
+            thread::spawn(move || walk_twice(&generation))
+        };
+        release(&generation, 4);
+        walker.join().unwrap();
+    }
+);
+
+model!(
+    /// The same where a flush cuts the housekeeper short: what has left the structures waits for its readers still.
+    a_departure_cut_short_waits_for_its_readers, 3, Newest, 10,
+    &[(&[Bug::DepartureFreedAtOnce], "was freed")],
+    || {
+        let generation = with_an_ended_namespace();
+        let walker = {
+            let generation = Arc::clone(&generation);
+            thread::spawn(move || walk_twice(&generation))
+        };
+        release(&generation, 1);
+        walker.join().unwrap();
     }
 );

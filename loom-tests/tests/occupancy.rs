@@ -1,7 +1,7 @@
 //! Occupied counts: who is inside a chunk or a namespace, and when that ends.
 //!
 //! Invariants (`concurrent/occupancy.rs`): I2, one `leave` ends the count; an `enter` comes before the end or is
-//! refused; a reopened count starts again with its owner inside.
+//! refused.
 //!
 //! Twins: closing by a store; entering a closed count.
 
@@ -44,27 +44,5 @@ model!(
         assert_eq!(ends, 1, "a count has one end");
         assert_eq!(count.enter(10), Err(Refused::Closed), "an ended count was entered");
         assert_eq!(count.count(), 0);
-    }
-);
-
-model!(
-    /// The sole owner reopens the count; a newcomer is refused before or let in after, and never alone.
-    a_reopened_count_has_its_owner_inside, 3, Newest, 5,
-    &[(&[Bug::ReviveClosed], "")],
-    || {
-        let count = Arc::new(Occupancy::one());
-        let visitor = {
-            let count = Arc::clone(&count);
-            thread::spawn(move || visit(&count))
-        };
-        if count.leave() {
-            count.reopen();
-            let ended = visitor.join().unwrap();
-            assert!(!ended, "the owner of a reopened count is still inside");
-            assert_eq!(count.count(), 1);
-            assert!(count.leave());
-        } else {
-            assert!(visitor.join().unwrap(), "nobody ended the count");
-        }
     }
 );

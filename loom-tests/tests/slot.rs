@@ -14,6 +14,7 @@ use kvns::concurrent::reclaim::{Guard, pin};
 use kvns::concurrent::slot::{Reaped, Slot};
 use kvns::concurrent::transaction::{Write, commit};
 use kvns::concurrent::version::{Content, VersionBox};
+use kvns::sync::atomic::{AtomicBool, Ordering};
 use kvns::sync::{Bug, seeded};
 use loom::thread;
 use loom_tests::{model, next, value};
@@ -289,5 +290,68 @@ model!(
             assert!(!slot.cell().read(&guard).is_dead(), "closed because of an earlier life");
         }
         reaper.join().unwrap();
+    }
+);
+
+model!(
+    /// Who finds no slot of a name twice under one guard may say that it was missing in between: a slot that became
+    /// absent meanwhile does not close before that guard has ended.
+    a_name_found_missing_twice_was_missing, 3, Newest, 20,
+    &[(&[Bug::ReapsWithoutGrace], "was there in between")],
+    || {
+        let generation = Generation::new(1, 0);
+        let there = Arc::new(AtomicBool::new(false));
+        let writer = {
+            let (generation, there) = (Arc::clone(&generation), Arc::clone(&there));
+            thread::spawn(move || {
+                {
+                    let guard = pin();
+                    let slot = create(&generation, NAME, &guard);
+                    assert!(put(slot, 1, &guard));
+                    there.store(true, Ordering::SeqCst);
+                    there.store(false, Ordering::SeqCst);
+                    generation.left_absent(slot, delete(slot, &guard));
+                }
+                let mut reaping = generation.begin_reaping(1).unwrap();
+                if reaping.is_ready() {
+                    generation.reap(&mut reaping, 1, &pin());
+                }
+            })
+        };
+        {
+            let guard = pin();
+            let was_missing = generation.find(NAME, &guard).is_none();
+            let was_there = there.load(Ordering::SeqCst);
+            let is_missing = generation.find(NAME, &guard).is_none();
+            assert!(!(was_missing && was_there && is_missing), "it was there in between");
+        }
+        writer.join().unwrap();
+    }
+);
+
+model!(
+    /// A slot is given back while another is taken: who was counted in finds a clear bit at once, and waits for nobody.
+    who_is_counted_in_finds_a_free_slot, 3, Newest, 10,
+    &[(&[Bug::CountLoweredFirst], "no slot is free")],
+    || {
+        let generation = Generation::new(1, 0);
+        let departure = {
+            let guard = pin();
+            // As many as the first chunk has.
+            for name in [&b"1"[..], b"2", b"3"] {
+                create(&generation, name, &guard);
+            }
+            assert_eq!(create(&generation, NAME, &guard).reap(0, &guard), Reaped::Dead);
+            generation.find(NAME, &guard);
+            drop(guard);
+            generation.begin_departure().unwrap()
+        };
+        assert!(departure.is_ready());
+        let releaser = {
+            let generation = Arc::clone(&generation);
+            thread::spawn(move || generation.depart(departure).is_none())
+        };
+        create(&generation, b"another", &pin());
+        assert!(releaser.join().unwrap(), "others keep the chunk");
     }
 );

@@ -6,8 +6,10 @@
 //! # Invariants
 //! - I1. A set bit means that the slot is taken, or about to be named; a clear bit that nobody can reach it.
 //! - I2. Bits are cleared before the occupied count goes down, so who was counted in finds a clear bit.
-//! - I3. Memory and number go to another namespace only a grace period after the count ended and the chunk left
-//!   its namespace's table.
+//! - I3. A chunk belongs to one namespace for life. Its release ends the count, then takes it out of the table and
+//!   the directory, then counts its last slot out of the namespace. So who reached the chunk under a guard did so
+//!   before the namespace could end, and both outlive that guard. Its memory and its number go to another chunk only
+//!   a grace period later.
 //! - I4. `slots` follows the header directly, and slot `i` says `i`: so a slot finds its chunk.
 
 use super::generation::Releases;
@@ -16,8 +18,8 @@ use super::occupancy::{Occupancy, Refused};
 use super::reclaim::Guard;
 use super::slot::Slot;
 use crate::size_class::size_class;
-use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use crate::sync::plain;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Bug, plain, seeded};
 use std::alloc::{Layout, alloc, handle_alloc_error};
 use std::ptr::{NonNull, addr_of_mut};
 
@@ -54,8 +56,8 @@ const fn filling(bytes: usize) -> u32 {
 #[repr(C, align(8))]
 #[derive(Debug)]
 struct Header {
-    /// Whose slots these are; changes only while nobody can reach them (I3).
-    namespace: AtomicPtr<Namespace>,
+    /// Whose slots these are (I3).
+    namespace: NonNull<Namespace>,
     /// Where slots go that leave the index; outlives the chunk.
     releases: NonNull<Releases>,
     id: u32,
@@ -68,7 +70,7 @@ struct Header {
     taken: Box<[AtomicU64]>,
 }
 
-// SAFETY: the pointer to the queue is shared and read-only.
+// SAFETY: the namespace and the queue are shared between threads, and the pointers never change.
 unsafe impl Send for Header {}
 // SAFETY: as above.
 unsafe impl Sync for Header {}
@@ -93,7 +95,7 @@ impl Chunk {
         assert!((1..=MAX_SLOTS).contains(&capacity));
         let words = capacity.div_ceil(64) as usize;
         let header = Header {
-            namespace: AtomicPtr::new(namespace.as_ptr()),
+            namespace,
             releases,
             id,
             capacity,
@@ -120,6 +122,8 @@ impl Chunk {
             for index in 0..capacity {
                 slots.add(index as usize).write(Slot::new(index as u16));
             }
+            #[cfg(kvns_loom)]
+            crate::sync::memory::allocate(start);
             Box::from_raw(chunk)
         }
     }
@@ -165,11 +169,12 @@ impl Chunk {
     }
 
     /// The namespace that the slots belong to.
-    pub fn namespace<'g>(&self, _guard: &'g Guard) -> &'g Namespace {
-        // SAFETY: a namespace outlives the guards under which one of its chunks can be reached, and is retired
-        // after its last chunk.
-        // ORDERING: Acquire; pairs with the Release in `reassign`.
-        unsafe { &*self.header.namespace.load(Ordering::Acquire) }
+    #[inline]
+    pub fn namespace<'g>(&self, guard: &'g Guard) -> &'g Namespace {
+        guard.touch((&raw const *self).cast::<u8>());
+        guard.touch(self.header.namespace.as_ptr());
+        // SAFETY: I3.
+        unsafe { self.header.namespace.as_ref() }
     }
 
     /// Slot `index`.
@@ -224,6 +229,7 @@ impl Chunk {
             let word = self.header.taken[at].load(Ordering::Acquire);
             let bit = word.trailing_ones();
             let index = at as u32 * 64 + bit;
+            debug_assert!(words > 1 || index < self.header.capacity, "counted in, and no slot is free");
             if bit == 64 || index >= self.header.capacity {
                 at += 1;
                 continue;
@@ -238,10 +244,11 @@ impl Chunk {
     /// Gives a slot back. True if the chunk is empty now for good: the caller is its sole owner.
     pub(super) fn release(&self, slot: &Slot) -> bool {
         let index = slot.index();
+        let left_early = seeded(Bug::CountLoweredFirst).then(|| self.header.occupied.leave());
         // ORDERING: AcqRel; pairs with `claim`.
         self.header.taken[index as usize / 64].fetch_and(!(1 << (index % 64)), Ordering::AcqRel);
         self.header.hint.store(index / 64, plain::Ordering::Relaxed);
-        self.header.occupied.leave()
+        left_early.unwrap_or_else(|| self.header.occupied.leave())
     }
 
     /// Queues a slot whose index key was dropped for its release.
@@ -249,17 +256,11 @@ impl Chunk {
         // SAFETY: the generation drops its chunks before its queue.
         unsafe { self.header.releases.as_ref() }.push_slot(slot);
     }
+}
 
-    /// True if the wheel may still hold an entry for one of the slots.
-    pub(super) fn is_noted(&self) -> bool {
-        // ORDERING: Relaxed; the sole owner asks.
-        self.slots.iter().any(|slot| slot.note().load(Ordering::Relaxed) != 0)
-    }
-
-    /// Gives an ended chunk to another namespace, the caller counted in (I3).
-    pub(super) fn reassign(&self, namespace: NonNull<Namespace>) {
-        // ORDERING: Release; pairs with the Acquire in `namespace`.
-        self.header.namespace.store(namespace.as_ptr(), Ordering::Release);
-        self.header.occupied.reopen();
+#[cfg(kvns_loom)]
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        crate::sync::memory::free((&raw const *self).cast::<u8>(), || {});
     }
 }

@@ -10,7 +10,7 @@
 //!   number given out again.
 //! - I3. The directory owns the chunks in it: dropping it drops them.
 
-use super::chunk::{CAPACITIES, Chunk};
+use super::chunk::Chunk;
 use super::counter::Tally;
 use super::generation::Releases;
 use super::namespace::Namespace;
@@ -26,13 +26,6 @@ use std::ptr::NonNull;
 const FIRST: u32 = if cfg!(kvns_loom) { 2 } else { 64 };
 /// Enough for all numbers below 2^31.
 const SEGMENTS: usize = 26;
-
-/// One pool for each capacity.
-const POOLS: usize = CAPACITIES.len();
-
-fn pool_of(capacity: u32) -> usize {
-    CAPACITIES.partition_point(|other| *other < capacity).min(POOLS - 1)
-}
 
 /// A chunk is kept behind one more pointer, for a pointer to it is fat.
 struct Kept(Box<Chunk>);
@@ -56,9 +49,7 @@ pub struct Directory {
     births: plain::AtomicU32,
     /// Numbers whose chunks are gone.
     free: SegQueue<u32>,
-    /// Ended chunks by size, with their numbers and wheel notes, for other namespaces.
-    pool: [SegQueue<u32>; POOLS],
-    /// Bytes that the allocator holds for the segments and the chunks, pooled ones too.
+    /// Bytes that the allocator holds for the segments and the chunks.
     pub bytes: Tally,
     /// Slots of these chunks, taken or free.
     pub slots: Tally,
@@ -97,7 +88,6 @@ impl Directory {
             next: AtomicU32::new(0),
             births: plain::AtomicU32::new(0),
             free: SegQueue::new(),
-            pool: std::array::from_fn(|_| SegQueue::new()),
             bytes: Tally::default(),
             slots: Tally::default(),
         }
@@ -109,27 +99,16 @@ impl Directory {
         self.next.load(Ordering::Acquire)
     }
 
-    /// A chunk with its creator counted in: one from the pool, or a new one.
-    pub(super) fn take_chunk(&self, capacity: u32, namespace: NonNull<Namespace>) -> &Chunk {
-        if let Some(id) = self.pool[pool_of(capacity)].pop() {
-            let (segment, index) = locate(id);
-            // ORDERING: Acquire; pairs with the Release in `add`.
-            let entries = self.segments[segment].load(Ordering::Acquire);
-            // SAFETY: a pooled chunk is in the directory and belongs to who popped its number.
-            let chunk = unsafe { &*(*(*entries.add(index)).load(Ordering::Acquire)).0 };
-            chunk.reassign(namespace);
-            return chunk;
+    /// Takes out a chunk that its creator has no use for after all, and queues it for its end.
+    pub(super) fn give_up(&self, chunk: &Chunk) {
+        if let Some(removed) = self.remove(chunk.id()) {
+            // SAFETY: the generation drops its directory before its queue.
+            unsafe { self.releases.as_ref() }.push_chunk(removed);
         }
-        self.add(capacity, namespace)
     }
 
-    /// Keeps an ended chunk for another namespace. Only for its sole owner, when nobody can reach it.
-    pub(super) fn put_back(&self, chunk: &Chunk) {
-        self.pool[pool_of(chunk.capacity())].push(chunk.id());
-    }
-
-    /// Makes a chunk and gives it a number.
-    fn add(&self, capacity: u32, namespace: NonNull<Namespace>) -> &Chunk {
+    /// Makes a chunk with its creator counted in, and gives it a number.
+    pub(super) fn add(&self, capacity: u32, namespace: NonNull<Namespace>) -> &Chunk {
         // ORDERING: AcqRel; pairs with `end`.
         let id = self.free.pop().unwrap_or_else(|| self.next.fetch_add(1, Ordering::AcqRel));
         // ORDERING: Relaxed; only uniqueness matters.

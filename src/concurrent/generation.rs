@@ -36,6 +36,8 @@ use std::sync::Arc;
 pub struct Releases {
     slots: SegQueue<Pointer<Slot>>,
     namespaces: SegQueue<Pointer<Namespace>>,
+    /// Chunks that were made and not needed.
+    chunks: SegQueue<Removed>,
     /// The generation is being dropped: nothing is queued any more (I5).
     is_dying: plain::AtomicBool,
 }
@@ -51,6 +53,10 @@ impl Releases {
         if !self.is_dying.load(plain::Ordering::Acquire) {
             self.slots.push(Pointer(slot));
         }
+    }
+
+    pub(super) fn push_chunk(&self, chunk: Removed) {
+        self.chunks.push(chunk);
     }
 }
 
@@ -162,6 +168,9 @@ impl Drop for Generation {
     }
 }
 
+/// Namespaces that have left the registry which its collector gathers before it looks whether they can go.
+const REGISTRY_BATCH: usize = if cfg!(kvns_loom) { 1 } else { 32 };
+
 /// The name of the namespace of keys without a prefix.
 pub const DEFAULT_NAMESPACE: &[u8] = b"default";
 
@@ -169,8 +178,8 @@ impl Generation {
     /// An empty keyspace, the `number`th; its wheel counts from `now_ms`.
     pub fn new(number: u64, now_ms: u64) -> Arc<Generation> {
         let releases = Box::new(Releases::default());
-        let registry =
-            HashMap::builder().hasher(ahash::RandomState::new()).collector(Collector::new()).build();
+        let collector = Collector::new().batch_size(REGISTRY_BATCH);
+        let registry = HashMap::builder().hasher(ahash::RandomState::new()).collector(collector).build();
         Arc::new(Generation {
             number,
             index: Index::new(),
@@ -329,6 +338,7 @@ impl Generation {
     /// Closes up to `most` of them, where it can be done; true once all were looked at. Only after the grace
     /// period.
     pub fn reap(&self, reaping: &mut Reaping, most: usize, guard: &Guard) -> bool {
+        assert!(reaping.is_ready(), "absent slots wait for their grace period");
         let from = reaping.slots.len().saturating_sub(most);
         let dead: Vec<&Slot> = reaping
             .slots
@@ -349,10 +359,11 @@ impl Generation {
     pub fn begin_departure(&self) -> Option<Departure> {
         let slots: Vec<_> = std::iter::from_fn(|| self.releases.slots.pop()).collect();
         let namespaces: Vec<_> = std::iter::from_fn(|| self.releases.namespaces.pop()).collect();
-        if slots.is_empty() && namespaces.is_empty() {
+        let chunks: Vec<_> = std::iter::from_fn(|| self.releases.chunks.pop()).collect();
+        if slots.is_empty() && namespaces.is_empty() && chunks.is_empty() {
             return None;
         }
-        Some(Departure { slots, namespaces, chunks: Ended::default(), grace: Grace::start() })
+        Some(Departure { slots, namespaces, chunks, grace: Grace::start() })
     }
 
     /// Releases what departed. What that ended in turn comes back as the next departure. Not to be called with
@@ -363,17 +374,12 @@ impl Generation {
             "a departure waits for its grace period"
         );
         let mut guard = pin();
-        departure.chunks.removed.drain(..).for_each(|removed| self.directory.recycle(removed));
-        for id in departure.chunks.pooled.drain(..) {
-            if let Some(chunk) = self.directory.get(id, &guard) {
-                self.directory.put_back(chunk);
-            }
-        }
+        departure.chunks.drain(..).for_each(|removed| self.directory.recycle(removed));
         for Pointer(namespace) in departure.namespaces.drain(..) {
             // SAFETY: I3: it left the registry a grace period ago, and all its chunks left before that.
             drop(unsafe { Box::from_raw(namespace.as_ptr()) });
         }
-        let mut ended = Ended::default();
+        let mut ended = Vec::new();
         for Pointer(slot) in departure.slots.drain(..) {
             // SAFETY: the slot's chunk stays until its last slot is released here.
             self.release(unsafe { slot.as_ref() }, &mut ended, &guard);
@@ -382,22 +388,25 @@ impl Generation {
             }
         }
         drop(guard);
-        if ended.removed.is_empty() && ended.pooled.is_empty() {
+        if seeded(Bug::ChunkFreedAtOnce) {
+            ended.drain(..).for_each(|removed| self.directory.recycle(removed));
+        }
+        if ended.is_empty() {
             return None;
         }
         Some(Departure { slots: Vec::new(), namespaces: Vec::new(), chunks: ended, grace: Grace::start() })
     }
 
-    fn release(&self, slot: &Slot, ended: &mut Ended, guard: &Guard) {
+    /// Gives a slot back; with the last one goes its chunk, and with the last chunk its namespace, in this order (I3
+    /// of `chunk.rs`).
+    fn release(&self, slot: &Slot, ended: &mut Vec<Removed>, guard: &Guard) {
         let chunk = slot.chunk();
         let namespace = chunk.namespace(guard);
         slot.vacate();
         if chunk.release(slot) {
             namespace.remove(chunk, guard);
-            if chunk.is_noted() {
-                ended.pooled.push(chunk.id());
-            } else {
-                ended.removed.extend(self.directory.remove(chunk.id()));
+            if !seeded(Bug::EndedChunkStays) {
+                ended.extend(self.directory.remove(chunk.id()));
             }
         } else {
             namespace.reopen(chunk, guard);
@@ -438,6 +447,7 @@ impl Generation {
             && self.reads.is_empty()
             && self.releases.slots.is_empty()
             && self.releases.namespaces.is_empty()
+            && self.releases.chunks.is_empty()
     }
 }
 
@@ -451,7 +461,7 @@ pub struct Reaping {
 impl Reaping {
     /// True once the slots may be closed. To be polled without a guard.
     pub fn is_ready(&self) -> bool {
-        self.grace.has_passed()
+        self.grace.has_passed() || seeded(Bug::ReapsWithoutGrace)
     }
 }
 
@@ -459,7 +469,7 @@ impl Reaping {
 pub struct Departure {
     slots: Vec<Pointer<Slot>>,
     namespaces: Vec<Pointer<Namespace>>,
-    chunks: Ended,
+    chunks: Vec<Removed>,
     grace: Grace,
 }
 
@@ -467,11 +477,14 @@ impl Drop for Departure {
     /// A flush may come before the grace period has passed: what left the old generation's structures is not in
     /// them any more when they are dropped, and somebody may still hold it.
     fn drop(&mut self) {
-        if self.chunks.removed.is_empty() && self.namespaces.is_empty() {
+        if self.chunks.is_empty() && self.namespaces.is_empty() {
             return;
         }
+        if seeded(Bug::DepartureFreedAtOnce) {
+            return self.chunks.clear();
+        }
         let guard = pin();
-        for removed in self.chunks.removed.drain(..) {
+        for removed in self.chunks.drain(..) {
             // SAFETY: the chunk has left the directory and its namespace's table, and only we have it.
             unsafe { guard.retire(move || drop(removed)) };
         }
@@ -480,13 +493,6 @@ impl Drop for Departure {
             unsafe { guard.retire(move || drop(Box::from_raw(namespace.as_ptr()))) };
         }
     }
-}
-
-/// Chunks whose last slot was released: to be freed, or kept for the alarms that the wheel has for them.
-#[derive(Default)]
-struct Ended {
-    removed: Vec<Removed>,
-    pooled: Vec<u32>,
 }
 
 impl std::fmt::Debug for Departure {

@@ -102,7 +102,7 @@ impl Namespace {
 
     /// A namespace with its creator counted in.
     pub(super) fn new(name: &[u8]) -> Box<Namespace> {
-        Box::new(Namespace {
+        let namespace = Box::new(Namespace {
             name: name.into(),
             occupied: Occupancy::one(),
             table: AtomicPtr::new(Table::new(Vec::new())),
@@ -110,7 +110,10 @@ impl Namespace {
             rules: SeenRules::default(),
             keys: Tally::default(),
             bytes: Tally::default(),
-        })
+        });
+        #[cfg(kvns_loom)]
+        crate::sync::memory::allocate(&raw const *namespace);
+        namespace
     }
 
     /// The namespace's name.
@@ -190,7 +193,7 @@ impl Namespace {
         let largest = table.chunks.iter().map(|chunk| unsafe { (**chunk).capacity() }).max().unwrap_or(0);
         let next = CAPACITIES.iter().copied().find(|capacity| *capacity > largest);
         let capacity = next.unwrap_or(largest);
-        let chunk = directory.take_chunk(capacity, NonNull::from(self));
+        let chunk = directory.add(capacity, NonNull::from(self));
         let slot = chunk.take_first();
         let mut chunks = table.chunks.to_vec();
         // SAFETY: as above.
@@ -199,10 +202,8 @@ impl Namespace {
         if self.exchange(table, chunks, guard) {
             return Some(slot);
         }
-        // Somebody else grew the table: the chunk was never reachable, and its one slot goes back.
-        let ended = chunk.release(slot);
-        debug_assert!(ended, "nobody else was in the chunk");
-        directory.put_back(chunk);
+        // Somebody else grew the table: the chunk was never in it.
+        directory.give_up(chunk);
         None
     }
 
@@ -257,6 +258,8 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        #[cfg(kvns_loom)]
+        crate::sync::memory::free(&raw const *self, || {});
         // SAFETY: nobody else has the namespace any more.
         // ORDERING: Acquire; as for any reader of the table.
         drop(unsafe { Box::from_raw(self.table.load(Ordering::Acquire)) });

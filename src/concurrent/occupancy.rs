@@ -7,9 +7,8 @@
 //!
 //! # Invariants
 //! - I1. A count starts at 1: its creator is in it.
-//! - I2. `closed` is reached only from 0, by a compare-and-swap, and is left only by [`Occupancy::reopen`],
-//!   which the sole owner calls after a grace period. So exactly one `leave` ends it, and an `enter` either
-//!   comes before the end or is refused.
+//! - I2. `closed` is reached only from 0, by a compare-and-swap, and never left. So exactly one `leave` ends it, and
+//!   an `enter` either comes before the end or is refused.
 //!
 //! # Orderings
 //! All AcqRel: what was done by those inside happened before the end.
@@ -76,13 +75,6 @@ impl Occupancy {
             return true;
         }
         self.0.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// Starts a closed count again, with the caller inside. Only for its sole owner, a grace period after the
-    /// end (I2).
-    pub fn reopen(&self) {
-        // ORDERING: Release; pairs with the Acquire of the next `enter`.
-        self.0.store(1, Ordering::Release);
     }
 }
 

@@ -20,7 +20,7 @@
 //!   them sees the other (SeqCst fences on both sides).
 //! - I4. Closing keeps the absent version's seq, so coming back from it changes nothing for a watcher; dead has
 //!   another seq.
-//! - I5. The wheel note is kept across reuse (`wheel.rs`).
+//! - I5. The wheel's note is kept across reuse, as long as the chunk is there (`wheel.rs`).
 
 use super::cell::Cell;
 use super::chunk::Chunk;

@@ -16,8 +16,8 @@
 //!   before its command is refused.
 //! - V5. A limit or quota that was set below what is held is come down to by the housekeeper, until it is reached once.
 //!   For a limit it gives up whole chunks of slots, the coldest of some, of any namespace that evicts: a slot that is
-//!   free takes as much room as before until its chunk goes. Between two turns it waits until what went is cleared
-//!   away and the room was measured.
+//!   free takes as much room as before until its chunk goes, so that by samples twice as many small keys would go.
+//!   Between two turns it waits until what went is cleared away and the room was measured.
 
 use super::commit::Removal;
 use super::{Keyspace, KeyspaceError, View};

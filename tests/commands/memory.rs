@@ -381,6 +381,22 @@ fn a_lower_limit_is_reached_in_namespaces_of_one_key_and_beside_some_that_keep_t
 }
 
 #[test]
+fn a_lower_limit_meets_only_namespaces_that_are_there() {
+    let server = evicting(64 * MB, "lru");
+    let mut c = server.client();
+    (0..3_000).for_each(|i| c.check(&format!("SET ns{i}/k v EX 100000"), "+OK"));
+    (0..3_000).for_each(|i| c.check(&format!("DEL ns{i}/k"), ":1"));
+    server.engine.keyspace.check_invariants().expect("the tenants are gone");
+    // What was theirs holds values of others by now.
+    (0..60_000).for_each(|i| assert_eq!(set(&mut c, &format!("key:{i}"), 64), "+OK"));
+    c.check("CONFIG SET maxmemory 1mb", "+OK");
+    come_down(&server);
+    let is_whole =
+        |value: &[u8]| value == b"$-1\r\n" || value == format!("$64\r\n{}\r\n", "v".repeat(64)).as_bytes();
+    (0..60_000).for_each(|i| assert!(is_whole(&c.send(&[b"GET", format!("key:{i}").as_bytes()])), "key:{i}"));
+}
+
+#[test]
 fn a_flush_beside_writers_leaves_nothing_to_be_freed() {
     let server = evicting(MB, "lru");
     std::thread::scope(|scope| {
