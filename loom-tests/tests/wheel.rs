@@ -3,7 +3,9 @@
 //! Invariants (`concurrent/wheel.rs`): I1, the note is the earliest entry; I2, other entries are dropped; I3, a
 //! cell with a deadline has an entry no later than that, whoever came first.
 //!
-//! Twins: either side without its fence, so that it may read before it writes.
+//! I5, sifting drops an alarm only with its note.
+//!
+//! Twins: either side without its fence, so that it may read before it writes; an alarm dropped without its note.
 
 #![cfg(kvns_loom)]
 
@@ -110,4 +112,41 @@ model!(
         });
         assert!(fired, "the earlier deadline is late");
     }
+);
+
+/// Alarms are sifted, one of which an earlier life of the slot left behind, against a write with a later deadline.
+fn sift_against_arm() {
+    let generation = Generation::new(1, 0);
+    {
+        let guard = pin();
+        let slot = generation.find_or_create(NAME, DEFAULT_NAMESPACE, &guard).0;
+        generation.inbox.arm(slot, 2 * BUCKET_MS);
+    }
+    let mut wheel = Wheel::default();
+    turn(&generation, &mut wheel, 0);
+    let writer = {
+        let generation = Arc::clone(&generation);
+        thread::spawn(move || set_deadline(&generation, 3 * BUCKET_MS))
+    };
+    while wheel.sift(&generation.inbox, generation.directory(), 1, &pin()) {}
+    writer.join().unwrap();
+    // The rest happens in order, as after a firing.
+    let guard = pin();
+    assert!(slot(&generation, &guard).is_noted(), "a deadline without an alarm");
+    let mut fired = false;
+    wheel.turn(&generation.inbox, 3 * BUCKET_MS, 10, |alarm| {
+        fired |= generation.inbox.fire(alarm, slot(&generation, &guard));
+    });
+    assert!(fired, "a deadline passed without its alarm");
+}
+
+model!(
+    /// Sifting against the write of a deadline, with stale reads.
+    a_deadline_has_its_alarm_while_others_are_sifted, 4, Stale, 10,
+    &[
+        (&[Bug::FirerReadsFirst], "without"),
+        (&[Bug::WriterReadsNoteFirst], "without"),
+        (&[Bug::SiftedKeepsNote], "without"),
+    ],
+    sift_against_arm
 );

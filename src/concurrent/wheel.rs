@@ -8,16 +8,25 @@
 //! - I1. A slot's note is the earliest bucket (plus one) for which the wheel has an entry of this slot; only a
 //!   deadline in an earlier bucket adds another entry. The note survives the slot's reuse, so a slot that is
 //!   created and deleted again and again does not fill the wheel.
-//! - I2. A fired entry that is not the noted one is dropped.
+//! - I2. A fired entry that is not the noted one is dropped. An entry may outlive its chunk and meet another slot at
+//!   its position that notes the same bucket: then it fires in place of that one's own, for firing is right at any
+//!   time.
 //! - I3. The writer changes the cell, then reads the note; the firer clears the note, then reads the cell; a
 //!   SeqCst fence stands between on both sides. So either the writer sees the cleared note and adds an entry,
 //!   or the firer sees the new deadline and re-arms.
 //! - I4. The wheel never goes back. Where the clock does, an alarm whose bucket the wheel has passed and the clock
 //!   has not reached again waits beside the wheel: firing it at once would only arm it again, for ever.
+//! - I5. There are about twice as many entries as slots that need one, and [`SPARE`], at most. Beyond that all are
+//!   *sifted*, in slices: each is fired early, and in the end those slots are armed again that have a deadline still.
+//!   So an entry goes that is not the noted one, whose slot has no deadline any more, or whose chunk is gone. Between
+//!   its firing and the end a slot has no entry: a key whose time comes then leaves late by as much.
 //!
 //! # Progress
-//! Arming is lock-free. Cascading costs each entry at most one move for each level.
+//! Arming is lock-free. Cascading costs each entry at most one move for each level. Sifting costs as much as firing,
+//! and is paid for by as many entries that came or slots that lost their deadline since.
 
+use super::directory::Directory;
+use super::reclaim::Guard;
 use super::slot::{Position, Slot};
 use crate::size_class::size_class;
 use crate::sync::atomic::{Ordering, fence};
@@ -32,6 +41,8 @@ const LEVEL_BITS: u32 = 6;
 const LEVEL_LEN: usize = 1 << LEVEL_BITS;
 /// The furthest bucket that can be noted; later deadlines are looked at then, and armed again.
 const LAST_BUCKET: u64 = u32::MAX as u64 - 2;
+/// Entries that are not worth sifting.
+pub const SPARE: usize = if cfg!(kvns_loom) { 0 } else { 4096 };
 
 /// An entry: look at this slot in this bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,16 +136,44 @@ pub struct Wheel {
     levels: Vec<[Vec<Alarm>; LEVEL_LEN]>,
     /// Alarms in all levels and beside the wheel.
     len: usize,
+    /// Alarms that are being sifted.
+    sifting: Option<Sifting>,
     /// Alarms that wait for a clock that went back, by bucket (I4).
     behind: BTreeMap<u32, Vec<Alarm>>,
     /// Fired alarms that were not yet taken.
     due: Vec<Alarm>,
-    /// Bytes that the allocator holds for the alarms of the levels.
+    /// Bytes that the allocator holds for the alarms of the levels and beside the wheel.
     bytes: usize,
 }
 
-fn bytes_of(alarms: &Vec<Alarm>) -> usize {
-    size_class(alarms.capacity() * size_of::<Alarm>())
+/// All alarms that there were when a sifting began, less those that it has dealt with (I5).
+#[derive(Debug)]
+struct Sifting {
+    old: Vec<Vec<Alarm>>,
+    /// Slots that need an alarm again.
+    needy: Vec<Position>,
+    /// Alarms in `old`.
+    len: usize,
+    /// Bytes that the allocator holds for them.
+    bytes: usize,
+}
+
+impl Sifting {
+    fn pop(&mut self) -> Option<Alarm> {
+        while let Some(alarms) = self.old.last_mut() {
+            if let Some(alarm) = alarms.pop() {
+                self.len -= 1;
+                return Some(alarm);
+            }
+            self.bytes -= bytes_of(alarms);
+            self.old.pop();
+        }
+        None
+    }
+}
+
+fn bytes_of<T>(items: &Vec<T>) -> usize {
+    size_class(items.capacity() * size_of::<T>())
 }
 
 impl Default for Wheel {
@@ -144,6 +183,7 @@ impl Default for Wheel {
             next: 0,
             levels: (0..LEVELS).map(|_| level()).collect(),
             len: 0,
+            sifting: None,
             behind: BTreeMap::new(),
             due: Vec::new(),
             bytes: 0,
@@ -161,6 +201,7 @@ impl Wheel {
         while let Some(first) = self.behind.first_entry().filter(|first| u64::from(*first.key()) <= now) {
             let alarms = first.remove();
             self.len -= alarms.len();
+            self.bytes -= bytes_of(&alarms);
             self.due.extend(alarms);
         }
         while self.next <= now && self.due.len() < most {
@@ -175,19 +216,68 @@ impl Wheel {
         !self.due.is_empty() || self.next <= now
     }
 
-    /// Number of alarms not yet fired.
+    /// True if there are so many more alarms than the slots with a deadline, of which there are `alive`, that they are
+    /// to be sifted (I5), or if they are being sifted.
+    pub fn is_crowded(&self, alive: usize) -> bool {
+        self.sifting.is_some() || self.len > alive.saturating_mul(2).saturating_add(SPARE)
+    }
+
+    /// Goes on with sifting, or begins it, up to `most` alarms and slots (I5). True if there are more. What it arms
+    /// again is in the inbox.
+    pub fn sift(&mut self, inbox: &Inbox, directory: &Directory, most: usize, guard: &Guard) -> bool {
+        if self.sifting.is_none() {
+            self.begin_sifting();
+        }
+        for _ in 0..most {
+            let Some(sifting) = &mut self.sifting else { break };
+            if let Some(alarm) = sifting.pop() {
+                if let Some(slot) = directory.slot(alarm.position, guard)
+                    && (seeded(Bug::SiftedKeepsNote) || inbox.fire(alarm, slot))
+                    && slot.cell().read(guard).deadline_ms().is_some()
+                {
+                    sifting.needy.push(alarm.position);
+                }
+            } else if let Some(position) = sifting.needy.pop() {
+                if let Some(slot) = directory.slot(position, guard)
+                    && let Some(deadline) = slot.cell().read(guard).deadline_ms()
+                {
+                    inbox.arm(slot, deadline);
+                }
+            } else {
+                self.sifting = None;
+            }
+        }
+        self.sifting.is_some()
+    }
+
+    fn begin_sifting(&mut self) {
+        let levels = self.levels.iter_mut().flatten().map(std::mem::take);
+        let behind = std::mem::take(&mut self.behind).into_values();
+        let old = levels.chain(behind).filter(|alarms| !alarms.is_empty()).collect();
+        let (len, bytes) = (std::mem::take(&mut self.len), std::mem::take(&mut self.bytes));
+        self.sifting = Some(Sifting { old, needy: Vec::new(), len, bytes });
+    }
+
+    /// Number of alarms not yet fired, and of slots that are to have one again.
     pub fn len(&self) -> usize {
-        self.len + self.due.len()
+        let sifted = |sifting: &Sifting| sifting.len + sifting.needy.len();
+        self.len + self.due.len() + self.sifting.as_ref().map_or(0, sifted)
     }
 
     /// Bytes that the allocator holds for the alarms. O(1).
     pub fn footprint(&self) -> usize {
-        self.bytes + bytes_of(&self.due)
+        let sifted = |sifting: &Sifting| sifting.bytes + bytes_of(&sifting.needy);
+        self.bytes + bytes_of(&self.due) + self.sifting.as_ref().map_or(0, sifted)
     }
 
-    /// What [`Wheel::footprint`] is to say; for checks.
-    pub fn recounted_footprint(&self) -> usize {
-        self.levels.iter().flatten().map(bytes_of).sum::<usize>() + bytes_of(&self.due)
+    /// What [`Wheel::footprint`] and [`Wheel::len`] are to say; for checks. O(alarms).
+    pub fn recount(&self) -> (usize, usize) {
+        let waiting = self.levels.iter().flatten().chain(self.behind.values()).chain([&self.due]);
+        let old = self.sifting.iter().flat_map(|sifting| &sifting.old);
+        let needy = self.sifting.iter().map(|sifting| &sifting.needy);
+        let alarms = waiting.chain(old).map(|alarms| (bytes_of(alarms), alarms.len()));
+        let all = alarms.chain(needy.map(|slots| (bytes_of(slots), slots.len())));
+        all.fold((0, 0), |(bytes, len), (more, others)| (bytes + more, len + others))
     }
 
     /// True if no alarm is left.
@@ -233,15 +323,14 @@ impl Wheel {
             return;
         }
         self.len += 1;
-        if bucket < self.next {
-            self.behind.entry(alarm.bucket).or_default().push(alarm);
-            return;
-        }
-        let distance = bucket - self.next;
-        let level = (0..LEVELS - 1).find(|level| distance < 1 << (LEVEL_BITS * (*level as u32 + 1)));
-        let level = level.unwrap_or(LEVELS - 1);
-        let at = (bucket >> (LEVEL_BITS * level as u32)) as usize % LEVEL_LEN;
-        let alarms = &mut self.levels[level][at];
+        let alarms = if bucket < self.next {
+            self.behind.entry(alarm.bucket).or_default()
+        } else {
+            let distance = bucket - self.next;
+            let level = (0..LEVELS - 1).find(|level| distance < 1 << (LEVEL_BITS * (*level as u32 + 1)));
+            let level = level.unwrap_or(LEVELS - 1);
+            &mut self.levels[level][(bucket >> (LEVEL_BITS * level as u32)) as usize % LEVEL_LEN]
+        };
         let before = bytes_of(alarms);
         alarms.push(alarm);
         self.bytes += bytes_of(alarms) - before;
@@ -266,6 +355,9 @@ mod tests {
         assert!(!wheel.turn(&inbox, 99 * BUCKET_MS, 1, |alarm| fired.push(alarm)));
         assert!(fired.is_empty(), "not due by this clock");
         assert_eq!(wheel.len(), 3);
+        let kept = 2 * size_class(4 * size_of::<Alarm>());
+        assert_eq!(wheel.recount(), (wheel.footprint(), 3));
+        assert!(wheel.footprint() > kept, "those that wait are accounted, beside the one in the wheel");
         while wheel.turn(&inbox, 101 * BUCKET_MS, 1, |alarm| fired.push(alarm)) {}
         assert_eq!((fired.len(), wheel.len()), (2, 1));
         while wheel.turn(&inbox, 9_000_064, 1, |alarm| fired.push(alarm)) {}

@@ -16,6 +16,8 @@ use std::sync::{Arc, PoisonError, TryLockError};
 const SLICE: usize = 64;
 /// Slices of alarms in one round: many, for keys that are due are to be gone before what they leave is cleared.
 const ALARM_SLICES: usize = 8192;
+/// Slices of alarms that are sifted in one round: those that are due wait for its end.
+const SIFTING_SLICES: usize = 512;
 /// Slices of absent slots in one round.
 const REAPING_SLICES: usize = 256;
 
@@ -65,8 +67,8 @@ impl Keyspace {
         false
     }
 
-    /// Bytes of the alarms for keys that have a deadline, or had one: an alarm stays until its time. Those of the
-    /// wheel as they were at the last round. O(1).
+    /// Bytes of the alarms for keys that have a deadline, and of some for keys that had one. Those of the wheel as they
+    /// were at the last round. O(1).
     pub fn alarm_bytes(&self) -> u64 {
         self.wheel_bytes.get() + self.current.load(&pin()).inbox.footprint() as u64
     }
@@ -74,12 +76,17 @@ impl Keyspace {
     /// Recounts what the wheel says of itself; for checks. O(alarms).
     pub(super) fn check_wheel(&self) -> Result<(), String> {
         let housekeeper = self.housekeeper.lock().unwrap_or_else(PoisonError::into_inner);
-        let recounted = housekeeper.wheel.recounted_footprint();
-        if housekeeper.wheel.footprint() != recounted || self.wheel_bytes.get() != recounted as u64 {
+        let wheel = &housekeeper.wheel;
+        let (bytes, alarms) = wheel.recount();
+        let accounted = self.wheel_bytes.get();
+        if wheel.footprint() != bytes || accounted != bytes as u64 || wheel.len() != alarms {
             return Err(format!(
-                "bytes of alarms: {} accounted, {recounted} counted",
-                self.wheel_bytes.get()
+                "alarms: {} in {accounted} bytes accounted, {alarms} in {bytes} counted",
+                wheel.len()
             ));
+        }
+        if wheel.is_crowded(self.expiring() as usize) {
+            return Err(format!("{alarms} alarms for {} keys with a deadline", self.expiring()));
         }
         Ok(())
     }
@@ -103,6 +110,7 @@ impl Housekeeper {
             };
         }
         let more = self.expire(keyspace, &generation);
+        let more = self.sift(keyspace, &generation) | more;
         keyspace.wheel_bytes.set(self.wheel.footprint() as u64);
         let more = keyspace.sweep_read(&generation) | more;
         let more = self.reap(&generation) | more;
@@ -138,6 +146,25 @@ impl Housekeeper {
             }
             guard.renew();
         }
+        true
+    }
+
+    /// Drops alarms that nobody needs, where there are many. True if there are more.
+    fn sift(&mut self, keyspace: &Keyspace, generation: &Generation) -> bool {
+        if !self.wheel.is_crowded(generation.expiring.get().max(0) as usize) {
+            return false;
+        }
+        let mut guard = pin();
+        for _ in 0..SIFTING_SLICES {
+            if keyspace.reservation.is_taken() {
+                return false;
+            }
+            if !self.wheel.sift(&generation.inbox, generation.directory(), SLICE, &guard) {
+                break;
+            }
+            guard.renew();
+        }
+        // What was armed again and what has come meanwhile is in the inbox.
         true
     }
 
