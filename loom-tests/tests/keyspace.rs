@@ -11,7 +11,7 @@
 #![cfg(kvns_loom)]
 
 use kvns::clock::Clock;
-use kvns::keyspace::{Change, Draft, Key, Keyspace, View};
+use kvns::keyspace::{Change, Draft, Entry, Key, Keyspace, View};
 use kvns::sync::Bug;
 use kvns::value::string::Str;
 use loom_tests::{Outcome, keyspace, model, run, spawn};
@@ -307,5 +307,31 @@ model!(
         let (a, b) = end(&keyspace);
         assert_eq!(a.is_some(), b.is_some(), "a flush took half a transaction");
         assert!(a != Some(2), "a flush left a value");
+    }
+);
+
+model!(
+    /// A body keeps what it planned and read again, and looks at it in its next run: a plan that lost stays as long as
+    /// the guard.
+    a_plan_that_lost_outlives_its_readers, 2, Newest, 20,
+    &[(&[Bug::GivenUpPlanFreedAtOnce], "was freed")],
+    || {
+        let keyspace = keyspace();
+        run(&keyspace, |view| put(view, b"a", 0));
+        let other = spawn(&keyspace, |view| add(view, b"a"));
+        run(&keyspace, |view| {
+            let mut planned: Option<Entry<'_>> = None;
+            view.transact(|view| {
+                if let Some(entry) = planned.take() {
+                    assert!(matches!(entry.string(), Ok(Str::Int(7))));
+                }
+                add(view, b"a")?;
+                put(view, b"b", 7)?;
+                planned = view.peek(Key::new(b"b"))?;
+                Ok(())
+            })
+        });
+        other.join().unwrap();
+        assert_eq!(end(&keyspace), (Some(2), Some(7)));
     }
 );

@@ -225,6 +225,7 @@ impl<'g> Entry<'g> {
 
     /// The value, if it is a string.
     pub fn string(&self) -> Result<Str<'g>, KeyspaceError> {
+        self.guard.touch(self.version);
         self.version.string().ok_or(KeyspaceError::WrongType)
     }
 

@@ -493,6 +493,9 @@ impl<'g> View<'g> {
                 break;
             }
         }
+        if seeded(Bug::GivenUpPlanFreedAtOnce) {
+            return false;
+        }
         // What the body read of its plans stays until the guard ends.
         writes.into_iter().for_each(|write| drop(Planned::new(write.new, guard)));
         false
