@@ -39,7 +39,7 @@ model!(
                 users.fetch_sub(is_old, Ordering::SeqCst);
             })
         };
-        let replaced = Replaced::new(current.swap(Generation::new(2, 0)), 0);
+        let replaced = Replaced::new(current.swap(Generation::new(2, 0)));
         if replaced.is_unused() {
             assert_eq!(users.load(Ordering::SeqCst), 0, "a generation is freed that is in use");
             drop(replaced);

@@ -573,25 +573,19 @@ impl Drop for Current {
 #[derive(Debug)]
 pub struct Replaced {
     generation: Arc<Generation>,
-    keys: i64,
     grace: Grace,
 }
 
 impl Replaced {
-    /// Starts to wait for the users of a generation that [`Current::swap`] took out when it had so many keys. Not to
-    /// be called with a guard held.
-    pub fn new(generation: Arc<Generation>, keys: i64) -> Replaced {
-        Replaced { generation, keys, grace: Grace::start() }
+    /// Starts to wait for the users of a generation that [`Current::swap`] took out. Not to be called with a guard
+    /// held.
+    pub fn new(generation: Arc<Generation>) -> Replaced {
+        Replaced { generation, grace: Grace::start() }
     }
 
     /// True once nobody uses it any more, so that dropping this frees it. To be polled without a guard.
     pub fn is_unused(&self) -> bool {
         (self.grace.has_passed() || seeded(Bug::FlushFreesAtOnce)) && Arc::strong_count(&self.generation) == 1
-    }
-
-    /// Keys that it had when it was taken out; its last users may still add and remove some.
-    pub fn keys(&self) -> i64 {
-        self.keys
     }
 }
 

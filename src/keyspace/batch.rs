@@ -75,7 +75,7 @@ impl<'k> Batch<'k> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         self.tally.settle(self.keyspace);
-        self.keyspace.memory.room.end(&mut self.funds.lease.borrow_mut());
+        self.end_lease();
     }
 }
 

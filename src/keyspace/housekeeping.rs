@@ -6,6 +6,7 @@
 
 use super::Keyspace;
 use super::eviction::Descent;
+use crate::concurrent::counter::Gauge;
 use crate::concurrent::generation::{Departure, Generation, Reaping, Replaced};
 use crate::concurrent::nodes;
 use crate::concurrent::reclaim::{Guard, pin};
@@ -32,7 +33,7 @@ pub(super) struct Housekeeper {
     wheel: Wheel,
     reaping: Option<Reaping>,
     departure: Option<Departure>,
-    replaced: Vec<Replaced>,
+    replaced: Vec<(Replaced, Freeing)>,
     descent: Descent,
     /// Names in the index at the last round.
     names: usize,
@@ -211,29 +212,42 @@ impl Housekeeper {
     /// Frees what was flushed, on a thread of its own: it may be a lot.
     fn free(&mut self, keyspace: &Keyspace) {
         while let Some((generation, keys)) = keyspace.replaced.pop() {
-            self.replaced.push(Replaced::new(generation, keys));
+            self.replaced.push((Replaced::new(generation), keys));
         }
-        let (unused, used) = std::mem::take(&mut self.replaced).into_iter().partition(Replaced::is_unused);
+        let is_unused = |(replaced, _): &(Replaced, Freeing)| replaced.is_unused();
+        let (unused, used) = std::mem::take(&mut self.replaced).into_iter().partition(is_unused);
         self.replaced = used;
-        let unused: Vec<Replaced> = unused;
+        let unused: Vec<(Replaced, Freeing)> = unused;
         if unused.is_empty() {
             return;
         }
-        let keys: i64 = unused.iter().map(Replaced::keys).sum();
-        let freeing = Arc::clone(&keyspace.freeing);
-        let work = move || {
-            drop(unused);
-            freeing.add(-keys);
-        };
+        let work = move || drop(unused);
         // Models know no other threads than loom's.
         if cfg!(kvns_loom) {
             return work();
         }
-        let freer = std::thread::Builder::new().name("kvns-freer".into());
-        if freer.spawn(work).is_err() {
-            // Without a thread to spare the closure was dropped here, and what it owned with it.
-            keyspace.freeing.add(-keys);
-        }
+        // Without a thread to spare the closure is dropped here, and what it owns with it.
+        let _ = std::thread::Builder::new().name("kvns-freer".into()).spawn(work);
+    }
+}
+
+/// Flushed keys that are counted as being freed until this is dropped, behind what they were in.
+#[derive(Debug)]
+pub(super) struct Freeing {
+    gauge: Arc<Gauge>,
+    keys: i64,
+}
+
+impl Freeing {
+    pub(super) fn new(gauge: &Arc<Gauge>, keys: i64) -> Freeing {
+        gauge.add(keys);
+        Freeing { gauge: Arc::clone(gauge), keys }
+    }
+}
+
+impl Drop for Freeing {
+    fn drop(&mut self) {
+        self.gauge.add(-self.keys);
     }
 }
 

@@ -208,6 +208,11 @@ impl Batch<'_> {
         self.funds.is_exhausted.set(false);
     }
 
+    /// Gives back what is left of the lease; what is paid from now on is leased anew.
+    pub(super) fn end_lease(&self) {
+        self.keyspace.memory.room.end(&mut self.funds.lease.borrow_mut());
+    }
+
     /// Takes back what was paid in vain, or what a change has freed.
     #[inline]
     pub(super) fn pay_back(&self, bytes: i64) {
@@ -219,16 +224,57 @@ impl Batch<'_> {
     }
 }
 
-impl View<'_> {
+/// What a change has paid, or below zero what it is going to free. Dropped without having been settled it is paid back:
+/// the change did not happen.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Payment<'g> {
+    batch: &'g Batch<'g>,
+    bytes: i64,
+}
+
+impl Payment<'_> {
+    /// The change has happened.
+    #[inline]
+    pub(super) fn settle(mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes < 0 {
+            self.batch.pay_back(-bytes);
+        }
+    }
+}
+
+impl Drop for Payment<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.batch.pay_back(self.bytes);
+        }
+    }
+}
+
+impl<'g> View<'g> {
     /// What follows a flush in its transaction cannot be refused any more: the flush has made room.
     fn is_checked(&self) -> bool {
         self.batch.funds.is_checked.get()
             && self.transaction.as_deref().is_none_or(|outer| !outer.has_flushed())
     }
 
-    /// Pays for `bytes` more in a namespace, before they are there.
+    /// Pays for `bytes` more in a namespace, before they are there; nothing if they are none.
     #[inline]
-    pub(super) fn pay(&self, namespace: &Namespace, bytes: i64) -> Result<(), KeyspaceError> {
+    pub(super) fn pay<'n>(
+        &self,
+        namespace: impl FnOnce() -> &'n Namespace,
+        bytes: i64,
+    ) -> Result<Payment<'g>, KeyspaceError> {
+        if bytes > 0 {
+            self.pay_from_lease(namespace(), bytes)?;
+        }
+        Ok(Payment { batch: self.batch, bytes })
+    }
+
+    #[inline]
+    fn pay_from_lease(&self, namespace: &Namespace, bytes: i64) -> Result<(), KeyspaceError> {
         let funds = &self.batch.funds;
         if !self.is_checked() {
             funds.lease.borrow_mut().charge(bytes);
@@ -254,28 +300,36 @@ impl View<'_> {
         self.lease_for(key.namespace(), rules, bytes)
     }
 
-    /// Pays for what several namespaces gain and lose, if that is more together. Returns the sum.
-    pub(super) fn pay_together(&self, namespaces: &[(&Namespace, i64)]) -> Result<i64, KeyspaceError> {
-        let sum = namespaces.iter().map(|(_, bytes)| *bytes).sum();
+    /// Pays for what several namespaces gain and lose, if that is more together.
+    pub(super) fn pay_together(
+        &self,
+        namespaces: &[(&Namespace, i64)],
+    ) -> Result<Payment<'g>, KeyspaceError> {
+        let bytes = namespaces.iter().map(|(_, bytes)| *bytes).sum();
+        self.pay_sum(namespaces, bytes)?;
+        Ok(Payment { batch: self.batch, bytes })
+    }
+
+    fn pay_sum(&self, namespaces: &[(&Namespace, i64)], sum: i64) -> Result<(), KeyspaceError> {
         let memory = &self.keyspace().memory;
         if !self.is_checked() {
             self.batch.funds.lease.borrow_mut().charge(i64::max(sum, 0));
-            return Ok(sum);
+            return Ok(());
         }
         let growing = || namespaces.iter().filter(|(_, bytes)| *bytes > 0);
         for (namespace, bytes) in growing() {
             self.check_quota(namespace, memory.rules_of(namespace), *bytes)?;
         }
         if sum <= 0 || self.batch.funds.lease.borrow_mut().pay(sum) {
-            return Ok(sum);
+            return Ok(());
         }
         // The one that gains most makes room, of those that can.
         let evicts = |namespace: &Namespace| memory.rules_of(namespace).policy.evicts();
         let most = growing().max_by_key(|(namespace, bytes)| (evicts(namespace), *bytes));
-        if let Some((namespace, _)) = most {
-            self.pay_from_room(namespace, memory.rules_of(namespace), sum)?;
+        match most {
+            Some((namespace, _)) => self.pay_from_room(namespace, memory.rules_of(namespace), sum),
+            None => Ok(()),
         }
-        Ok(sum)
     }
 
     #[inline]

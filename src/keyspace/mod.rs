@@ -47,7 +47,7 @@ use crate::sync;
 pub use crate::value::Kind;
 use crossbeam_queue::SegQueue;
 use entry::FRAME_SHARE;
-use housekeeping::Housekeeper;
+use housekeeping::{Freeing, Housekeeper};
 pub use records::OTHERS;
 use records::Records;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -152,7 +152,7 @@ pub struct Keyspace {
     swapping: sync::Mutex<()>,
     reservation: ReservationWord,
     records: Records,
-    replaced: SegQueue<(Arc<Generation>, i64)>,
+    replaced: SegQueue<(Arc<Generation>, Freeing)>,
     housekeeper: Mutex<Housekeeper>,
     /// Bytes of the housekeeper's wheel, as it says at each round.
     wheel_bytes: Latest,
@@ -223,12 +223,12 @@ impl Keyspace {
         let old = self.current.swap(next);
         drop(swapping);
         let keys = old.keys.get();
-        self.freeing.add(keys);
+        let freeing = Freeing::new(&self.freeing, keys);
         self.memory.room.give(old.bytes.get());
         // What its keys were kept in is gone with them.
         self.correct_room();
         self.stats.changes.add(keys.max(1) as u64);
-        self.replaced.push((old, keys));
+        self.replaced.push((old, freeing));
     }
 
     /// The number of flushed keys whose memory is not freed yet.

@@ -17,7 +17,9 @@
 
 use super::commit::{Changed, absent_after, growth};
 use super::entry::{Change, Entry};
+use super::memory::Payment;
 use super::open::Open;
+use super::view::Made;
 use super::{Contention, Key, KeyspaceError, View};
 use crate::concurrent::generation::{Current, Generation};
 use crate::concurrent::namespace::Namespace;
@@ -52,8 +54,8 @@ pub struct Transaction<'g> {
     places: HashMap<usize, usize, ahash::RandomState>,
     /// Names that were read and had no slot.
     missing: Vec<Box<[u8]>>,
-    /// Slots that this transaction made, to be queued if they stay absent.
-    made: Vec<&'g Slot>,
+    /// Slots that this transaction made.
+    made: Vec<Made<'g>>,
     /// The generation that a flush prepared.
     fresh: Option<Arc<Generation>>,
     /// A view operation answered with contention, so the body's error is no result.
@@ -177,6 +179,34 @@ fn address(slot: &Slot) -> usize {
     (&raw const *slot).addr()
 }
 
+/// A transaction in its view. However its body ends, by a panic too, the transaction around it is back in its place
+/// then.
+struct Scope<'v, 'g> {
+    view: &'v mut View<'g>,
+    outer: Option<Box<Transaction<'g>>>,
+}
+
+impl<'v, 'g> Scope<'v, 'g> {
+    fn begin(view: &'v mut View<'g>, generation: &'g Generation) -> Scope<'v, 'g> {
+        let inner = Box::new(Transaction::new(generation, view.guard()));
+        let outer = view.transaction.replace(inner);
+        Scope { view, outer }
+    }
+
+    /// Runs the body, and hands over what it planned.
+    fn run<R>(self, body: impl FnOnce(&mut View<'g>) -> R) -> (R, Box<Transaction<'g>>) {
+        let result = body(self.view);
+        let inner = self.view.transaction.take().expect("only its scope ends a transaction");
+        (result, inner)
+    }
+}
+
+impl Drop for Scope<'_, '_> {
+    fn drop(&mut self) {
+        self.view.transaction = self.outer.take();
+    }
+}
+
 impl<'g> View<'g> {
     /// Runs `body` so that everything it reads and writes happens at one instant. `body` is pure and may run
     /// more than once; if it fails, nothing is written. Inside a transaction it just runs.
@@ -191,19 +221,15 @@ impl<'g> View<'g> {
         }
         for attempt in 0.. {
             self.admit()?;
-            self.transaction = Some(Box::new(Transaction::new(self.generation(), self.guard())));
-            let result = body(self);
-            let Some(mut transaction) = self.transaction.take() else { continue };
+            let (result, mut transaction) = Scope::begin(self, self.generation()).run(&mut body);
             if transaction.is_contended {
-                self.abandon(&transaction);
                 return result;
             }
-            let done = match &result {
-                Ok(_) => self.commit(&mut transaction),
-                Err(_) => Ok(self.reads_hold(&transaction)),
+            let is_done = match &result {
+                Ok(_) => self.commit(&mut transaction)?,
+                Err(_) => self.reads_hold(&transaction),
             };
-            self.abandon(&transaction);
-            if done? {
+            if is_done {
                 return result;
             }
             self.keyspace().stats.transaction_retries.add(1);
@@ -218,29 +244,14 @@ impl<'g> View<'g> {
     /// Runs `body` as a transaction of its own in the generation that a flush prepared (M5). It cannot lose.
     fn transact_after_flush<R, E: From<KeyspaceError>>(
         &mut self,
-        mut body: impl FnMut(&mut View<'g>) -> Result<R, E>,
+        body: impl FnMut(&mut View<'g>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let outer = self.transaction.take();
-        self.transaction = Some(Box::new(Transaction::new(
-            outer.as_deref().map_or_else(|| self.generation(), |outer| outer.generation),
-            self.guard(),
-        )));
-        let result = body(self);
-        if let Some(mut inner) = self.transaction.take() {
-            if result.is_ok() {
-                self.commit(&mut inner)?;
-            }
-            self.abandon(&inner);
+        let (result, mut inner) = Scope::begin(self, self.generation()).run(body);
+        if result.is_ok() {
+            let is_done = self.commit(&mut inner)?;
+            debug_assert!(is_done, "nobody else sees the generation");
         }
-        self.transaction = outer;
         result
-    }
-
-    /// Queues the slots that the transaction made and left absent.
-    fn abandon(&self, transaction: &Transaction<'g>) {
-        for slot in &transaction.made {
-            self.queue_if_absent(transaction.generation, slot);
-        }
     }
 
     /// The transaction's cell for a name, if the name has a slot.
@@ -354,7 +365,7 @@ impl<'g> View<'g> {
             if let Some(transaction) = self.transaction.as_deref_mut()
                 && is_new
             {
-                transaction.made.push(slot);
+                transaction.made.push(Made { generation, slot, guard });
             }
             if let Some(place) = self.touch_slot(slot)? {
                 return Ok(place);
@@ -365,7 +376,7 @@ impl<'g> View<'g> {
     /// Commits what the body planned. False if it has to run again.
     fn commit(&mut self, transaction: &mut Transaction<'g>) -> Result<bool, KeyspaceError> {
         if let Some(fresh) = transaction.fresh.take() {
-            self.keyspace().replace_generation(fresh);
+            self.replace_generation(fresh);
             return Ok(true);
         }
         transaction.close(self.guard());
@@ -375,17 +386,16 @@ impl<'g> View<'g> {
         if !seeded(Bug::MissingNamesUnchecked) && !self.pin_down_missing(transaction)? {
             return Ok(false);
         }
-        let bytes = self.pay_for(transaction)?;
+        let payment = self.pay_for(transaction)?;
         let is_done = self.commit_writes(transaction);
-        if bytes < 0 || !is_done {
-            self.batch.pay_back(if is_done { -bytes } else { bytes.max(0) });
+        if is_done {
+            payment.settle();
         }
         Ok(is_done)
     }
 
-    /// Pays for what the plans add, all together and each namespace for itself, before anything has changed. Returns
-    /// the bytes; what they free is not paid back yet.
-    fn pay_for(&self, transaction: &Transaction<'g>) -> Result<i64, KeyspaceError> {
+    /// Pays for what the plans add, all together and each namespace for itself, before anything has changed.
+    fn pay_for(&self, transaction: &Transaction<'g>) -> Result<Payment<'g>, KeyspaceError> {
         let mut namespaces: SmallVec<[(&Namespace, i64); 4]> = SmallVec::new();
         for touched in transaction.cells.iter().filter(|touched| touched.changes()) {
             let planned = if touched.is_live() { touched.version() } else { Version::fresh() };
@@ -407,7 +417,7 @@ impl<'g> View<'g> {
             loop {
                 let (slot, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
                 if is_new {
-                    transaction.made.push(slot);
+                    transaction.made.push(Made { generation, slot, guard });
                 }
                 if let Some(place) = transaction.place(slot) {
                     // It was made by another since it was read as missing, and touched after that.
@@ -432,23 +442,26 @@ impl<'g> View<'g> {
     /// Removes every key at one instant. O(1); the memory is freed in the background. Inside a transaction it has
     /// to run alone (M5).
     pub fn flush(&mut self) -> Result<(), KeyspaceError> {
-        let keyspace = self.keyspace();
-        let Some(mut transaction) = self.transaction.take() else {
+        let (keyspace, guard, is_alone) = (self.keyspace(), self.guard(), self.batch.is_alone);
+        let Some(transaction) = self.transaction.as_deref_mut() else {
             self.admit()?;
-            keyspace.replace_generation(keyspace.next_generation());
+            self.replace_generation(keyspace.next_generation());
             return Ok(());
         };
-        if self.batch.is_alone {
-            self.abandon(&transaction);
+        if is_alone {
             let fresh = keyspace.next_generation();
-            *transaction = Transaction::new(Current::prepare(&fresh, self.guard()), self.guard());
+            *transaction = Transaction::new(Current::prepare(&fresh, guard), guard);
             transaction.fresh = Some(fresh);
-            self.transaction = Some(transaction);
             return Ok(());
         }
         transaction.is_contended = true;
-        self.transaction = Some(transaction);
         Err(KeyspaceError::Contention(Contention::RunAlone))
+    }
+
+    fn replace_generation(&self, next: Arc<Generation>) {
+        // The room is computed anew then, from what is there: what this batch has paid for that must not count twice.
+        self.batch.end_lease();
+        self.keyspace().replace_generation(next);
     }
 
     /// The multi-word compare-and-swap, again as long as it lost to fresh copies only (M3).

@@ -2,9 +2,12 @@ mod accounting;
 mod snapshots;
 mod sorted_sets;
 
+use super::multi::Transaction;
 use super::*;
+use crate::config::EvictionRules;
 use crate::value::string::Str;
 use crate::value::tree::List;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 type Result<T> = std::result::Result<T, KeyspaceError>;
@@ -179,6 +182,89 @@ fn a_flush_is_one_swap_also_inside_a_transaction() {
     assert_eq!(get(&mut keyspace.enter().view(), b"new").unwrap(), Some(b"v".to_vec()));
     assert_eq!(get(&mut keyspace.enter().view(), b"old").unwrap(), None);
     keyspace.check_invariants().unwrap();
+}
+
+/// Runs a body that panics, in a view of its own that works on afterwards.
+fn panics(keyspace: &Keyspace, alone: Option<&Reservation<'_>>, body: impl Fn(&mut View<'_>)) {
+    let mut batch = alone.map_or_else(|| keyspace.enter(), |reservation| keyspace.enter_alone(reservation));
+    let mut view = batch.view();
+    let caught = catch_unwind(AssertUnwindSafe(|| body(&mut view)));
+    caught.expect_err("the body panics");
+    assert!(view.transaction.is_none(), "the transaction outlives its body");
+    set(&mut view, b"after", b"v", None).unwrap();
+    remove(&mut view, b"after").unwrap();
+}
+
+#[test]
+fn what_a_body_has_taken_is_given_back_if_it_panics() {
+    let (keyspace, _) = keyspace();
+    keyspace.bind(1 << 20, EvictionRules::default());
+    let sum = || keyspace.memory.free() + keyspace.used_bytes() as i64;
+    set(&mut keyspace.enter().view(), b"k", b"v", None).unwrap();
+    let before = sum();
+    panics(&keyspace, None, |view| {
+        let _: Result<()> = view.transact(|view| {
+            set(view, b"made", b"v", None)?;
+            panic!("in a transaction")
+        });
+    });
+    panics(&keyspace, None, |view| {
+        let _: Result<()> = view.update(Key::new(b"found missing"), |entry| {
+            assert!(entry.is_some(), "in an update");
+            Ok((Change::Keep, ()))
+        });
+    });
+    let reservation = keyspace.reserve().unwrap();
+    while !reservation.is_ready() {}
+    panics(&keyspace, Some(&reservation), |view| {
+        let _: Result<()> = view.transact(|view| {
+            view.flush()?;
+            let inner = catch_unwind(AssertUnwindSafe(|| {
+                let _: Result<()> = view.transact(|view| {
+                    set(view, b"made", b"v", None)?;
+                    panic!("in a transaction after a flush")
+                });
+            }));
+            assert!(view.transaction.as_deref().is_some_and(Transaction::has_flushed), "the outer one is back");
+            std::panic::resume_unwind(inner.expect_err("the inner body panics"))
+        });
+    });
+    drop(reservation);
+    assert_eq!(get(&mut keyspace.enter().view(), b"k").unwrap(), Some(b"v".to_vec()));
+    assert_eq!(sum(), before, "what was paid is paid for what is there");
+    keyspace.check_invariants().unwrap();
+}
+
+#[test]
+fn a_change_that_lost_gets_back_what_it_paid() {
+    let (keyspace, _) = keyspace();
+    keyspace.bind(1 << 20, EvictionRules::default());
+    set(&mut keyspace.enter().view(), b"k", b"", None).unwrap();
+    let sum = || keyspace.memory.free() + keyspace.used_bytes() as i64;
+    let before = sum();
+    // Another write comes first, so that the exchange fails once.
+    let overtaken = |view: &mut View<'_>, runs: &mut u32| {
+        view.update(Key::new(b"k"), |_| {
+            *runs += 1;
+            if *runs == 1 {
+                set(&mut keyspace.enter().view(), b"k", &[b'x'; 500], None)?;
+            }
+            Ok((Change::Put(Draft::string(&vec![b'y'; 1000 * *runs as usize], None)), ()))
+        })
+    };
+    for in_transaction in [false, true] {
+        let mut batch = keyspace.enter();
+        batch.set_checked(true);
+        let (mut view, mut runs) = (batch.view(), 0);
+        let done: Result<()> = match in_transaction {
+            true => view.transact(|view| overtaken(view, &mut runs)),
+            false => overtaken(&mut view, &mut runs),
+        };
+        assert_eq!((done, runs), (Ok(()), 2));
+        drop(view);
+        drop(batch);
+        assert_eq!(sum(), before, "in a transaction: {in_transaction}");
+    }
 }
 
 fn unchanged(keyspace: &Keyspace, watch: &Watch) -> bool {

@@ -156,24 +156,25 @@ impl<'g> View<'g> {
         }
         self.admit()?;
         let (generation, guard) = (self.generation(), self.guard());
-        let mut made = None;
+        // Kept until the update ends, however it does.
+        let mut _made = None;
         let mut slot = generation.find(key.name(), guard);
-        let result = loop {
+        loop {
             let Some(home) = slot else {
                 let (wanted, result) = change(None)?;
                 let Change::Put(draft) = &wanted else { return Ok(result) };
                 self.check_room_for_new(key, &draft.0.version)?;
                 let (home, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
                 if is_new {
-                    made = Some(home);
+                    _made = Some(Made { generation, slot: home, guard });
                     let base = home.cell().settle(guard);
                     // Once it is in the index another may write first; then `change` has to see that.
                     let is_missing = !base.is_live() || seeded(Bug::CreatorOverwrites);
                     if is_missing {
                         match self.try_change(generation, home, base, wanted) {
-                            Ok(true) => break Ok(result),
+                            Ok(true) => return Ok(result),
                             Ok(false) => {}
-                            Err(error) => break Err(error.into()),
+                            Err(error) => return Err(error.into()),
                         }
                     }
                 }
@@ -192,17 +193,13 @@ impl<'g> View<'g> {
             let entry = base.is_live().then(|| self.entry(home, base));
             match change(entry) {
                 Ok((wanted, result)) => match self.try_change(generation, home, base, wanted) {
-                    Ok(true) => break Ok(result),
+                    Ok(true) => return Ok(result),
                     Ok(false) => self.keyspace().stats.cas_retries.add(1),
-                    Err(error) => break Err(error.into()),
+                    Err(error) => return Err(error.into()),
                 },
-                Err(error) => break Err(error),
+                Err(error) => return Err(error),
             }
-        };
-        if let Some(home) = made {
-            self.queue_if_absent(generation, home);
         }
-        result
     }
 
     /// The birth of nodes that are built now: the snapshot epoch, read before the version that will hold them is
@@ -299,9 +296,7 @@ impl<'g> View<'g> {
         };
         new.version.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
         let bytes = growth(slot, base, &new.version);
-        if bytes > 0 {
-            self.pay(generation.namespace_of(slot, self.guard()), bytes)?;
-        }
+        let payment = self.pay(|| generation.namespace_of(slot, self.guard()), bytes)?;
         let judged = if seeded(Bug::HandOverAsksPresent) { self.generation() } else { generation };
         let attempt = self.keyspace().snapshots.attempt(judged);
         new.version.set_stamp(attempt.stamp());
@@ -312,17 +307,10 @@ impl<'g> View<'g> {
                 self.touch_written(slot, base);
                 let changed = Changed { slot, old: base, new };
                 self.keyspace().account(generation, changed, bytes, self.guard());
-                if bytes < 0 {
-                    self.batch.pay_back(-bytes);
-                }
+                payment.settle();
                 Ok(true)
             }
-            Err(_) => {
-                if bytes > 0 {
-                    self.batch.pay_back(bytes);
-                }
-                Ok(false)
-            }
+            Err(_) => Ok(false),
         }
     }
 
@@ -332,12 +320,21 @@ impl<'g> View<'g> {
             slot.touch(self.now_s());
         }
     }
+}
 
-    /// Queues a slot for the reaper that this view made, if it stayed absent.
-    pub(super) fn queue_if_absent(&self, generation: &Generation, slot: &Slot) {
-        let version = slot.cell().read(self.guard());
+/// A slot that a view made. If it is absent in the end, it is queued for the reaper.
+#[derive(Debug)]
+pub(super) struct Made<'g> {
+    pub(super) generation: &'g Generation,
+    pub(super) slot: &'g Slot,
+    pub(super) guard: &'g Guard,
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        let version = self.slot.cell().read(self.guard);
         if !version.is_live() && !version.is_dead() {
-            generation.left_absent(slot, version.seq());
+            self.generation.left_absent(self.slot, version.seq());
         }
     }
 }

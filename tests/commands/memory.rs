@@ -156,6 +156,26 @@ fn a_transaction_without_room_is_refused_whole() {
 }
 
 #[test]
+fn what_follows_a_flush_in_its_transaction_finds_the_room_that_the_flush_makes() {
+    for (policy, len) in [("noeviction", 1000), ("allkeys-lru", 100)] {
+        let server = evicting(MB, policy);
+        let mut c = server.client();
+        (0..20_000).for_each(|i| drop(set(&mut c, &format!("k{i}"), len)));
+        let long = "x".repeat(300_000);
+        c.check_all(&[
+            ("MULTI", "+OK"),
+            ("FLUSHALL", "+QUEUED"),
+            (&format!("MSET k0 {long} k1 {long}"), "+QUEUED"),
+            ("INCR c", "+QUEUED"),
+            ("EXEC", "*3\n+OK\n+OK\n:1"),
+            ("DBSIZE", ":3"),
+            ("SET d x", "+OK"),
+        ]);
+        assert!(!server.engine.keyspace.is_reserved());
+    }
+}
+
+#[test]
 fn a_pipelined_run_without_room_is_refused_one_by_one() {
     let server = limited(MB);
     let mut c = server.client();
