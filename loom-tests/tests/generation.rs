@@ -4,18 +4,22 @@
 //! flush or after it, whole; I5, the old generation goes only when nobody holds a guard from when it was current.
 //! (`concurrent/chunk.rs`): I3, who reaches a chunk under a guard reaches its namespace too, and both stay.
 //!
-//! Twins: loading the generation twice; freeing at the swap; for chunks see the models.
+//! Twins: loading the generation twice, for a write and for a read that `ear` queues; freeing at the swap; for chunks
+//! see the models.
 
 #![cfg(kvns_loom)]
 
 use kvns::clock::Clock;
 use kvns::concurrent::generation::{Current, Generation, Replaced};
 use kvns::concurrent::reclaim::pin;
+use kvns::concurrent::rules::Policy;
 use kvns::concurrent::slot::Reaped;
+use kvns::config::EvictionRules;
 use kvns::keyspace::{Change, Draft, Key, Keyspace, KeyspaceError};
 use kvns::sync::Bug;
+use kvns::value::string::Str;
 use loom::thread;
-use loom_tests::model;
+use loom_tests::{keyspace, model, run, spawn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -138,5 +142,32 @@ model!(
         };
         release(&generation, 1);
         walker.join().unwrap();
+    }
+);
+
+model!(
+    /// A read under `ear` against a flush and a write of the same name: what is new has the place and the seq of what
+    /// was read before the flush, and is not swept for it.
+    a_read_is_queued_in_one_generation, 3, Newest, 30,
+    &[(&[Bug::GenerationLoadedTwice], "nobody has read")],
+    || {
+        let keyspace = keyspace();
+        keyspace.bind(u64::MAX, EvictionRules { policy: Policy::Ear, ..EvictionRules::default() });
+        let put = |value| {
+            run(&keyspace, |view| {
+                view.update(Key::new(b"k"), |_| Ok((Change::Put(Draft::integer(value, None)), ())))
+            });
+        };
+        put(1);
+        let reader = spawn(&keyspace, |view| match view.read(Key::new(b"k"))?.map(|entry| entry.string()) {
+            Some(Ok(Str::Int(value))) => Ok(Some(value)),
+            _ => Ok(None),
+        });
+        run(&keyspace, |view| view.flush());
+        put(2);
+        let was_read = reader.join().unwrap() == Some(2);
+        keyspace.housekeep();
+        let is_there = run(&keyspace, |view| Ok(view.peek(Key::new(b"k"))?.is_some()));
+        assert!(is_there || was_read, "what nobody has read was removed");
     }
 );

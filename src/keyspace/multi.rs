@@ -458,10 +458,11 @@ impl<'g> View<'g> {
         Err(KeyspaceError::Contention(Contention::RunAlone))
     }
 
-    fn replace_generation(&self, next: Arc<Generation>) {
+    fn replace_generation(&mut self, next: Arc<Generation>) {
         // The room is computed anew then, from what is there: what this batch has paid for that must not count twice.
         self.batch.end_lease();
         self.keyspace().replace_generation(next);
+        self.generation = self.keyspace().current.load(self.guard());
     }
 
     /// The multi-word compare-and-swap, again as long as it lost to fresh copies only (M3).
@@ -491,8 +492,7 @@ impl<'g> View<'g> {
         for _ in 0..RECOMMITS {
             match commit(writes, &mut transaction.edits, guard) {
                 Ok(()) => {
-                    let twice = seeded(Bug::GenerationLoadedTwice);
-                    let generation = if twice { self.generation() } else { transaction.generation };
+                    let generation = self.accounted(transaction.generation);
                     for (changed, bytes) in changes {
                         self.touch_written(changed.slot, changed.old);
                         keyspace.account(generation, changed, bytes, guard);

@@ -17,12 +17,14 @@ use crate::value::tree::{Delta, Hash, Set, Tree};
 #[derive(Debug)]
 pub struct View<'g> {
     pub(super) batch: &'g Batch<'g>,
+    /// Loaded once: all that the command does is done in it, so that nothing of it lands on both sides of a flush.
+    pub(super) generation: &'g Generation,
     pub(super) transaction: Option<Box<Transaction<'g>>>,
 }
 
 impl<'g> View<'g> {
     pub(super) fn new(batch: &'g Batch<'g>) -> View<'g> {
-        View { batch, transaction: None }
+        View { batch, generation: batch.keyspace.current.load(&batch.guard), transaction: None }
     }
 
     pub(super) fn keyspace(&self) -> &'g Keyspace {
@@ -37,8 +39,18 @@ impl<'g> View<'g> {
     pub(super) fn generation(&self) -> &'g Generation {
         match &self.transaction {
             Some(transaction) => transaction.generation,
-            None => self.keyspace().current.load(self.guard()),
+            None => self.generation,
         }
+    }
+
+    /// The generation that an attempt is accounted to: its own, unless a model seeds the mistake.
+    pub(super) fn accounted(&self, generation: &'g Generation) -> &'g Generation {
+        if seeded(Bug::GenerationLoadedTwice) { self.present_generation() } else { generation }
+    }
+
+    /// The generation that is present now, which may be another one than the attempt's; for seeded mistakes.
+    fn present_generation(&self) -> &'g Generation {
+        self.keyspace().current.load(self.guard())
     }
 
     /// The transaction, if updates are to be buffered. After a flush they go directly to the fresh generation,
@@ -129,7 +141,7 @@ impl<'g> View<'g> {
     /// Queues an entry of a namespace whose keys go once they were read.
     fn goes_once_read(&self, entry: &Entry<'_>) {
         if entry.version.mark_read() {
-            self.generation().was_read(entry.slot, entry.version.seq());
+            self.accounted(self.generation()).was_read(entry.slot, entry.version.seq());
         }
     }
 
@@ -297,16 +309,14 @@ impl<'g> View<'g> {
         new.version.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
         let bytes = growth(slot, base, &new.version);
         let payment = self.pay(|| generation.namespace_of(slot, self.guard()), bytes)?;
-        let judged = if seeded(Bug::HandOverAsksPresent) { self.generation() } else { generation };
+        let judged = if seeded(Bug::HandOverAsksPresent) { self.present_generation() } else { generation };
         let attempt = self.keyspace().snapshots.attempt(judged);
         new.version.set_stamp(attempt.stamp());
         match slot.cell().replace(base, new, attempt.claim(slot).as_ref(), self.guard()) {
             Ok(new) => {
-                let generation =
-                    if seeded(Bug::GenerationLoadedTwice) { self.generation() } else { generation };
                 self.touch_written(slot, base);
                 let changed = Changed { slot, old: base, new };
-                self.keyspace().account(generation, changed, bytes, self.guard());
+                self.keyspace().account(self.accounted(generation), changed, bytes, self.guard());
                 payment.settle();
                 Ok(true)
             }
