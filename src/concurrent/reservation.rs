@@ -1,7 +1,8 @@
 //! The reservation: how a transaction that keeps losing runs alone.
 //!
 //! # Purpose
-//! The one case in which others wait. It is bounded by one command, counted, and shown.
+//! The one case in which others wait. It is bounded by one command, counted, and shown. Who takes it has waited until
+//! no long work is pinned (`engine/long_work.rs`), so that the grace period is short.
 //!
 //! # Invariants
 //! - I1. Every attempt to write reads the word under its pin, before its first read, and gives way if it is

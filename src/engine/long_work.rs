@@ -3,9 +3,14 @@
 //! A thread more than there are cores makes no long work faster, but every other client slower. So a command that has
 //! changed and replied nothing yet, and finds as many at work as there are workers, lets go of everything, waits, and
 //! begins again. What cannot begin again takes a thread of its own all the same, up to a bound; beyond it runs in place.
+//!
+//! Long work is pinned, and a transaction that runs alone has to outlast every pin. So one that asks to run alone waits
+//! until no long work runs, and only then makes the others wait. Long work that can begin again does not begin while
+//! somebody asks; for what cannot, the wait is bounded.
 
 use super::Engine;
 use super::clients::Client;
+use crate::keyspace::Reservation;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +22,9 @@ const LONG_WORK: u64 = 4096;
 
 /// Bytes whose copy takes as long as the work on one element.
 const ELEMENT: usize = 1024;
+
+/// Microseconds after which who asks to run alone lets no long work stand in its way any more.
+const PATIENCE_US: u64 = 10_000_000;
 
 /// Too much long work is running: the command is to be run again, from its start, when there is room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +40,16 @@ pub struct LongWork {
 #[derive(Debug, Default)]
 struct State {
     running: usize,
+    /// Who asks to run alone.
+    asking: usize,
     waiting: VecDeque<Arc<Client>>,
+}
+
+impl State {
+    /// True if work that can begin again may begin.
+    fn has_room(&self, most: usize) -> bool {
+        self.running < most && self.asking == 0
+    }
 }
 
 impl LongWork {
@@ -44,7 +61,7 @@ impl LongWork {
     /// True if long work may begin, or else `client` is woken when it may.
     pub fn has_room(&self, client: &Arc<Client>) -> bool {
         let mut state = self.state();
-        let has_room = state.running < self.most;
+        let has_room = state.has_room(self.most);
         if !has_room && !state.waiting.iter().any(|other| other.id == client.id) {
             state.waiting.push_back(Arc::clone(client));
         }
@@ -64,7 +81,8 @@ impl Drop for Place<'_> {
         let next = {
             let mut state = self.0.state();
             state.running -= 1;
-            state.waiting.pop_front()
+            // While somebody asks none may begin; they are woken when nobody does any more.
+            if state.asking == 0 { state.waiting.pop_front() } else { None }
         };
         if let Some(client) = next {
             client.mailbox.wake();
@@ -73,28 +91,69 @@ impl Drop for Place<'_> {
 }
 
 impl LongWork {
-    /// A place, if fewer than `most` are taken.
-    fn enter(&self, most: usize) -> Option<Place<'_>> {
+    /// A place, if `may_begin`.
+    fn enter(&self, may_begin: impl FnOnce(&State) -> bool) -> Option<Place<'_>> {
         let mut state = self.state();
-        let has_room = state.running < most;
-        state.running += usize::from(has_room);
+        let begins = may_begin(&state);
+        state.running += usize::from(begins);
         // Not `then_some`: a place that is not taken must not be given back.
-        has_room.then(|| Place(self))
+        begins.then(|| Place(self))
+    }
+}
+
+/// The wish to run alone; dropping it ends it.
+#[must_use]
+#[derive(Debug)]
+pub struct Asking<'e> {
+    engine: &'e Engine,
+    since_us: u64,
+}
+
+impl<'e> Asking<'e> {
+    /// The reservation, once no long work runs and nobody else has it. To be polled without a batch open; the wish ends
+    /// when the reservation is ready.
+    pub fn reserve(&self) -> Option<Reservation<'e>> {
+        let engine = self.engine;
+        // The lock is held until the reservation is taken, so that no long work begins in between.
+        let state = engine.long_work.state();
+        let waited_us = engine.clock.monotonic_us().saturating_sub(self.since_us);
+        if state.running > 0 && waited_us < PATIENCE_US {
+            return None;
+        }
+        engine.keyspace.reserve()
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let woken: Vec<_> = {
+            let mut state = self.engine.long_work.state();
+            state.asking -= 1;
+            let most = if state.asking == 0 { state.waiting.len() } else { 0 };
+            state.waiting.drain(..most).collect()
+        };
+        woken.iter().for_each(|client| client.mailbox.wake());
     }
 }
 
 impl Engine {
+    /// Asks to run alone: from now on no long work begins that can begin later.
+    pub fn ask_to_run_alone(&self) -> Asking<'_> {
+        self.long_work.state().asking += 1;
+        Asking { engine: self, since_us: self.clock.monotonic_us() }
+    }
+
     /// Runs work that is known to be long where it holds nobody up, and returns its result; or [`Busy`] if as many are
-    /// at work as there are workers, and then the work has not begun. For commands that have changed and replied
+    /// at work as there are workers, or somebody asks to run alone, and then the work has not begun. For commands that have changed and replied
     /// nothing yet.
     pub fn run_long_if_free<R>(&self, work: impl FnMut() -> R) -> Result<R, Busy> {
-        let place = self.long_work.enter(self.long_work.most).ok_or(Busy)?;
+        let place = self.long_work.enter(|state| state.has_room(self.long_work.most)).ok_or(Busy)?;
         Ok(self.run_in(Some(place), work))
     }
 
     /// Runs work that is known to be long where it holds nobody up, if that is possible, and returns its result.
     pub fn run_long<R>(&self, work: impl FnMut() -> R) -> R {
-        self.run_in(self.long_work.enter(MOST_THREADS), work)
+        self.run_in(self.long_work.enter(|state| state.running < MOST_THREADS), work)
     }
 
     /// Runs work that touches about `elements` elements: in place, or as long work if they are many.
@@ -114,5 +173,45 @@ impl Engine {
             (self.offload)(&mut || result = Some(work()));
         }
         result.unwrap_or_else(work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Settings;
+    use crate::keyspace::{Change, Draft, Key, KeyspaceError};
+
+    #[test]
+    fn who_asks_to_run_alone_waits_for_long_work_and_others_do_not_wait_for_that() {
+        let engine = Engine::new(Settings::default(), Clock::manual(1_000));
+        engine.run_long(|| {
+            let asking = engine.ask_to_run_alone();
+            assert!(asking.reserve().is_none() && !engine.keyspace.is_reserved());
+            let write = |_: Option<_>| Ok::<_, KeyspaceError>((Change::Put(Draft::integer(1, None)), ()));
+            engine.keyspace.enter().view().update(Key::new(b"k"), write).expect("a bystander's write");
+            assert_eq!(engine.run_long_if_free(|| ()), Err(Busy), "what can begin again waits");
+            engine.run_long(|| ());
+            drop(asking);
+            assert_eq!(engine.run_long_if_free(|| ()), Ok(()));
+        });
+        let asking = engine.ask_to_run_alone();
+        let reservation = asking.reserve().expect("no long work runs any more");
+        assert!(asking.reserve().is_none(), "one at a time");
+        drop(reservation);
+        assert!(!engine.keyspace.is_reserved());
+    }
+
+    #[test]
+    fn the_patience_of_who_asks_to_run_alone_ends() {
+        let engine = Engine::new(Settings::default(), Clock::manual(1_000));
+        engine.run_long(|| {
+            let asking = engine.ask_to_run_alone();
+            engine.clock.advance(PATIENCE_US / 1000 - 1);
+            assert!(asking.reserve().is_none());
+            engine.clock.advance(1);
+            assert!(asking.reserve().is_some());
+        });
     }
 }

@@ -297,14 +297,16 @@ impl Connection {
             }
             Contention::RunAlone => {}
         }
+        let asking = shared.engine.ask_to_run_alone();
         let mut reservation = None;
         until(|| {
-            reservation = keyspace.reserve();
+            reservation = asking.reserve();
             reservation.is_some()
         })
         .await;
         let Some(reservation) = reservation else { return Ok(Fate::Open) };
         until(|| reservation.is_ready()).await;
+        drop(asking);
         let stop = self.run_alone(&reservation, buffers, start, *next);
         drop(reservation);
         match stop {
