@@ -73,7 +73,6 @@ impl Engine {
         Engine {
             slow_ticks: Latest::new(slow_ticks(&settings)),
             long_work: LongWork::new(settings.workers),
-            keyspace,
             sharded: settings
                 .sharded_mode
                 .then(|| Sharded::new(settings.shard_count, settings.memory_limit, settings.shared_values)),
@@ -81,10 +80,11 @@ impl Engine {
             clients: ClientRegistry::default(),
             pubsub: PubSub::default(),
             monitors: Monitors::default(),
-            pause: Pause::default(),
+            pause: Pause::new(Arc::clone(&keyspace.no_removals_until_us)),
             persistence: Persistence::new(&clock),
             run_id: random_run_id(),
             started_ms: clock.unix_ms(),
+            keyspace,
             clock,
             settings: ArcSwap::from_pointee(settings),
             changing: Mutex::default(),

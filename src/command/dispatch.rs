@@ -155,7 +155,8 @@ pub fn dispatch_run<'r>(
     reply: &mut ReplyWriter,
 ) -> usize {
     let is_ordinary = !session.is_queuing() && !session.is_subscribed() && !session.is_monitor();
-    let is_held = engine.pause.is_set() || engine.persistence.is_loading();
+    let is_paused = engine.pause.is_set() && engine.pause.present(engine.clock.monotonic_us()).is_some();
+    let is_held = is_paused || engine.persistence.is_loading();
     if !is_ordinary || engine.sharded.is_some() || session.preferences.replies != ReplyMode::On || is_held {
         return 0;
     }
@@ -242,7 +243,7 @@ fn admit(
             Err(error) => refuse(engine, session, batch, (error, Some(row)), reply),
         };
     }
-    if engine.pause.is_set() && is_paused(engine, session, row.spec(), batch.view().now_ms()) {
+    if engine.pause.is_set() && is_paused(engine, session, row.spec()) {
         return Outcome::Hold(Hold::Pause);
     }
     let started = session.command_start(engine);
@@ -331,9 +332,9 @@ fn forbidden_to_listeners(session: &Session, spec: &CommandSpec) -> Option<Comma
 
 /// True if CLIENT PAUSE holds the command back. EXEC is held back if it is to run one that would be.
 #[cold]
-fn is_paused(engine: &Engine, session: &mut Session, spec: &CommandSpec, now_ms: u64) -> bool {
+fn is_paused(engine: &Engine, session: &mut Session, spec: &CommandSpec) -> bool {
     let writes = |spec: &CommandSpec| spec.flags.has(Flags::WRITE) || spec.flags.has(Flags::MAY_REPLICATE);
-    match engine.pause.present(now_ms) {
+    match engine.pause.present(engine.clock.monotonic_us()) {
         None => false,
         Some((PauseMode::All, _)) => true,
         Some((PauseMode::Writes, _)) if spec.name == "exec" => {

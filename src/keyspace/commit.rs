@@ -71,14 +71,15 @@ impl Keyspace {
         }
     }
 
-    /// Replaces an expired version by a tombstone, as an ordinary change. Whoever else did it first did it well.
+    /// Replaces an expired version by a tombstone, as an ordinary change. Whoever else did it first did it well. It stays
+    /// while nothing is removed by itself.
     pub(super) fn expire(&self, generation: &Generation, slot: &Slot, expired: &Version, guard: &Guard) {
         let bytes = self.remove(generation, slot, expired, Removal::Expired, guard);
         self.memory.room.give(bytes);
     }
 
     /// Replaces the live version that was seen, and no other, by a tombstone. Returns the bytes that are to be given
-    /// to the room: none if another version was there.
+    /// to the room: none if another version was there, or if nothing is to be removed by itself.
     pub(super) fn remove(
         &self,
         generation: &Generation,
@@ -87,6 +88,9 @@ impl Keyspace {
         why: Removal,
         guard: &Guard,
     ) -> i64 {
+        if why != Removal::Flushed && self.keeps_all() {
+            return 0;
+        }
         let seen = if seeded(Bug::EvictsUnseen) { slot.cell().settle(guard) } else { seen };
         let tombstone = absent_after(seen);
         let attempt = self.snapshots.attempt(generation);

@@ -160,7 +160,7 @@ impl Keyspace {
     /// Evicts some keys of the namespace that needs room, for a fraction of a millisecond. To be called until it is
     /// over, without a batch open.
     pub fn make_room(&self, need: &mut Need) -> Eviction {
-        if self.reservation.is_taken() {
+        if self.reservation.is_taken() || self.keeps_all() {
             return Eviction::Reclaiming;
         }
         if let Reclamation::Awaited(grace, looks) = &mut need.reclamation {
@@ -416,7 +416,7 @@ impl Keyspace {
     pub(super) fn sweep_read(&self, generation: &Generation) -> bool {
         let mut guard = pin();
         for _ in 0..SLICES {
-            if self.reservation.is_taken() {
+            if self.reservation.is_taken() || self.keeps_all() {
                 return false;
             }
             for _ in 0..SLICE {
@@ -425,6 +425,9 @@ impl Keyspace {
                     && self.memory.rules_of(generation.namespace_of(slot, &guard)).policy == Policy::Ear
                 {
                     let freed = self.remove(generation, slot, version, Removal::Read, &guard);
+                    if freed == 0 && self.keeps_all() {
+                        generation.was_read(slot, version.seq());
+                    }
                     self.memory.room.give(freed);
                 }
             }
@@ -506,7 +509,8 @@ impl<'g> View<'g> {
             if !version.is_live() {
                 return false;
             }
-            let why = if version.is_expired(self.now_ms()) { Removal::Expired } else { Removal::Flushed };
+            let expires = version.is_expired(self.now_ms()) && !self.keyspace().keeps_all();
+            let why = if expires { Removal::Expired } else { Removal::Flushed };
             let freed = self.keyspace().remove(generation, slot, version, why, self.guard());
             if freed > 0 {
                 self.batch.pay_back(freed);

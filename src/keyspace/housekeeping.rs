@@ -117,7 +117,8 @@ impl Housekeeper {
         let more = self.reap(&generation) | more;
         let more = self.release(&generation) | more;
         let is_cleared = self.is_idle() && generation.is_settled();
-        let more = keyspace.descend(&mut self.descent, &generation, is_cleared) | more;
+        let more =
+            !keyspace.keeps_all() && keyspace.descend(&mut self.descent, &generation, is_cleared) | more;
         self.end_resize(&generation);
         let more = nodes::free_some(FREED_NODES) | more;
         drop(generation);
@@ -134,7 +135,7 @@ impl Housekeeper {
         let mut guard = pin();
         let mut fired = Vec::with_capacity(SLICE);
         for _ in 0..ALARM_SLICES {
-            if keyspace.reservation.is_taken() {
+            if keyspace.reservation.is_taken() || keyspace.keeps_all() {
                 return false;
             }
             let now_ms = keyspace.clock.unix_ms();

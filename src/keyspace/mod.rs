@@ -160,6 +160,8 @@ pub struct Keyspace {
     pub memory: Memory,
     /// Keys of flushed generations that are not freed yet.
     freeing: Arc<Gauge>,
+    /// Monotonic microseconds until which no key expires, is evicted or goes for having been read.
+    pub no_removals_until_us: Arc<Latest>,
     /// Counts of events.
     pub stats: KeyspaceStats,
 }
@@ -187,6 +189,7 @@ impl Keyspace {
             wheel_bytes: Latest::default(),
             memory: Memory::default(),
             freeing: Arc::default(),
+            no_removals_until_us: Arc::default(),
             stats: KeyspaceStats::default(),
         }
     }
@@ -206,6 +209,13 @@ impl Keyspace {
     /// True while some transaction runs alone; every write of others answers [`Contention::Reserved`].
     pub fn is_reserved(&self) -> bool {
         self.reservation.is_taken()
+    }
+
+    /// True while nothing may be removed that no command removes.
+    #[cold]
+    pub(super) fn keeps_all(&self) -> bool {
+        let until_us = self.no_removals_until_us.get();
+        until_us != 0 && self.clock.monotonic_us() < until_us
     }
 
     /// Takes the process-wide reservation, or `None` while another holds it. Dropping it gives it back. Not to be

@@ -292,11 +292,11 @@ impl<'g> View<'g> {
         }
     }
 
-    /// The seq of a slot as this transaction reads it, or `None` if the slot is dead.
-    pub(super) fn seen_seq(&mut self, slot: &'g Slot) -> Result<Option<u32>, KeyspaceError> {
+    /// The version in a slot as this transaction reads it, or `None` if the slot is dead.
+    pub(super) fn seen_in(&mut self, slot: &'g Slot) -> Result<Option<&'g Version>, KeyspaceError> {
         let place = self.touch_slot(slot)?;
         let transaction = self.transaction.as_deref();
-        Ok(place.and_then(|place| Some(transaction?.cells[place].base.seq())))
+        Ok(place.and_then(|place| Some(transaction?.cells[place].base)))
     }
 
     pub(super) fn look_up_buffered(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {

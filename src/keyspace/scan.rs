@@ -26,7 +26,7 @@ impl<'g> View<'g> {
         let planned = self.buffering().and_then(|transaction| transaction.overlay(slot, now_ms));
         let version = match planned {
             Some(version) => version,
-            None => Some(self.present(generation, slot)?).filter(|version| version.is_live()),
+            None => self.found(generation, slot)?,
         };
         Ok(version.map(|version| self.entry(slot, version)))
     }

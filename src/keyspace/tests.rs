@@ -225,7 +225,10 @@ fn what_a_body_has_taken_is_given_back_if_it_panics() {
                     panic!("in a transaction after a flush")
                 });
             }));
-            assert!(view.transaction.as_deref().is_some_and(Transaction::has_flushed), "the outer one is back");
+            assert!(
+                view.transaction.as_deref().is_some_and(Transaction::has_flushed),
+                "the outer one is back"
+            );
             std::panic::resume_unwind(inner.expect_err("the inner body panics"))
         });
     });

@@ -80,14 +80,15 @@ impl<'g> View<'g> {
         Ok(())
     }
 
-    /// The slot's present version, an expired one replaced first. Not to be asked of a dead slot's value.
+    /// The slot's present version. An expired one is replaced first, unless nothing is removed by itself: then it stays,
+    /// and whoever gets it takes it for absent. Not to be asked of a dead slot's value.
     pub(super) fn present(
         &self,
         generation: &'g Generation,
         slot: &'g Slot,
     ) -> Result<&'g Version, KeyspaceError> {
         let mut version = slot.cell().read(self.guard());
-        while version.is_expired(self.batch.now_ms) {
+        while version.is_expired(self.batch.now_ms) && !self.keyspace().keeps_all() {
             self.admit()?;
             let settled = slot.cell().settle(self.guard());
             if settled.is_expired(self.batch.now_ms) {
@@ -98,14 +99,30 @@ impl<'g> View<'g> {
         Ok(version)
     }
 
+    /// What there is to see in a slot.
+    #[inline]
+    pub(super) fn found(
+        &self,
+        generation: &'g Generation,
+        slot: &'g Slot,
+    ) -> Result<Option<&'g Version>, KeyspaceError> {
+        let mut version = slot.cell().read(self.guard());
+        if version.is_expired(self.batch.now_ms) {
+            version = self.present(generation, slot)?;
+            if version.is_expired(self.batch.now_ms) {
+                return Ok(None);
+            }
+        }
+        Ok(version.is_live().then_some(version))
+    }
+
     fn look_up(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
         if self.buffering().is_some() {
             return self.look_up_buffered(key);
         }
         let generation = self.generation();
         let Some(slot) = generation.find(key.name(), self.guard()) else { return Ok(None) };
-        let version = self.present(generation, slot)?;
-        Ok(version.is_live().then(|| self.entry(slot, version)))
+        Ok(self.found(generation, slot)?.map(|version| self.entry(slot, version)))
     }
 
     /// Reads an entry for its value: counts a hit or a miss, and an access unless the client wants none counted.
@@ -198,11 +215,12 @@ impl<'g> View<'g> {
                 slot = generation.find(key.name(), guard);
                 continue;
             }
-            if base.is_expired(self.batch.now_ms) && !seeded(Bug::ActsOnExpired) {
+            let is_expired = base.is_expired(self.batch.now_ms) && !seeded(Bug::ActsOnExpired);
+            if is_expired && !self.keyspace().keeps_all() {
                 self.keyspace().expire(generation, home, base, guard);
                 continue;
             }
-            let entry = base.is_live().then(|| self.entry(home, base));
+            let entry = (base.is_live() && !is_expired).then(|| self.entry(home, base));
             match change(entry) {
                 Ok((wanted, result)) => match self.try_change(generation, home, base, wanted) {
                     Ok(true) => return Ok(result),

@@ -3,7 +3,7 @@
 use super::{Key, KeyspaceError, View};
 use crate::concurrent::generation::Generation;
 use crate::concurrent::slot::{Position, Slot};
-use crate::concurrent::version::Content;
+use crate::concurrent::version::{Content, Version};
 use crate::sync::{Bug, seeded};
 
 /// A watched key: which slot of which generation, and the change it was at.
@@ -16,6 +16,8 @@ pub struct Watch {
     position: Position,
     seq: u32,
     was_live: bool,
+    /// It had expired and could not be removed: that it goes then is no change.
+    was_expired: bool,
     name: Box<[u8]>,
 }
 
@@ -23,6 +25,12 @@ impl Watch {
     /// The key's canonical name.
     pub fn name(&self) -> &[u8] {
         &self.name
+    }
+
+    /// True if a version is the one that was watched, or what is left of it since it expired.
+    fn is_of(&self, version: &Version) -> bool {
+        let went = || self.was_expired && !version.is_live() && version.seq() == self.seq.wrapping_add(1);
+        version.seq() == self.seq || went()
     }
 }
 
@@ -43,11 +51,13 @@ impl<'g> View<'g> {
                     }
                 };
             }
+            let was_expired = version.is_expired(self.now_ms());
             return Ok(Watch {
                 generation: generation.number(),
                 position: slot.position(),
                 seq: version.seq(),
-                was_live: version.is_live(),
+                was_live: version.is_live() && !was_expired,
+                was_expired,
                 name: key.name().into(),
             });
         }
@@ -81,7 +91,7 @@ impl<'g> View<'g> {
     /// missing has not if it is missing now.
     pub fn is_unchanged(&mut self, watch: &Watch) -> Result<bool, KeyspaceError> {
         match self.watched_slot(self.generation(), watch) {
-            Some(slot) => Ok(self.seen_seq(slot)? == Some(watch.seq)),
+            Some(slot) => Ok(self.seen_in(slot)?.is_some_and(|version| watch.is_of(version))),
             None if watch.was_live => Ok(false),
             None => Ok(self.peek(Key::new(&watch.name))?.is_none()),
         }

@@ -333,10 +333,11 @@ impl Connection {
                 self.wait(SNAPSHOT_PAUSE, || engine.persistence.outcome(number).is_some()).await?;
             }
             Hold::Pause => {
-                let now_ms = engine.clock.unix_ms();
-                let Some((_, until_ms)) = engine.pause.present(now_ms) else { return Ok(()) };
-                let remaining = Duration::from_millis(until_ms - now_ms);
-                self.wait(remaining, || engine.pause.present(engine.clock.unix_ms()).is_none()).await?;
+                let now_us = engine.clock.monotonic_us();
+                let Some((_, until_us)) = engine.pause.present(now_us) else { return Ok(()) };
+                let remaining = Duration::from_micros(until_us - now_us);
+                let _held = engine.pause.hold();
+                self.wait(remaining, || engine.pause.present(engine.clock.monotonic_us()).is_none()).await?;
             }
         }
         // The request has not run, and the server's end waits for no other client's word.

@@ -75,6 +75,60 @@ fn client_pause_holds_commands_back() {
 }
 
 #[test]
+fn a_pause_that_has_run_out_costs_pipelines_nothing() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check("CLIENT PAUSE 1000 WRITE", "+OK");
+    assert_eq!(c.run_together(&["RPUSH l a", "RPUSH l b"]), (0, Vec::new()));
+    server.clock.advance(1_000);
+    assert_eq!(c.run_together(&["RPUSH l a", "RPUSH l b"]).0, 2);
+    assert!(!server.engine.pause.is_set());
+}
+
+#[test]
+fn nothing_is_removed_by_itself_while_writes_are_paused() {
+    let server = Server::new();
+    let (mut c, mut watcher) = (server.client(), server.client());
+    c.check_all(&[
+        ("CONFIG SET ns-eviction e:ear", "+OK"),
+        ("SET k v PX 100", "+OK"),
+        ("HSET h f v", ":1"),
+        ("PEXPIRE h 100", ":1"),
+        ("MSET e/read 1 stays 2", "+OK"),
+        ("CLIENT PAUSE 1000 WRITE", "+OK"),
+        ("GET e/read", "$1\n1"),
+    ]);
+    server.clock.advance(100);
+    watcher.check("WATCH k", "+OK");
+    for _ in 0..2 {
+        c.check_all(&[
+            ("GET k", "$-1"),
+            ("MGET k stays", "*2\n$-1\n$1\n2"),
+            ("HGETALL h", "*0"),
+            ("TTL k", ":-2"),
+            ("TYPE h", "+none"),
+            ("EXISTS k h stays", ":1"),
+            ("KEYS *", "*2\n$6\ne/read\n$5\nstays"),
+            ("SCAN 0", "*2\n$1\n0\n*2\n$6\ne/read\n$5\nstays"),
+            ("DBSIZE", ":4"),
+            ("MULTI", "+OK"),
+            ("GET k", "+QUEUED"),
+            ("DBSIZE", "+QUEUED"),
+            ("EXEC", "*2\n$-1\n:4"),
+        ]);
+        while server.engine.keyspace.housekeep() {}
+    }
+    let stats = &server.engine.keyspace.stats;
+    assert_eq!((stats.expired.get(), stats.ear_evicted.get()), (0, 0));
+    server.clock.advance(900);
+    while server.engine.keyspace.housekeep() {}
+    assert_eq!((stats.expired.get(), stats.ear_evicted.get()), (2, 1));
+    c.check("DBSIZE", ":1");
+    // That an expired key goes is no change of it.
+    watcher.check_all(&[("MULTI", "+OK"), ("SET k 1", "+QUEUED"), ("EXEC", "*1\n+OK")]);
+}
+
+#[test]
 fn what_a_client_asks_for_itself() {
     let server = Server::new();
     let mut c = server.client();

@@ -306,6 +306,24 @@ fn with_ear_a_key_goes_once_it_was_read() {
 }
 
 #[test]
+fn nothing_is_evicted_while_writes_are_paused() {
+    let server = evicting(MB, "lru");
+    let mut c = server.client();
+    (0..5000).for_each(|i| drop(set(&mut c, &format!("k{i}"), 100)));
+    c.check_all(&[("CLIENT PAUSE 1000 WRITE", "+OK"), ("CONFIG SET maxmemory 500kb", "+OK")]);
+    let evicts = |rounds| {
+        (0..rounds).any(|_| {
+            server.engine.keyspace.housekeep();
+            std::thread::yield_now();
+            server.engine.keyspace.stats.evicted.get() > 0
+        })
+    };
+    assert!(!evicts(300));
+    server.clock.advance(1_000);
+    assert!(evicts(30_000));
+}
+
+#[test]
 fn eviction_begins_at_the_threshold() {
     let server = evicting(MB, "lru");
     let mut c = server.client();

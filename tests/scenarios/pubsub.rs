@@ -162,8 +162,10 @@ fn a_pause_holds_writes_back_until_it_is_over() {
     assert_eq!(admin.run("CLIENT PAUSE 60000 WRITE"), Value::ok());
     writer.send(&cmd!["SET", "a", "1"]);
     assert!(reader.run("GET a").is_null());
+    eventually("the writer counts as blocked", BOUND, || info(&mut admin, "blocked_clients") == 1);
     assert_eq!(admin.run("CLIENT UNPAUSE"), Value::ok());
     assert_eq!(writer.receive(), Value::ok());
+    eventually("nobody does any more", BOUND, || info(&mut admin, "blocked_clients") == 0);
     assert_eq!(admin.run("CLIENT PAUSE 100 ALL"), Value::ok());
     assert_eq!(reader.run("GET a"), Value::bulk("1"));
     assert_eq!(admin.run("CLIENT PAUSE 60000 WRITE"), Value::ok());

@@ -113,8 +113,8 @@ fn server(cx: &Context<'_, '_>, lines: &mut Lines) {
 fn clients(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("connected_clients", cx.engine.clients.len());
     lines.field("maxclients", cx.engine.settings.load().max_clients);
-    // No command blocks and no client is tracked, so these counts are what they are.
-    lines.field("blocked_clients", 0);
+    // No command blocks, so none but paused ones wait; and no client is tracked.
+    lines.field("blocked_clients", cx.engine.pause.held());
     lines.field("tracking_clients", 0);
     let clients = cx.engine.clients.list();
     let count = |is_one: fn(&Client) -> bool| clients.iter().filter(|client| is_one(client)).count();

@@ -119,10 +119,10 @@ pub(super) fn pause(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResu
     let timeout =
         parse_integer(timeout).ok_or(CommandError::Plain("ERR timeout is not an integer or out of range"))?;
     let timeout = u64::try_from(timeout).map_err(|_| CommandError::Plain("ERR timeout is negative"))?;
-    let now_ms = cx.engine.clock.unix_ms();
+    let now_us = cx.engine.clock.monotonic_us();
     // Half of the range is enough for anybody and leaves room for the mode.
-    let until_ms = now_ms.saturating_add(timeout).min(u64::MAX / 4);
-    cx.engine.pause.begin(mode, until_ms, now_ms);
+    let until_us = now_us.saturating_add(timeout.saturating_mul(1000)).min(u64::MAX / 4);
+    cx.engine.pause.begin(mode, until_us, now_us);
     cx.reply.simple("OK");
     Ok(())
 }
