@@ -73,8 +73,13 @@ pub(super) fn execute(
     }
 }
 
+/// The row that the gate found when it queued the command.
+fn row_of(queued: &Queued) -> Row {
+    Row::of_number(queued.row).expect("a command is queued by the number of its row")
+}
+
 fn is_deferred(queued: &Queued) -> bool {
-    Row::of_number(queued.row).is_some_and(|row| row.spec().flags.has(Flags::AFTER_COMMIT))
+    row_of(queued).spec().flags.has(Flags::AFTER_COMMIT)
 }
 
 /// One run of a transaction's body: the array of replies, or null if a watched key has changed, which answers `None`.
@@ -116,7 +121,7 @@ fn run(
     reply: &mut ReplyWriter,
     end: &mut Next,
 ) -> Result<Vec<u8>, CommandError> {
-    let Some(row) = Row::of_number(queued.row) else { return Ok(Vec::new()) };
+    let row = row_of(queued);
     let (result, next) = call(engine, session, view, row, queued.request.as_request(), reply);
     if next != Next::Continue {
         *end = next;
@@ -162,9 +167,7 @@ fn finish(
         if done.run.failed {
             engine.stats.count_error(&done.error);
         }
-        if let Some(row) = Row::of_number(queued.row) {
-            observe::count(engine, session, row, queued.request.as_request(), done.run);
-        }
+        observe::count(engine, session, row_of(queued), queued.request.as_request(), done.run);
     }
     body.next
 }

@@ -111,9 +111,8 @@ impl Stats {
     }
 
     /// Takes a sample for the rates, if it is time for one. To be called now and then. O(number of commands x threads).
-    pub fn sample(&self, now_ms: u64) -> bool {
-        let is_due = self.rates.is_due(now_ms);
-        if is_due {
+    pub fn sample(&self, now_ms: u64) {
+        if self.rates.is_due(now_ms) {
             self.rates.add(Sample {
                 at_ms: now_ms,
                 commands: self.total_commands(),
@@ -121,7 +120,6 @@ impl Stats {
                 output_bytes: self.output_bytes.get(),
             });
         }
-        is_due
     }
 
     /// Notes how many bytes the allocator has handed out, and answers the most that was ever noted.
