@@ -143,6 +143,8 @@ pub enum Bug {
     AbortedDescriptorOneGrace,
     /// A reader takes an undecided intent for a committed one.
     UndecidedReadsNew,
+    /// The status of a transaction publishes nothing.
+    StatusRelaxed,
     /// The reaper kills an absent slot without the closing state.
     ReaperSkipsClosing,
     /// The reaper reads the watch count without a fence after the closing version.
@@ -217,6 +219,8 @@ pub enum Bug {
     WriteKeepsSeq,
     /// A write is stamped with an epoch read before its last read.
     StampReadEarly,
+    /// A transaction that commits again does not read the epoch again.
+    RecommitKeepsEpoch,
     /// A commit does not hand over what a running snapshot is owed.
     HandOverMissing,
     /// A commit judges by the present generation, not by its own, whether to hand over.

@@ -174,6 +174,29 @@ model!(
 );
 
 model!(
+    /// A transaction that reads a key and writes another against one that overwrites the first, which commits again as it
+    /// lost to a fresh copy only: a snapshot that has the overwriting has what was written before it.
+    a_transaction_that_commits_again, 2, Newest, 1_000,
+    &[(&[Bug::RecommitKeepsEpoch], "without its cause")],
+    || {
+        let keyspace = numbers();
+        let overwriting = spawn(&keyspace, |view| view.transact(|view| put(view, A, 1)));
+        let reading = spawn(&keyspace, |view| {
+            view.transact(|view| {
+                let is_first = view.peek(Key::new(A))?.map(|entry| entry.string()) == Some(Ok(Str::Int(0)));
+                if is_first { put(view, B, 1).map(|()| true) } else { Ok(false) }
+            })
+        });
+        let taken = snapshot(&keyspace);
+        overwriting.join().unwrap();
+        let is_first = reading.join().unwrap();
+        let (a, b) = both(&taken);
+        assert!(!is_first || a == Some(&[0]) || b == Some(&[1]), "{taken:?} has an effect without its cause");
+        keyspace.check_invariants().unwrap();
+    }
+);
+
+model!(
     /// DEL and SET of keys in front of the walker and behind it.
     keys_that_are_deleted_and_made_again, 3, Newest, 2_000,
     &[(&[Bug::HandOverMissing], "no moment")],

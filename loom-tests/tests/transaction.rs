@@ -4,7 +4,7 @@
 //! read-only cells; I4, I5, who owns which version after commit and abort (every execution checks that each is
 //! retired once, freed, and not touched under a later guard; and Rule V); I6, how long a descriptor lives.
 //!
-//! Twins: an undecided intent read as committed; a helper that retires; an owner that does not; an abort that puts
+//! Twins: an undecided intent read as committed; a status that publishes nothing; a helper that retires; an owner that does not; an abort that puts
 //! the same version back; read cells compared instead of locked; and an aborted descriptor that is retired at
 //! once. The latter is a second line: while Rule V holds no helper can install late, for whoever aborts has found
 //! a cell that its expected version has left for good, and every cell before it held its intent. So it is seeded
@@ -89,6 +89,26 @@ model!(
         let guard = pin();
         let sums = (value(cells[0].read(&guard)), value(cells[1].read(&guard)));
         assert_eq!(sums, (2, 2), "a transaction was lost or half done");
+    }
+);
+
+model!(
+    /// A reader with stale reads: who has seen one cell's new value by the transaction's status sees the other's.
+    two_cells_change_at_one_instant_in_spite_of_stale_reads, 3, Stale, 20,
+    &[(&[Bug::StatusRelaxed], "between")],
+    || {
+        let cells = cells(&[0, 0]);
+        let other = {
+            let cells = Arc::clone(&cells);
+            thread::spawn(move || add(&cells, &[0, 1], &[], always, &pin()))
+        };
+        {
+            let guard = pin();
+            let first = value(cells[0].read(&guard));
+            let second = value(cells[1].read(&guard));
+            assert!(second >= first, "a reader saw a transaction between its cells");
+        }
+        other.join().unwrap();
     }
 );
 

@@ -121,7 +121,7 @@ impl Intent {
 impl Descriptor {
     fn status(&self) -> u32 {
         // ORDERING: Acquire; pairs with the AcqRel in `decide`.
-        self.status.load(Ordering::Acquire)
+        self.status.load(if seeded(Bug::StatusRelaxed) { Ordering::Relaxed } else { Ordering::Acquire })
     }
 
     fn decide(&self, status: u32) {

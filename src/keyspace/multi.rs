@@ -502,7 +502,8 @@ impl<'g> View<'g> {
                 Err(unused) => writes = unused,
             }
             // The word is read after the last read again.
-            if !self.follow_fresh_copies(&mut writes) || !attempt.is_current() {
+            let holds = self.follow_fresh_copies(&mut writes);
+            if !holds || !attempt.is_current() && !seeded(Bug::RecommitKeepsEpoch) {
                 break;
             }
         }

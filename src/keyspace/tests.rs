@@ -270,6 +270,45 @@ fn a_change_that_lost_gets_back_what_it_paid() {
     }
 }
 
+#[test]
+fn reads_at_one_instant_look_again_for_what_was_missing() {
+    let (keyspace, _) = keyspace();
+    let mut runs = 0;
+    let seen: Result<_> = keyspace.enter().view().transact(|view| {
+        runs += 1;
+        let first = get(view, b"a")?;
+        if runs == 1 {
+            set(&mut keyspace.enter().view(), b"a", b"1", None)?;
+            set(&mut keyspace.enter().view(), b"b", b"1", None)?;
+        }
+        Ok((first, get(view, b"b")?))
+    });
+    assert_eq!((seen, runs), (Ok((Some(b"1".to_vec()), Some(b"1".to_vec()))), 2));
+    keyspace.check_invariants().unwrap();
+}
+
+#[test]
+fn nothing_goes_by_itself_while_somebody_runs_alone() {
+    let (keyspace, clock) = keyspace();
+    let rules = EvictionRules { policy: Policy::Ear, ..EvictionRules::default() };
+    keyspace.bind(u64::MAX, rules);
+    set(&mut keyspace.enter().view(), b"expires", b"1", Some(1_000_100)).unwrap();
+    set(&mut keyspace.enter().view(), b"read", b"1", None).unwrap();
+    get(&mut keyspace.enter().view(), b"read").unwrap();
+    clock.advance(200);
+    let reservation = keyspace.reserve().unwrap();
+    keyspace.housekeep();
+    assert_eq!(keyspace.len(), 2);
+    let mut need = Need::new(b"default", 1 << 10, eviction::Bound::Room(0));
+    assert_eq!(keyspace.make_room(&mut need), Eviction::Reclaiming);
+    let met = get(&mut keyspace.enter().view(), b"expires");
+    assert_eq!(met, Err(KeyspaceError::Contention(Contention::Reserved)), "who meets it gives way too");
+    drop(reservation);
+    keyspace.housekeep();
+    assert_eq!(keyspace.len(), 0);
+    keyspace.check_invariants().unwrap();
+}
+
 fn unchanged(keyspace: &Keyspace, watch: &Watch) -> bool {
     keyspace.enter().view().transact(|view| view.is_unchanged(watch)).unwrap()
 }

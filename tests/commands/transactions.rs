@@ -1,7 +1,12 @@
 //! Family transactions.
 
-use crate::harness::{Client, Server};
+use crate::harness::{Client, START_MS, Server};
+use kvns::clock::Clock;
 use kvns::command::dispatch::Outcome;
+use kvns::config::Settings;
+use kvns::engine::Engine;
+use std::cell::RefCell;
+use std::sync::Arc;
 
 const ABORT: &str = "-EXECABORT Transaction discarded because of previous errors.";
 
@@ -22,6 +27,45 @@ fn a_queue_runs_in_order() {
         ("MULTI", "+OK"),
         ("EXEC", "*0"),
     ]);
+}
+
+thread_local! {
+    /// Who writes `k` while the next long work runs.
+    static OVERTAKER: RefCell<Option<Client>> = const { RefCell::new(None) };
+}
+
+fn overtaken(work: &mut dyn FnMut()) {
+    work();
+    if let Some(mut other) = OVERTAKER.take() {
+        other.check("SET k 2", "+OK");
+    }
+}
+
+#[test]
+fn a_queue_that_runs_again_starts_from_the_session_as_it_was() {
+    let clock = Clock::manual(START_MS);
+    let engine = Engine::new(Settings::default(), clock.clone()).with_offload(overtaken);
+    let server = Server { engine: Arc::new(engine), clock };
+    let mut c = server.client();
+    c.check_all(&[("SET k 1", "+OK"), ("HSET h f v", ":1")]);
+    for _ in 0..50 {
+        c.send(&[&[b"RPUSH".as_slice(), b"l"], &[b"x".as_slice(); 100][..]].concat());
+    }
+    OVERTAKER.set(Some(server.client()));
+    c.check_all(&[
+        ("MULTI", "+OK"),
+        ("GET k", "+QUEUED"),
+        ("HGETALL h", "+QUEUED"),
+        ("CLIENT GETNAME", "+QUEUED"),
+        ("HELLO 3", "+QUEUED"),
+        ("CLIENT SETNAME late", "+QUEUED"),
+        ("LRANGE l 0 -1", "+QUEUED"),
+    ]);
+    let reply = c.run("EXEC");
+    let expected = "*6\n$1\n2\n*2\n$1\nf\n$1\nv\n$-1\n%";
+    assert_eq!(&reply[..expected.len()], expected);
+    assert_eq!(server.engine.keyspace.stats.transaction_retries.get(), 1);
+    c.check("CLIENT GETNAME", "$4\nlate");
 }
 
 #[test]

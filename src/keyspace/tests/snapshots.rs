@@ -1,6 +1,7 @@
 //! Snapshots: the state of one moment, whatever goes on meanwhile.
 
 use super::*;
+use crate::config::EvictionRules;
 use crate::snapshot::{Head, Sink};
 use crate::value::tree::{Hash, Set};
 use std::collections::BTreeMap;
@@ -322,6 +323,40 @@ fn a_flush_does_not_disturb_a_snapshot() {
         take(&keyspace, &mut after).unwrap();
         assert_eq!(after.taken.len(), 2);
     }
+}
+
+#[test]
+fn what_goes_by_itself_while_a_snapshot_runs_is_in_it() {
+    let (keyspace, _) = keyspace();
+    let key = |namespace: &str, i: usize| format!("{namespace}/key:{i}").into_bytes();
+    for i in 0..200 {
+        for namespace in ["lru", "ear"] {
+            set(&mut keyspace.enter().view(), &key(namespace, i), &number(i), None).unwrap();
+        }
+    }
+    let before = state(&keyspace);
+    let policies = [(b"lru".to_vec(), Policy::Lru), (b"ear".to_vec(), Policy::Ear)].into_iter().collect();
+    let limit = keyspace.accounted_bytes() * 51 / 50;
+    keyspace.bind(limit, EvictionRules { policies, ..EvictionRules::default() });
+    let mut sink = Collector::stepping(
+        |step| {
+            if step == 0 {
+                let mut need = Need::new(b"lru", 8000, eviction::Bound::Room(0));
+                while !keyspace.make_room(&mut need).is_over() {}
+                keyspace.give_up(&mut need);
+                (0..200).for_each(|i| drop(get(&mut keyspace.enter().view(), &key("ear", i)).unwrap()));
+                while keyspace.housekeep() {}
+            }
+            Ok(())
+        },
+        usize::MAX,
+    );
+    take(&keyspace, &mut sink).unwrap();
+    assert!(sink.taken == before, "some of what went is missing");
+    assert_eq!(keyspace.stats.ear_evicted.get(), 200);
+    assert!(keyspace.stats.evicted.get() > 0);
+    drop(sink);
+    keyspace.check_invariants().unwrap();
 }
 
 /// A list that is pushed to all the time, and trees that are dropped, keep only what the snapshot needs.
