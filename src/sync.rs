@@ -263,6 +263,10 @@ pub enum Bug {
     SweepIgnoresSeq,
     /// A published operation that was moved to another key is taken into the next one, as a planned one is.
     MovedPendingMerged,
+    /// Who asks for a namespace's rules looks at the number beside one half of them only.
+    OneHalfIsBelieved,
+    /// A namespace is told rules under the number with which they were asked for, not under their own.
+    ToldUnderOldNumber,
 }
 
 /// True in a loom model that seeded `bug`; false, at compile time, in every other build.

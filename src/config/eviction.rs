@@ -1,7 +1,7 @@
 //! The rules of eviction, and the lists of namespaces in settings: `ns1:lru,ns2:mru` and `ns1:256mb,ns2:1gb`.
 
 use super::parse::byte_count;
-use crate::concurrent::rules::{NO_QUOTA, NamespaceRules, Policy};
+use crate::concurrent::rules::{NamespaceRules, Policy};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -32,10 +32,8 @@ impl Default for EvictionRules {
 impl EvictionRules {
     /// What the namespace of this name is bound to.
     pub fn of(&self, name: &[u8]) -> NamespaceRules {
-        NamespaceRules {
-            policy: self.policies.get(name).copied().unwrap_or(self.policy),
-            quota: self.quotas.get(name).copied().unwrap_or(NO_QUOTA),
-        }
+        let policy = self.policies.get(name).copied().unwrap_or(self.policy);
+        NamespaceRules::new(policy, self.quotas.get(name).copied())
     }
 }
 
@@ -114,8 +112,8 @@ mod tests {
             quotas: quotas(b"b:5").expect("a list"),
             ..EvictionRules::default()
         };
-        assert_eq!(rules.of(b"a"), NamespaceRules { policy: Policy::None, quota: NO_QUOTA });
-        assert_eq!(rules.of(b"b"), NamespaceRules { policy: Policy::Lru, quota: 5 });
+        assert_eq!(rules.of(b"a"), NamespaceRules::new(Policy::None, None));
+        assert_eq!(rules.of(b"b"), NamespaceRules::new(Policy::Lru, Some(5)));
     }
 
     #[test]

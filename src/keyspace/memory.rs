@@ -20,11 +20,10 @@ use crate::concurrent::credit::{BLOCK, Lease, Room, UNLIMITED};
 use crate::concurrent::namespace::Namespace;
 use crate::concurrent::nodes;
 use crate::concurrent::reclaim::pin;
-use crate::concurrent::rules::{NO_QUOTA, NamespaceRules};
+use crate::concurrent::rules::{InForce, NO_QUOTA, NamespaceRules};
 use crate::concurrent::version::Version;
 use crate::config::EvictionRules;
 use std::cell::{Cell, RefCell};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One part in so many of the limit stays free for what comes at once and cannot be foreseen: a table of the index that
 /// doubles, what has been replaced and waits for its readers to leave.
@@ -40,15 +39,13 @@ pub struct Memory {
     floor: Latest,
     /// Bytes beside the accounted ones, as they were measured last; a signed number.
     overhead: Latest,
-    /// The number of the rules in force.
-    number: Latest,
     /// Times that the housekeeper was asked to come down to a limit.
     pub(super) lowered_limits: Tally,
     /// Times that the room was measured.
     pub(super) measured: Tally,
     /// Times that it was asked to come down to quotas.
     pub(super) changed_quotas: Tally,
-    rules: Mutex<Arc<EvictionRules>>,
+    rules: InForce<EvictionRules>,
 }
 
 impl Default for Memory {
@@ -58,34 +55,29 @@ impl Default for Memory {
             limit: Latest::new(UNLIMITED as u64),
             floor: Latest::default(),
             overhead: Latest::default(),
-            number: Latest::new(1),
             lowered_limits: Tally::new(),
             changed_quotas: Tally::new(),
             measured: Tally::new(),
-            rules: Mutex::default(),
+            rules: InForce::default(),
         }
     }
 }
 
 impl Memory {
-    fn rules(&self) -> MutexGuard<'_, Arc<EvictionRules>> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What a namespace is bound to. Two loads.
+    /// What a namespace is bound to. Three loads.
     #[inline]
     pub(super) fn rules_of(&self, namespace: &Namespace) -> NamespaceRules {
-        namespace.rules.get(self.number.get(), || self.rules_of_name(namespace.name()))
+        self.rules.of(&namespace.rules, |rules| rules.of(namespace.name()))
     }
 
     /// What the namespace of this name is bound to, whether it has keys or not.
     pub fn rules_of_name(&self, name: &[u8]) -> NamespaceRules {
-        self.rules().of(name)
+        self.rules.read(|rules| rules.of(name))
     }
 
     /// The namespaces that have a quota.
     pub(super) fn names_with_quotas(&self) -> Vec<Vec<u8>> {
-        self.rules().quotas.keys().cloned().collect()
+        self.rules.read(|rules| rules.quotas.keys().cloned().collect())
     }
 
     /// True if more is held than is allowed.
@@ -119,14 +111,14 @@ impl Keyspace {
     /// what is lower than before.
     pub fn bind(&self, limit: u64, rules: EvictionRules) {
         let memory = &self.memory;
-        let mut bound = memory.rules();
         let limit = limit.min(UNLIMITED as u64);
-        let (is_lower, has_quotas) = (limit < memory.limit(), rules.quotas != bound.quotas);
-        memory.limit.set(limit);
-        memory.floor.set((limit as f64 * (1.0 - rules.threshold.clamp(0.0, 1.0))) as u64);
-        *bound = Arc::new(rules);
-        memory.number.set(memory.number.get() + 1);
-        drop(bound);
+        let (is_lower, has_quotas) = memory.rules.change(|bound| {
+            let changes = (limit < memory.limit(), rules.quotas != bound.quotas);
+            memory.limit.set(limit);
+            memory.floor.set((limit as f64 * (1.0 - rules.threshold.clamp(0.0, 1.0))) as u64);
+            *bound = rules;
+            changes
+        });
         self.correct_room();
         memory.lowered_limits.add(is_lower.into());
         memory.changed_quotas.add(has_quotas.into());

@@ -1,0 +1,87 @@
+//! What namespaces are bound to.
+//!
+//! Invariants (`concurrent/rules.rs`): I1, a number's rules are always the same; I2, whoever finds one number in both
+//! words has that number's rules.
+//!
+//! Twins: the number beside one half only is looked at; rules are told under the number with which they were asked for.
+
+#![cfg(kvns_loom)]
+
+use kvns::concurrent::rules::{InForce, NamespaceRules, Policy, SeenRules};
+use kvns::sync::Bug;
+use loom::thread;
+use loom_tests::model;
+use std::sync::Arc;
+
+/// What one namespace is bound to, first, then, and at last. No half of one is that of another.
+const RULES: [(Policy, u64); 3] =
+    [(Policy::Lru, 1 << 40 | 1), (Policy::Mru, 2 << 40 | 2), (Policy::Ear, 3 << 40 | 3)];
+
+struct Bound {
+    in_force: InForce<usize>,
+    seen: SeenRules,
+}
+
+fn bound() -> Arc<Bound> {
+    Arc::new(Bound { in_force: InForce::default(), seen: SeenRules::default() })
+}
+
+fn rules(at: usize) -> NamespaceRules {
+    let (policy, quota) = RULES[at];
+    NamespaceRules::new(policy, Some(quota))
+}
+
+impl Bound {
+    /// Which rules somebody finds who asks.
+    fn ask(&self) -> usize {
+        let found = self.in_force.of(&self.seen, |at| rules(*at));
+        let at = (0..RULES.len()).find(|at| rules(*at) == found);
+        at.unwrap_or_else(|| panic!("nobody ever set {found:?}"))
+    }
+}
+
+model!(
+    /// Two ask while the rules change twice: each finds what was in force at some time, never the half of one and the
+    /// half of another, and in the end all find the last.
+    askers_find_rules_that_were_set, 3, Stale, 1_000,
+    &[
+        (&[Bug::OneHalfIsBelieved], "nobody ever set"),
+        (&[Bug::ToldUnderOldNumber], "nobody ever set"),
+    ],
+    || {
+        let bound = bound();
+        let asker = {
+            let bound = Arc::clone(&bound);
+            thread::spawn(move || (bound.ask(), bound.ask()))
+        };
+        let changer = {
+            let bound = Arc::clone(&bound);
+            thread::spawn(move || {
+                bound.in_force.change(|at| *at = 1);
+                bound.in_force.change(|at| *at = 2);
+            })
+        };
+        bound.ask();
+        let (first, second) = asker.join().unwrap();
+        assert!(first <= second, "rules came back");
+        changer.join().unwrap();
+        assert_eq!((bound.ask(), bound.ask()), (2, 2), "the last change is not in force");
+    }
+);
+
+model!(
+    /// A teller that was overtaken by a change leaves nothing that outlives it.
+    a_late_teller_leaves_nothing, 3, Newest, 20,
+    &[(&[Bug::OneHalfIsBelieved], "nobody ever set")],
+    || {
+        let bound = bound();
+        let teller = {
+            let bound = Arc::clone(&bound);
+            thread::spawn(move || bound.ask())
+        };
+        bound.in_force.change(|at| *at = 1);
+        assert_eq!(bound.ask(), 1, "a change that was answered is in force");
+        assert!(teller.join().unwrap() <= 1);
+        assert_eq!(bound.ask(), 1, "the last change is not in force");
+    }
+);
