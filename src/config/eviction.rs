@@ -2,8 +2,13 @@
 
 use super::parse::byte_count;
 use crate::concurrent::rules::{NamespaceRules, Policy};
-use std::collections::BTreeMap;
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use std::fmt::Display;
+
+/// Something for each of some namespaces. Copies share what they do not change: a change of one namespace costs
+/// O(log n).
+pub type ByNamespace<T> = OrdMap<Vec<u8>, T>;
 
 /// What goes when there is no room, and what each namespace may take.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,9 +18,9 @@ pub struct EvictionRules {
     /// The fraction of the limit at which eviction starts (`KVNS_EVICTION_THRESHOLD`).
     pub threshold: f64,
     /// Policies by namespace (`KVNS_NS_EVICTION`).
-    pub policies: BTreeMap<Vec<u8>, Policy>,
+    pub policies: ByNamespace<Policy>,
     /// Bytes by namespace (`KVNS_NS_MEMORY_LIMIT`).
-    pub quotas: BTreeMap<Vec<u8>, u64>,
+    pub quotas: ByNamespace<u64>,
 }
 
 impl Default for EvictionRules {
@@ -23,8 +28,8 @@ impl Default for EvictionRules {
         EvictionRules {
             policy: Policy::None,
             threshold: 1.0,
-            policies: BTreeMap::new(),
-            quotas: BTreeMap::new(),
+            policies: ByNamespace::new(),
+            quotas: ByNamespace::new(),
         }
     }
 }
@@ -35,13 +40,23 @@ impl EvictionRules {
         let policy = self.policies.get(name).copied().unwrap_or(self.policy);
         NamespaceRules::new(policy, self.quotas.get(name).copied())
     }
+
+    /// The namespaces that may take less under `next`. O(changes log n).
+    pub fn lowered_quotas(&self, next: &EvictionRules) -> Vec<Vec<u8>> {
+        let lowered = self.quotas.diff(&next.quotas).filter_map(|change| match change {
+            DiffItem::Add(name, _) => Some(name),
+            DiffItem::Update { old: (_, old), new: (name, new) } => (new < old).then_some(name),
+            DiffItem::Remove(..) => None,
+        });
+        lowered.cloned().collect()
+    }
 }
 
 /// Reads an entry's value, or says what is expected.
 type ReadValue<T> = fn(&str) -> Option<T>;
 
 /// Reads `name:value,name:value`. A name may have any byte but a comma; the last colon separates.
-fn list<T>(text: &[u8], value: ReadValue<T>) -> Option<BTreeMap<Vec<u8>, T>> {
+fn list<T: Clone>(text: &[u8], value: ReadValue<T>) -> Option<ByNamespace<T>> {
     let entries = text.split(|byte| *byte == b',').filter(|entry| !entry.trim_ascii().is_empty());
     entries
         .map(|entry| {
@@ -57,13 +72,13 @@ fn list<T>(text: &[u8], value: ReadValue<T>) -> Option<BTreeMap<Vec<u8>, T>> {
 pub const POLICIES: &str = "none, lru (or lfu), mru (or mfu) or ear (or expire_after_read)";
 
 /// Policies by namespace.
-pub fn policies(text: &[u8]) -> Result<BTreeMap<Vec<u8>, Policy>, String> {
+pub fn policies(text: &[u8]) -> Result<ByNamespace<Policy>, String> {
     list(text, |policy| policy.parse().ok())
         .ok_or_else(|| format!("namespaces with policies such as ns1:lru,ns2:mru; a policy is {POLICIES}"))
 }
 
 /// Quotas by namespace.
-pub fn quotas(text: &[u8]) -> Result<BTreeMap<Vec<u8>, u64>, String> {
+pub fn quotas(text: &[u8]) -> Result<ByNamespace<u64>, String> {
     list(text, |bytes| byte_count(bytes).filter(|bytes| *bytes > 0 && *bytes <= i64::MAX as u64))
         .ok_or_else(|| "namespaces with bytes above 0 such as ns1:256mb,ns2:1gb".to_owned())
 }
@@ -80,7 +95,7 @@ pub fn fraction(text: &str) -> Result<f64, String> {
 }
 
 /// A list as it is read, for CONFIG GET; names are shown as text.
-pub fn shown<T: Display>(entries: &BTreeMap<Vec<u8>, T>) -> String {
+pub fn shown<T: Display>(entries: &ByNamespace<T>) -> String {
     let entries = entries.iter().map(|(name, value)| format!("{}:{value}", String::from_utf8_lossy(name)));
     entries.collect::<Vec<_>>().join(",")
 }
@@ -93,7 +108,7 @@ mod tests {
     fn lists_of_namespaces() {
         let read = policies(b"a:lru, b/c:MFU,d:e:ear,").expect("a list");
         assert_eq!(shown(&read), "a:lru,b/c:mru,d:e:ear");
-        assert_eq!(policies(b""), Ok(BTreeMap::new()));
+        assert_eq!(policies(b""), Ok(ByNamespace::new()));
         let read = quotas(b"a:256mb,b:1k").expect("a list");
         assert_eq!(shown(&read), "a:268435456,b:1000");
         for bad in [&b"a"[..], b"a:", b"a:volatile-lru", b"a:lru;mru"] {
@@ -114,6 +129,14 @@ mod tests {
         };
         assert_eq!(rules.of(b"a"), NamespaceRules::new(Policy::None, None));
         assert_eq!(rules.of(b"b"), NamespaceRules::new(Policy::Lru, Some(5)));
+    }
+
+    #[test]
+    fn quotas_are_lowered_where_they_begin_or_shrink() {
+        let rules =
+            |text: &[u8]| EvictionRules { quotas: quotas(text).expect("a list"), ..EvictionRules::default() };
+        let lowered = rules(b"a:5,b:5,c:5,d:5").lowered_quotas(&rules(b"a:5,b:4,c:6,e:1"));
+        assert_eq!(lowered, [b"b".to_vec(), b"e".to_vec()]);
     }
 
     #[test]

@@ -13,15 +13,13 @@ use clap::builder::{Resettable, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
-pub use eviction::{EvictionRules, POLICIES, fraction, policies, quotas, shown};
+pub use eviction::{ByNamespace, EvictionRules, POLICIES, fraction, policies, quotas, shown};
 use parse::{boolean, bytes, host, log_filter, whole};
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// What every variable of this program begins with.
 const PREFIX: &str = "KVNS_";
@@ -72,12 +70,12 @@ struct Arguments {
 
     /// Policies of single namespaces, such as ns1:lru,ns2:mru
     #[arg(long, env = "KVNS_NS_EVICTION", value_name = "LIST", value_parser = policy_list)]
-    ns_eviction: Option<PolicyList>,
+    ns_eviction: Option<ByNamespace<Policy>>,
 
     /// Bytes that the keys of single namespaces may take, such as ns1:256mb,ns2:1gb; beyond them the namespace's
     /// policy applies as beyond the memory limit
     #[arg(long, env = "KVNS_NS_MEMORY_LIMIT", value_name = "LIST", value_parser = quota_list)]
-    ns_memory_limit: Option<QuotaList>,
+    ns_memory_limit: Option<ByNamespace<u64>>,
 
     /// Address or name on which /metrics, /healthz and /readyz are served over HTTP
     #[arg(long, env = "KVNS_METRICS_HOST", value_name = "HOST", default_value = "0.0.0.0", value_parser = host)]
@@ -190,17 +188,12 @@ struct Arguments {
     healthcheck: bool,
 }
 
-/// Policies by namespace; a type of its own, for clap takes maps apart.
-type PolicyList = Arc<BTreeMap<Vec<u8>, Policy>>;
-/// Bytes by namespace.
-type QuotaList = Arc<BTreeMap<Vec<u8>, u64>>;
-
-fn policy_list(text: &str) -> Result<PolicyList, String> {
-    eviction::policies(text.as_bytes()).map(Arc::new)
+fn policy_list(text: &str) -> Result<ByNamespace<Policy>, String> {
+    eviction::policies(text.as_bytes())
 }
 
-fn quota_list(text: &str) -> Result<QuotaList, String> {
-    eviction::quotas(text.as_bytes()).map(Arc::new)
+fn quota_list(text: &str) -> Result<ByNamespace<u64>, String> {
+    eviction::quotas(text.as_bytes())
 }
 
 /// The form of log lines.
@@ -297,8 +290,8 @@ impl Settings {
             eviction: EvictionRules {
                 policy: arguments.eviction_policy,
                 threshold: arguments.eviction_threshold,
-                policies: arguments.ns_eviction.map(Arc::unwrap_or_clone).unwrap_or_default(),
-                quotas: arguments.ns_memory_limit.map(Arc::unwrap_or_clone).unwrap_or_default(),
+                policies: arguments.ns_eviction.unwrap_or_default(),
+                quotas: arguments.ns_memory_limit.unwrap_or_default(),
             },
             metrics_host: arguments.metrics_host,
             metrics_port: arguments.metrics_port,

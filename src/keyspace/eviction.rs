@@ -102,8 +102,6 @@ enum Reclamation {
 pub(super) struct Descent {
     /// The limits that were come down to.
     limits: i64,
-    /// The quotas that were.
-    quotas: i64,
     /// Measurements of the room since which nothing waits to be cleared away, or the limit is kept.
     since: Option<i64>,
 }
@@ -213,15 +211,12 @@ impl Keyspace {
         if self.reservation.is_taken() {
             return false;
         }
-        let quotas = self.memory.changed_quotas.get();
-        if descent.quotas != quotas && !self.evict_beyond_quotas(generation) {
-            descent.quotas = quotas;
-        }
+        let is_beyond_quotas = self.evict_beyond_quotas(generation);
         let limits = self.memory.lowered_limits.get();
         if descent.limits != limits && self.descend_to_limit(descent, generation, is_cleared) {
             descent.limits = limits;
         }
-        descent.quotas != quotas
+        is_beyond_quotas
     }
 
     /// Takes a step towards the limit, unless what went before is to be cleared away or measured first. True at its
@@ -243,24 +238,38 @@ impl Keyspace {
         excess <= 0 || is_calm && is_fruitless()
     }
 
-    /// Evicts some keys of the namespaces that are beyond their quotas. False if there was nothing to evict.
+    /// Evicts some keys of the namespaces whose quotas were lowered. Each is looked at until it has nothing to evict. True
+    /// if there is more to do at once.
     fn evict_beyond_quotas(&self, generation: &Generation) -> bool {
-        let (mut freed, mut gives_way) = (0, false);
-        for name in self.memory.names_with_quotas() {
-            gives_way = self.reservation.is_taken();
-            if gives_way {
-                break;
+        let lowered = self.memory.take_lowered_quotas();
+        let (mut freed, mut left) = (0, Vec::new());
+        for name in lowered {
+            if self.reservation.is_taken() {
+                left.push(name);
+                continue;
             }
-            let guard = pin();
-            let Some(namespace) = generation.namespace(&name, &guard) else { continue };
-            let rules = self.memory.rules_of(namespace);
-            let excess = namespace.bytes.get().saturating_sub_unsigned(rules.quota);
-            if excess > 0 && rules.policy.evicts() {
-                freed += self.evict_some(generation, namespace, rules.policy, excess, &guard);
+            let before = freed;
+            freed += self.evict_beyond_quota(generation, &name);
+            if freed > before {
+                left.push(name);
             }
         }
         self.memory.room.give(freed);
-        gives_way || freed > 0
+        let has_more = !left.is_empty();
+        self.memory.look_at_quotas(left);
+        has_more
+    }
+
+    /// Evicts some of a namespace's keys if it is beyond its quota. Returns the bytes, which are to be given to the room.
+    fn evict_beyond_quota(&self, generation: &Generation, name: &[u8]) -> i64 {
+        let guard = pin();
+        let Some(namespace) = generation.namespace(name, &guard) else { return 0 };
+        let rules = self.memory.rules_of(namespace);
+        let excess = namespace.bytes.get().saturating_sub_unsigned(rules.quota);
+        if excess <= 0 || !rules.policy.evicts() {
+            return 0;
+        }
+        self.evict_some(generation, namespace, rules.policy, excess, &guard)
     }
 
     /// Evicts whole chunks of keys until about `wanted` bytes are freed, or those of one round. Returns the bytes.

@@ -24,6 +24,8 @@ use crate::concurrent::rules::{InForce, NO_QUOTA, NamespaceRules};
 use crate::concurrent::version::Version;
 use crate::config::EvictionRules;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// One part in so many of the limit stays free for what comes at once and cannot be foreseen: a table of the index that
 /// doubles, what has been replaced and waits for its readers to leave.
@@ -43,8 +45,8 @@ pub struct Memory {
     pub(super) lowered_limits: Tally,
     /// Times that the room was measured.
     pub(super) measured: Tally,
-    /// Times that it was asked to come down to quotas.
-    pub(super) changed_quotas: Tally,
+    /// Namespaces that may hold more than their quotas, which the housekeeper comes down to.
+    lowered_quotas: Mutex<BTreeSet<Vec<u8>>>,
     rules: InForce<EvictionRules>,
 }
 
@@ -56,7 +58,7 @@ impl Default for Memory {
             floor: Latest::default(),
             overhead: Latest::default(),
             lowered_limits: Tally::new(),
-            changed_quotas: Tally::new(),
+            lowered_quotas: Mutex::default(),
             measured: Tally::new(),
             rules: InForce::default(),
         }
@@ -75,9 +77,14 @@ impl Memory {
         self.rules.read(|rules| rules.of(name))
     }
 
-    /// The namespaces that have a quota.
-    pub(super) fn names_with_quotas(&self) -> Vec<Vec<u8>> {
-        self.rules.read(|rules| rules.quotas.keys().cloned().collect())
+    /// Lets the housekeeper look at the quotas of these namespaces.
+    pub(super) fn look_at_quotas(&self, names: impl IntoIterator<Item = Vec<u8>>) {
+        self.lowered_quotas.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+    }
+
+    /// Takes the namespaces whose quotas are to be looked at.
+    pub(super) fn take_lowered_quotas(&self) -> BTreeSet<Vec<u8>> {
+        std::mem::take(&mut self.lowered_quotas.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// True if more is held than is allowed.
@@ -112,22 +119,23 @@ impl Keyspace {
     pub fn bind(&self, limit: u64, rules: EvictionRules) {
         let memory = &self.memory;
         let limit = limit.min(UNLIMITED as u64);
-        let (is_lower, has_quotas) = memory.rules.change(|bound| {
-            let changes = (limit < memory.limit(), rules.quotas != bound.quotas);
+        let is_lower = memory.rules.change(|bound| {
+            let is_lower = limit < memory.limit();
             memory.limit.set(limit);
             memory.floor.set((limit as f64 * (1.0 - rules.threshold.clamp(0.0, 1.0))) as u64);
+            memory.look_at_quotas(bound.lowered_quotas(&rules));
             *bound = rules;
-            changes
+            is_lower
         });
         self.correct_room();
         memory.lowered_limits.add(is_lower.into());
-        memory.changed_quotas.add(has_quotas.into());
     }
 
     /// Lets the housekeeper evict what the limit and the quotas have no room for, where the policies let it.
     pub fn come_down(&self) {
         self.memory.lowered_limits.add(1);
-        self.memory.changed_quotas.add(1);
+        let with_quotas: Vec<_> = self.memory.rules.read(|rules| rules.quotas.keys().cloned().collect());
+        self.memory.look_at_quotas(with_quotas);
     }
 
     /// Follows the allocator, which has handed out `allocated` bytes. To be called many times a second.
