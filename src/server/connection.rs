@@ -4,9 +4,13 @@
 //! ends when the input is used up, when enough replies have gathered to be sent, or when others have waited long
 //! enough. A client that does not read its replies is not read from, so what it can make the server hold is
 //! bounded by one read, one slice of replies and its largest request.
+//!
+//! What was read runs, whether its client is still there or not, but a request that has to wait is given up, with
+//! all behind it, once its client has left ([`super::departure`]). Closing only the sending half counts as leaving.
 
 use super::Shared;
 use super::buffers::Buffers;
+use super::departure::{has_left, left};
 use super::roster::Seat;
 use crate::command;
 use crate::command::dispatch::{Hold, Outcome, dispatch, dispatch_run, run_length};
@@ -57,6 +61,10 @@ const LONG_WORK_PAUSE: Duration = Duration::from_millis(100);
 /// The longest time that a request waits at once: a day, after which it looks again.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
+/// While a request waits its client is read from up to this much input: the end of a connection is seen only
+/// when the kernel has taken in what was sent before it.
+const READ_AHEAD: usize = 256 << 10;
+
 /// How long a closing connection goes on dropping input: closing a socket with unread input would make the
 /// kernel discard the last reply.
 const LINGER: Duration = Duration::from_secs(1);
@@ -96,13 +104,15 @@ pub(super) struct Connection {
     partial: Option<Box<Buffers>>,
     /// The socket is closed when the client keeps it waiting for longer.
     patience: Option<Duration>,
+    /// True once a reply could not be sent: nobody is there to read the others.
+    is_broken: bool,
 }
 
 impl Connection {
     /// A connection that has just been accepted.
     pub fn new(shared: Arc<Shared>, stream: TcpStream, session: Session) -> Connection {
         let patience = patience(shared.engine.settings.load().timeout_s);
-        Connection { shared, stream, session, partial: None, patience }
+        Connection { shared, stream, session, partial: None, patience, is_broken: false }
     }
 
     /// Serves the client until it leaves, is to be closed, or the server shuts down.
@@ -145,7 +155,7 @@ impl Connection {
     /// Waits for input; `None` at the end of it or when the server shuts down. One system call if the socket
     /// has something to read, none if it has not.
     async fn read(&mut self) -> io::Result<Option<Box<Buffers>>> {
-        let Connection { shared, stream, session, partial, patience } = self;
+        let Connection { shared, stream, session, partial, patience, .. } = self;
         // Who listens may be silent for ever.
         let patience = patience.filter(|_| !session.is_subscribed() && !session.is_monitor());
         within(patience, poll_fn(|cx| poll_read(shared, stream, session, partial, cx))).await
@@ -164,6 +174,7 @@ impl Connection {
         buffers.replies.set_protocol(self.session.preferences.protocol);
         let mut answered = 0;
         let fate = loop {
+            let received = buffers.input.len();
             let decoded = buffers.decoder.decode(&buffers.input[answered..]);
             if self.run_all(buffers, answered).await? == Fate::Closing {
                 break Fate::Closing;
@@ -175,7 +186,8 @@ impl Connection {
                 buffers.replies.error(&text);
                 break Fate::Closing;
             }
-            if !decoded.more {
+            // More may have been read while a request waited.
+            if !decoded.more && buffers.input.len() == received {
                 break Fate::Open;
             }
         };
@@ -183,6 +195,9 @@ impl Connection {
             self.session.deliver(&mut buffers.replies);
         }
         self.send(&mut buffers.replies).await?;
+        if self.is_broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         buffers.consume(answered);
         let sizes = &self.session.client().buffers;
         sizes.input.set(buffers.input.len() as u64);
@@ -206,11 +221,15 @@ impl Connection {
                 }
                 Stop::Hold(hold) => {
                     self.send(&mut buffers.replies).await?;
-                    self.outlast(hold).await?;
+                    if self.outlast(hold, buffers).await? == Fate::Closing {
+                        return Ok(Fate::Closing);
+                    }
                 }
                 Stop::Sleep(us) => {
                     next += 1;
-                    self.wait(Duration::from_micros(us), || false).await?;
+                    if self.wait(Duration::from_micros(us), buffers, || false).await? == Fate::Closing {
+                        return Ok(Fate::Closing);
+                    }
                 }
                 Stop::Wait(contention) => {
                     self.send(&mut buffers.replies).await?;
@@ -283,14 +302,8 @@ impl Connection {
         let shared = Arc::clone(&self.shared);
         let keyspace = &shared.engine.keyspace;
         match contention {
-            Contention::Reserved => {
-                until(|| !keyspace.is_reserved()).await;
-                return Ok(Fate::Open);
-            }
-            Contention::NeedRoom => {
-                self.make_room().await;
-                return Ok(Fate::Open);
-            }
+            Contention::Reserved => return Ok(self.until(|| !keyspace.is_reserved()).await),
+            Contention::NeedRoom => return Ok(self.make_room().await),
             Contention::Again => {
                 yield_now().await;
                 return Ok(Fate::Open);
@@ -299,13 +312,16 @@ impl Connection {
         }
         let asking = shared.engine.ask_to_run_alone();
         let mut reservation = None;
-        until(|| {
-            reservation = asking.reserve();
-            reservation.is_some()
-        })
-        .await;
-        let Some(reservation) = reservation else { return Ok(Fate::Open) };
-        until(|| reservation.is_ready()).await;
+        let fate = self
+            .until(|| {
+                reservation = asking.reserve();
+                reservation.is_some()
+            })
+            .await;
+        let Some(reservation) = reservation else { return Ok(fate) };
+        if self.until(|| reservation.is_ready()).await == Fate::Closing {
+            return Ok(Fate::Closing);
+        }
         drop(asking);
         let stop = self.run_alone(&reservation, buffers, start, *next);
         drop(reservation);
@@ -313,9 +329,9 @@ impl Connection {
             None => *next += 1,
             Some(Stop::Sleep(us)) => {
                 *next += 1;
-                self.wait(Duration::from_micros(us), || false).await?;
+                return self.wait(Duration::from_micros(us), buffers, || false).await;
             }
-            Some(Stop::Wait(Contention::NeedRoom)) => self.make_room().await,
+            Some(Stop::Wait(Contention::NeedRoom)) => return Ok(self.make_room().await),
             // Not the winner's fault: it asks again.
             Some(Stop::Wait(_) | Stop::Hold(_)) => {}
             Some(_) => return Ok(Fate::Closing),
@@ -324,49 +340,97 @@ impl Connection {
     }
 
     /// Waits until what holds a request back may be over.
-    async fn outlast(&mut self, hold: Hold) -> io::Result<()> {
+    async fn outlast(&mut self, hold: Hold, buffers: &mut Buffers) -> io::Result<Fate> {
         let engine = Arc::clone(&self.shared.engine);
         let client = Arc::clone(self.session.client());
-        match hold {
-            Hold::LongWork => self.wait(LONG_WORK_PAUSE, || engine.long_work.has_room(&client)).await?,
+        let fate = match hold {
+            Hold::LongWork => {
+                self.wait(LONG_WORK_PAUSE, buffers, || engine.long_work.has_room(&client)).await?
+            }
             Hold::Snapshot(number) => {
-                self.wait(SNAPSHOT_PAUSE, || engine.persistence.outcome(number).is_some()).await?;
+                let is_over = || engine.persistence.outcome(number).is_some();
+                self.wait(SNAPSHOT_PAUSE, buffers, is_over).await?
             }
             Hold::Pause => {
                 let now_us = engine.clock.monotonic_us();
-                let Some((_, until_us)) = engine.pause.present(now_us) else { return Ok(()) };
+                let Some((_, until_us)) = engine.pause.present(now_us) else { return Ok(Fate::Open) };
                 let remaining = Duration::from_micros(until_us - now_us);
                 let _held = engine.pause.hold();
-                self.wait(remaining, || engine.pause.present(engine.clock.monotonic_us()).is_none()).await?;
+                let is_over = || engine.pause.present(engine.clock.monotonic_us()).is_none();
+                self.wait(remaining, buffers, is_over).await?
             }
-        }
+        };
         // The request has not run, and the server's end waits for no other client's word.
-        if self.shared.roster.is_stopping() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+        if self.shared.roster.is_stopping() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(fate) }
     }
 
-    /// Waits for `limit`, or until `is_over` when this task is woken, or for the end of the server. Fails once the
-    /// client was ended.
-    async fn wait(&mut self, limit: Duration, is_over: impl Fn() -> bool) -> io::Result<()> {
-        let Connection { shared, session, .. } = self;
-        let over = poll_fn(|_| {
-            let is_ended = shared.roster.is_stopping() || session.client().mailbox.is_ended();
-            if is_ended || is_over() { Poll::Ready(()) } else { Poll::Pending }
-        });
-        // At its end the limit is as good as what was waited for.
-        let _ = timeout(limit.min(LONGEST_WAIT), over).await;
-        end_if_told(session)
+    /// Waits for `limit`, or until `is_over` when this task is woken, or for the end of the server. The client is
+    /// read from meanwhile, up to a bound; the connection is closing once it has left. Fails once it was ended.
+    async fn wait(
+        &mut self,
+        limit: Duration,
+        buffers: &mut Buffers,
+        is_over: impl Fn() -> bool,
+    ) -> io::Result<Fate> {
+        let Connection { shared, stream, session, .. } = self;
+        {
+            let mut left = pin!(left(stream));
+            let over = poll_fn(|cx| {
+                read_ahead(shared, stream, session, buffers, cx);
+                let is_ended = shared.roster.is_stopping() || session.client().mailbox.is_ended();
+                if is_ended || is_over() { Poll::Ready(()) } else { left.as_mut().poll(cx) }
+            });
+            // At its end the limit is as good as what was waited for.
+            let _ = timeout(limit.min(LONGEST_WAIT), over).await;
+        }
+        end_if_told(session)?;
+        // Who left before what was waited for came has left, in whichever order this task learnt of both.
+        Ok(if has_left(stream) { Fate::Closing } else { Fate::Open })
     }
 
     /// Evicts what the request needs, in slices between which others run.
-    async fn make_room(&mut self) {
+    async fn make_room(&mut self) -> Fate {
+        let mut yields = 0;
         loop {
             match self.session.make_room() {
-                Eviction::Enough | Eviction::Nothing => return,
-                Eviction::More => yield_now().await,
+                Eviction::Enough | Eviction::Nothing => return Fate::Open,
+                Eviction::More => {
+                    yield_now().await;
+                    yields += 1;
+                    if yields < CONTENTION_YIELDS {
+                        continue;
+                    }
+                }
                 // Whoever reclaims it needs the processor.
                 Eviction::Reclaiming => sleep(CONTENTION_PAUSE).await,
             }
+            if self.has_ended() {
+                return Fate::Closing;
+            }
         }
+    }
+
+    /// Waits until `is_so`; others run meanwhile. Nothing may be pinned. A request for which others only had their
+    /// turn was not held up; one that slept is given up once its client has left.
+    async fn until(&self, mut is_so: impl FnMut() -> bool) -> Fate {
+        let mut yields = 0;
+        while !is_so() {
+            if yields < CONTENTION_YIELDS {
+                yields += 1;
+                yield_now().await;
+                continue;
+            }
+            sleep(CONTENTION_PAUSE).await;
+            if self.has_ended() {
+                return Fate::Closing;
+            }
+        }
+        Fate::Open
+    }
+
+    /// True once the client has left, or was told to.
+    fn has_ended(&self) -> bool {
+        self.session.client().mailbox.is_ended() || has_left(&self.stream)
     }
 
     fn run_alone(
@@ -383,17 +447,27 @@ impl Connection {
         self.shared.stop_after(dispatch(engine, &mut self.session, &mut batch, request, replies))
     }
 
-    /// Sends everything gathered: one system call if the client reads its replies.
+    /// Sends everything gathered: one system call if the client reads its replies. Once it cannot, they are
+    /// dropped: what was read before runs all the same.
     async fn send(&mut self, replies: &mut ReplyWriter) -> io::Result<()> {
-        let Connection { shared, stream, session, patience, .. } = self;
-        while replies.pending() > 0 {
-            let sent = within(*patience, poll_fn(|cx| poll_write(stream, session, replies, cx))).await?;
+        let Connection { shared, stream, session, patience, is_broken, .. } = self;
+        while replies.pending() > 0 && !*is_broken {
+            let sent = match within(*patience, poll_fn(|cx| poll_write(stream, session, replies, cx))).await {
+                Err(error) if is_reset(&error) => {
+                    *is_broken = true;
+                    break;
+                }
+                sent => sent?,
+            };
             if sent == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             shared.engine.stats.output_bytes.add(sent as u64);
             shared.engine.stats.writes.add(1);
             replies.advance(sent);
+        }
+        if *is_broken {
+            replies.clear();
         }
         session.client().buffers.output.set(0);
         end_if_told(session)
@@ -451,16 +525,32 @@ async fn within<T>(limit: Option<Duration>, work: impl Future<Output = io::Resul
     }
 }
 
-/// Waits until `is_so`; others run meanwhile. Nothing may be pinned.
-async fn until(mut is_so: impl FnMut() -> bool) {
-    let mut yields = 0;
-    while !is_so() {
-        if yields < CONTENTION_YIELDS {
-            yields += 1;
-            yield_now().await;
-        } else {
-            sleep(CONTENTION_PAUSE).await;
-        }
+/// True if the client has broken the connection.
+fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
+/// Reads what is there, while the input is within its bound. The end of it is noticed elsewhere.
+fn read_ahead(
+    shared: &Shared,
+    stream: &TcpStream,
+    session: &Session,
+    buffers: &mut Buffers,
+    cx: &mut Context<'_>,
+) {
+    while buffers.input.len() < READ_AHEAD && stream.poll_read_ready(cx).is_ready() {
+        buffers.make_room();
+        let count = match stream.try_read_buf(&mut buffers.input) {
+            Ok(count @ 1..) => count,
+            // Now this task is woken when there is something.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            _ => break,
+        };
+        shared.engine.stats.input_bytes.add(count as u64);
+        shared.engine.stats.reads.add(1);
+        let sizes = &session.client().buffers;
+        sizes.input.set(buffers.input.len() as u64);
+        sizes.input_room.set(buffers.room() as u64);
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod buffers;
 mod connection;
+mod departure;
 mod descriptors;
 mod health;
 mod housekeeper;

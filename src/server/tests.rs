@@ -4,6 +4,8 @@ use crate::config::Settings;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
+mod departure;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn server_with(change: impl FnOnce(&mut Settings)) -> Server {
