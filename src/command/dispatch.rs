@@ -92,28 +92,27 @@ fn admit_muted(
     request: Request<'_>,
     reply: &mut ReplyWriter,
 ) -> Outcome {
-    let (before, mark) = (session.preferences.replies, reply.mark());
+    let (before, mark) = (session.preferences.replies, reply.mute());
     if before == ReplyMode::Skip {
         session.preferences.replies = ReplyMode::Skipping;
     }
-    // What tells of subscriptions is a message rather than a reply.
-    let is_push = !session.is_queuing()
-        && table::resolve(request)
-            .is_ok_and(|row| row.spec().flags.has(Flags::IN_SUBSCRIBED.or(Flags::PUBSUB)));
     let outcome = admit(engine, session, batch, request, reply);
     if outcome.is_postponed() {
         session.preferences.replies = before;
+        reply.unmute();
         return outcome;
     }
     // CLIENT REPLY ON among the muted requests is answered; nothing else is.
     match session.preferences.replies {
-        ReplyMode::On => return outcome,
+        ReplyMode::On => {
+            reply.unmute();
+            return outcome;
+        }
         ReplyMode::Skipping => session.preferences.replies = ReplyMode::On,
         ReplyMode::Off | ReplyMode::Skip => {}
     }
-    if !is_push {
-        reply.rollback(mark);
-    }
+    // What tells of subscriptions, and messages, are no replies.
+    reply.forget_muted(mark);
     outcome
 }
 

@@ -56,6 +56,8 @@ pub struct ReplyWriter {
     sent_of_segment: usize,
     /// Bytes of all segments that were sent.
     sent_shared: usize,
+    /// Where pushes stand among replies that nobody wants; `None` while replies are wanted.
+    muted_pushes: Option<Vec<(ReplyMark, ReplyMark)>>,
 }
 
 impl ReplyWriter {
@@ -180,8 +182,14 @@ impl ReplyWriter {
     }
 
     /// Announces a push message; its `len` elements follow. RESP2: an array.
-    pub fn push(&mut self, len: usize) {
+    pub fn push(&mut self, len: usize, elements: impl FnOnce(&mut ReplyWriter)) {
+        let start = self.muted_pushes.is_some().then(|| self.mark());
         self.aggregate(b'>', len);
+        elements(self);
+        if let Some(start) = start {
+            let end = self.mark();
+            self.muted_pushes.get_or_insert_default().push((start, end));
+        }
     }
 
     /// A double. RESP2: a bulk string.
@@ -278,6 +286,28 @@ impl ReplyWriter {
             self.shared += bytes.len();
             self.segments.push(Segment { before: start, bytes });
         }
+    }
+
+    /// What is written from now on is wanted for its pushes only, unless [`ReplyWriter::unmute`] says otherwise. The
+    /// same holds as for [`ReplyWriter::mark`].
+    pub fn mute(&mut self) -> ReplyMark {
+        self.muted_pushes = Some(Vec::new());
+        self.mark()
+    }
+
+    /// What was written since [`ReplyWriter::mute`] is wanted after all.
+    pub fn unmute(&mut self) {
+        self.muted_pushes = None;
+    }
+
+    /// Forgets what was written since `mark`, where [`ReplyWriter::mute`] began, but for the pushes.
+    pub fn forget_muted(&mut self, mark: ReplyMark) {
+        let pushes = self.muted_pushes.take().unwrap_or_default();
+        if pushes.is_empty() {
+            return self.rollback(mark);
+        }
+        let written = self.take_since(mark);
+        pushes.into_iter().for_each(|(from, to)| self.rewrite(&written, from, to));
     }
 
     /// Takes back what was written since `mark`, to write parts of it again. The same holds as for
@@ -471,7 +501,7 @@ mod tests {
             (|w| w.array(100), "*100\r\n", "*100\r\n"),
             (|w| w.map(7), "*14\r\n", "%7\r\n"),
             (|w| w.set(2), "*2\r\n", "~2\r\n"),
-            (|w| w.push(3), "*3\r\n", ">3\r\n"),
+            (|w| w.push(3, |_| {}), "*3\r\n", ">3\r\n"),
             (|w| w.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
             (|w| w.double(0.1), "$19\r\n0.10000000000000001\r\n", ",0.10000000000000001\r\n"),
             (|w| w.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n"),

@@ -141,17 +141,17 @@ impl Session {
 
 fn write(reply: &mut ReplyWriter, mail: &Mail) {
     let Mail::Message { topic, pattern, channel, payload } = mail else { return };
-    match topic {
-        Topic::Channel | Topic::Shard => {
-            reply.push(3);
-            reply.bulk(if *topic == Topic::Shard { b"smessage" } else { b"message" });
+    let len = if *topic == Topic::Pattern { 4 } else { 3 };
+    reply.push(len, |reply| {
+        match topic {
+            Topic::Channel => reply.bulk(b"message"),
+            Topic::Shard => reply.bulk(b"smessage"),
+            Topic::Pattern => {
+                reply.bulk(b"pmessage");
+                reply.bulk(pattern);
+            }
         }
-        Topic::Pattern => {
-            reply.push(4);
-            reply.bulk(b"pmessage");
-            reply.bulk(pattern);
-        }
-    }
-    reply.bulk(channel);
-    reply.shared_bulk(payload);
+        reply.bulk(channel);
+        reply.shared_bulk(payload);
+    });
 }

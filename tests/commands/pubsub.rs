@@ -221,3 +221,41 @@ fn subscriptions_are_answered_though_replies_are_off() {
         ("CLIENT REPLY ON", "+OK"),
     ]);
 }
+
+/// Messages that waited were written into the publisher's reply and forgotten with it.
+#[test]
+fn messages_pass_replies_that_nobody_wants() {
+    let server = Server::new();
+    for mode in ["OFF", "SKIP"] {
+        let (mut c, mut other) = (server.client3(), server.client());
+        let push = |text: &str| message("a", text).replacen('*', ">", 1);
+        c.check("SUBSCRIBE a", &change("subscribe", "a", 1).replacen('*', ">", 1));
+        c.check(&format!("CLIENT REPLY {mode}"), "");
+        let texts: Vec<String> = (0..200).map(|nth| nth.to_string()).collect();
+        for text in &texts {
+            other.check(&format!("PUBLISH a {text}"), ":1");
+        }
+        let expected: Vec<String> = texts.iter().map(|text| push(text)).chain([push("own")]).collect();
+        c.check("PUBLISH a own", &expected.join("\n"));
+        c.check("CLIENT REPLY ON", "+OK");
+    }
+}
+
+/// So does what tells of subscriptions, within a transaction too; errors do not.
+#[test]
+fn subscriptions_of_a_transaction_are_told_though_its_reply_is_not() {
+    let server = Server::new();
+    let mut c = server.client3();
+    let push = |word: &str, name: &str, count| change(word, name, count).replacen('*', ">", 1);
+    c.check_all(&[
+        ("CLIENT REPLY OFF", ""),
+        ("SUBSCRIBE", ""),
+        ("MULTI", ""),
+        ("SUBSCRIBE a", ""),
+        ("SET k v", ""),
+        ("SUBSCRIBE b", ""),
+        ("EXEC", &[push("subscribe", "a", 1), push("subscribe", "b", 2)].join("\n")),
+        ("CLIENT REPLY ON", "+OK"),
+        ("GET k", "$1\nv"),
+    ]);
+}

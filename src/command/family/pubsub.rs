@@ -204,13 +204,14 @@ fn reply_change(cx: &mut Context<'_, '_>, word: &[u8], name: Option<&[u8]>, topi
         Topic::Shard => count(Topic::Shard),
         Topic::Channel | Topic::Pattern => count(Topic::Channel) + count(Topic::Pattern),
     };
-    cx.reply.push(3);
-    cx.reply.bulk(word);
-    match name {
-        Some(name) => cx.reply.bulk(name),
-        None => cx.reply.null(),
-    }
-    cx.reply.integer(count as i64);
+    cx.reply.push(3, |reply| {
+        reply.bulk(word);
+        match name {
+            Some(name) => reply.bulk(name),
+            None => reply.null(),
+        }
+        reply.integer(count as i64);
+    });
 }
 
 /// `PUBLISH channel message`, `SPUBLISH shardchannel message`: how many clients heard it. Waits for none of them.
