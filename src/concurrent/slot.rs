@@ -56,7 +56,7 @@ impl Position {
         (self.0 & ((1 << Position::INDEX_BITS) - 1)) as u32
     }
 
-    /// The position as a cursor: below 2^63.
+    /// The position as a cursor: below 2^44.
     pub fn cursor(self) -> u64 {
         self.0
     }

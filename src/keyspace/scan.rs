@@ -32,7 +32,7 @@ impl<'g> View<'g> {
     }
 
     /// Visits entries from `cursor` on until about `budget` entries were looked at; only those of `namespace`, if
-    /// one is given. Returns the next cursor, 0 at the end; cursors are below 2^63. O(budget).
+    /// one is given. Returns the next cursor, 0 at the end; cursors are below 2^48. O(budget).
     pub fn scan(
         &mut self,
         cursor: u64,

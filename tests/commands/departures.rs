@@ -74,19 +74,36 @@ fn an_exclamation_mark_negates_a_class() {
     ]);
 }
 
-/// A cursor is a place among the slots, below 2^63. Redis takes whatever strtoul takes, an empty one too.
+/// A cursor is a place among the slots, or an enciphered part of a hash, below 2^48. Redis takes whatever strtoul
+/// takes, an empty one too.
 #[test]
 fn cursors_are_decimal_places() {
     let server = Server::new();
     let mut c = server.client();
-    for n in 0..40 {
-        c.check(&format!("SET key:{n} v"), "+OK");
+    for n in 0..1000 {
+        for command in [format!("SET key:{n} v"), format!("HSET h f{n} v"), format!("SADD s m{n}")] {
+            c.run(&command);
+        }
+        c.run(&format!("ZADD z {n} m{n}"));
     }
-    let reply = c.run("SCAN 0 COUNT 10");
-    let cursor = reply.split('\n').nth(2).and_then(|cursor| cursor.parse::<i64>().ok());
-    assert!(cursor.is_some_and(|cursor| cursor > 0), "{reply}");
+    for walk in ["SCAN", "HSCAN h", "SSCAN s", "ZSCAN z"] {
+        let (mut cursor, mut calls) = (0, 0);
+        loop {
+            let reply = c.run(&format!("{walk} {cursor} COUNT 10"));
+            let next = reply.split('\n').nth(2).and_then(|cursor| cursor.parse::<u64>().ok());
+            cursor = next.filter(|cursor| *cursor < 1 << 48).expect("a cursor of at most 48 bits");
+            calls += 1;
+            if cursor == 0 {
+                break;
+            }
+        }
+        assert!((90..400).contains(&calls), "{walk}: {calls} calls");
+    }
     for cursor in ["\"\"", "1x", "0x1"] {
         c.check(&format!("SCAN {cursor}"), "-ERR invalid cursor");
+    }
+    for walk in ["HSCAN h", "SSCAN s", "ZSCAN z"] {
+        c.check(&format!("{walk} 281474976710656"), "*2\n$1\n0\n*0");
     }
 }
 

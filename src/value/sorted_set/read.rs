@@ -188,9 +188,8 @@ impl<'g, O: Order<'g>> SortedSet<'g, O> {
                 0
             }
             Form::Large(large) => {
-                let next =
-                    large.tree.scan_while(cursor, count, |item| member_of(item).map(&mut visit).is_some());
-                if next < SEGMENTS { next } else { 0 }
+                let tree = large.tree;
+                tree.scan_below(SEGMENTS, cursor, count, |item| member_of(item).map(&mut visit).is_some())
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::edit::{Children, Delta, Fill, Replacements, grow, pack, rebuild};
 use super::item::{Item, Items, Piece, totals};
 use super::node::{HEADER, Node, Nursery};
-use super::{FAN, Forward, Keyed, LEAF_ITEMS, ROOT_LEAF_SIZE, Tree};
+use super::{FAN, Forward, Keyed, LEAF_ITEMS, ROOT_LEAF_SIZE, Tree, cursor};
 use smallvec::SmallVec;
 use std::cmp::Ordering;
 
@@ -110,32 +110,41 @@ impl<'g, L: Keyed> Tree<'g, L> {
     }
 
     /// One step of a walk that survives changes between the steps: calls `visit` for about `count` items from
-    /// `cursor` on (0 at the start) and returns the next cursor, or 0 at the end. What is there from the first
-    /// step to the last is visited; some items perhaps twice if the tree was small in between.
+    /// `cursor` on (0 at the start) and returns the next cursor, or 0 at the end; cursors are below 2^48. What is
+    /// there from the first step to the last is visited; some items perhaps twice if the tree was small in between.
     /// O(log n + count); a small tree is visited at once.
     pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(Item<'g>)) -> u64 {
         if self.is_small() {
             self.iter().for_each(visit);
             return 0;
         }
-        self.scan_while(cursor, count, |item| {
+        self.scan_below(u64::MAX, cursor, count, |item| {
             visit(item);
             true
         })
     }
 
-    /// Like [`Tree::scan`], but it ends where `visit` returns false. For trees of more than one leaf.
-    pub fn scan_while(self, cursor: u64, count: usize, mut visit: impl FnMut(Item<'g>) -> bool) -> u64 {
+    /// Like [`Tree::scan`], but of the items of ranks below `end`, and it ends where `visit` returns false. For trees
+    /// of more than one leaf.
+    pub fn scan_below(
+        self,
+        end: u64,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(Item<'g>) -> bool,
+    ) -> u64 {
+        let Some(start) = cursor::decode(cursor) else { return 0 };
+        let count = count.max(1);
         let mut last = None;
-        for (visited, item) in Forward::<L>::from_rank(self.root, cursor).enumerate() {
-            if visited >= count.max(1) {
-                // A cursor cannot point between items of one rank.
+        for (visited, item) in Forward::<L>::from_rank(self.root, cursor::first_rank(start)).enumerate() {
+            if visited + 1 >= count {
                 let rank = L::rank(item.key);
-                if last != Some(rank) {
-                    return rank;
+                let prefix = cursor::prefix(rank);
+                // A cursor cannot point between items of one prefix, so that all of them are of this step.
+                if visited >= count && last != Some(prefix) {
+                    return if rank < end { cursor::encode(prefix) } else { 0 };
                 }
-            } else if visited + 1 == count.max(1) {
-                last = Some(L::rank(item.key));
+                last = Some(prefix);
             }
             if !visit(item) {
                 break;

@@ -36,6 +36,7 @@
 
 pub mod algebra;
 mod check;
+mod cursor;
 mod edit;
 mod ends;
 mod item;
@@ -144,8 +145,7 @@ pub struct Set;
 #[derive(Clone, Copy, Debug)]
 pub struct Hash;
 
-/// The hash that orders sets and hashes: keyed once per process, so that nobody can choose keys that tie; 63
-/// bits, so that clients that read cursors as signed integers can.
+/// The hash that orders sets and hashes: keyed once per process, so that nobody can choose keys that tie. 63 bits.
 pub fn key_hash(key: &[u8]) -> u64 {
     static SEED: std::sync::LazyLock<ahash::RandomState> = std::sync::LazyLock::new(ahash::RandomState::new);
     SEED.hash_one(key) >> 1

@@ -367,36 +367,93 @@ fn edits_that_change_nothing_keep_the_root() {
     versions.end(|_, ()| {});
 }
 
+/// Keys whose ranks differ where no cursor tells them apart: all with the same first three bits share a prefix.
+#[derive(Clone, Copy, Debug)]
+struct Prefixed;
+
+impl Layout for Prefixed {
+    const VALUES: bool = false;
+    const KEYED: bool = true;
+    fn fence<'n>(left: &'n [u8], right: &'n [u8]) -> (u64, &'n [u8]) {
+        keyed_fence::<Prefixed>(left, right)
+    }
+}
+
+impl Keyed for Prefixed {
+    const INSERTION_ORDER: bool = true;
+    fn rank(key: &[u8]) -> u64 {
+        let hash = key_hash(key);
+        hash >> 60 << 16 | hash & 0xff
+    }
+}
+
+/// A walk in steps of 7, between which a tree changes so much that it becomes one leaf at times.
+fn scan_beside_changes<L: Keyed>(rng: &mut SmallRng, stable: u32) {
+    let mut versions = Versions::<L, ()>::new();
+    let stable: Vec<Vec<u8>> = (0..stable).map(|i| i.to_be_bytes().to_vec()).collect();
+    let mut noise: Vec<Vec<u8>> = Vec::new();
+    let edits: Vec<Edit<'_>> = stable.iter().map(|key| Edit { key, op: Op::Put(b"") }).collect();
+    versions.edit(|delta| delta.apply(&edits));
+    let mut seen = BTreeSet::new();
+    let (mut cursor, mut steps) = (0, 0);
+    loop {
+        cursor = versions.tree().scan(cursor, 7, |item| {
+            seen.insert(item.key.to_vec());
+        });
+        steps += 1;
+        assert!(cursor < 1 << 48 && steps < 10_000, "step {steps}: {cursor}");
+        if cursor == 0 {
+            break;
+        }
+        let most = if rng.random_range(0..10) == 0 { 500 } else { 30 };
+        let grows = rng.random();
+        for _ in 0..rng.random_range(0..most) {
+            if grows {
+                noise.push(random_bytes(rng, 12));
+                versions.edit(|delta| assert!(delta.insert(&noise[noise.len() - 1], b"")));
+            } else if let Some(key) = noise.pop() {
+                versions.edit(|delta| assert!(delta.remove(&key)));
+            }
+        }
+    }
+    assert!(stable.iter().all(|key| seen.contains(key)));
+    versions.end(|_, ()| {});
+}
+
 #[test]
 fn scans_return_what_is_there_throughout() {
     let rng = &mut SmallRng::seed_from_u64(40);
     for round in 0..20 {
-        let mut versions = Versions::<Set, ()>::new();
-        let stable: Vec<Vec<u8>> = (0..100 + round * 50_u32).map(|i| i.to_be_bytes().to_vec()).collect();
-        let mut noise: Vec<Vec<u8>> = Vec::new();
-        let edits: Vec<Edit<'_>> = stable.iter().map(|key| Edit { key, op: Op::Put(b"") }).collect();
-        versions.edit(|delta| delta.apply(&edits));
-        let mut seen = BTreeSet::new();
-        let mut cursor = 0;
-        loop {
-            cursor = versions.tree().scan(cursor, 7, |item| {
-                seen.insert(item.key.to_vec());
-            });
-            if cursor == 0 {
-                break;
-            }
-            for _ in 0..30 {
-                if rng.random() {
-                    noise.push(random_bytes(rng, 12));
-                    versions.edit(|delta| assert!(delta.insert(&noise[noise.len() - 1], b"")));
-                } else if let Some(key) = noise.pop() {
-                    versions.edit(|delta| assert!(delta.remove(&key)));
-                }
-            }
-        }
-        assert!(stable.iter().all(|key| seen.contains(key)));
-        versions.end(|_, ()| {});
+        scan_beside_changes::<Set>(rng, round * 70);
+        scan_beside_changes::<Prefixed>(rng, round * 70);
     }
+}
+
+/// No step is longer than what it was asked for and the items of one prefix.
+#[test]
+fn a_step_of_a_scan_ends_with_the_prefix_that_it_began() {
+    let mut versions = Versions::<Prefixed, ()>::new();
+    let keys: Vec<Vec<u8>> = (0..4_000_u32).map(|i| i.to_be_bytes().to_vec()).collect();
+    let edits: Vec<Edit<'_>> = keys.iter().map(|key| Edit { key, op: Op::Put(b"") }).collect();
+    versions.edit(|delta| delta.apply(&edits));
+    let (mut cursor, mut steps, mut visited) = (0, 0, 0);
+    loop {
+        let mut prefixes = BTreeSet::new();
+        cursor = versions.tree().scan(cursor, 1, |item| {
+            prefixes.insert(Prefixed::rank(item.key) >> 16);
+            visited += 1;
+        });
+        assert_eq!(prefixes.len(), 1);
+        steps += 1;
+        if cursor == 0 {
+            break;
+        }
+    }
+    assert_eq!((steps, visited), (8, keys.len()));
+    for cursor in [1 << 48, u64::MAX] {
+        assert_eq!(versions.tree().scan(cursor, 10, |_| panic!("no cursor is so large")), 0);
+    }
+    versions.end(|_, ()| {});
 }
 
 #[test]
