@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         return check(path, settings.workers);
     }
     start_logging(&settings);
-    for warning in config::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
+    for warning in config::unknown_variables(std::env::vars_os()) {
         tracing::warn!("{warning}");
     }
     if !settings.shared_values && !settings.sharded_mode {

@@ -84,7 +84,7 @@ fn a_bad_variable_stops_the_start_with_one_line() {
         ("KVNS_MEMORY_LIMIT", "lots", "a number of bytes"),
         ("KVNS_LOG_FORMAT", "xml", "text or json"),
         ("KVNS_MAX_CLIENTS", "0", "a whole number from 1 to 1000000"),
-        ("KVNS_WORKERS", "", "a whole number from 1 to 1024"),
+        ("KVNS_WORKERS", "0", "a whole number from 1 to 1024"),
     ] {
         let output = kvns(&[(variable, value)]).output().expect("kvns runs");
         let error = String::from_utf8(output.stderr).expect("text");
@@ -118,6 +118,32 @@ fn a_signal_ends_it_in_order() {
         server.signal(name);
         assert_eq!(server.exit_code(), Some(0));
     }
+}
+
+#[test]
+fn empty_variables_and_those_of_kubernetes_count_as_unset() {
+    let settings = [
+        ("KVNS_WORKERS", ""),
+        ("KVNS_LOG", ""),
+        ("KVNS_PERSIST_PATH", ""),
+        ("KVNS_MEMORY_LIMIT", ""),
+        ("KVNS_PORT", "tcp://10.0.0.1:6480"),
+        ("KVNS_METRICS_PORT", "tcp://10.0.0.1:9090"),
+        ("KVNS_SERVICE_HOST", "10.0.0.1"),
+    ];
+    let mut command = kvns(&[LOCAL, &settings].concat());
+    command.args(["--port", "0", "--metrics-port", "0"]);
+    let server = Running::spawn(command);
+    let told: Vec<&str> = server.log.lines().filter(|line| line.contains("WARN")).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("KVNS_METRICS_PORT, KVNS_PORT, KVNS_SERVICE_HOST"),
+        "{}",
+        server.log
+    );
+    // Where nothing else says so, it is the default.
+    let output = kvns(&[LOCAL, &settings].concat()).arg("--healthcheck").output().expect("kvns runs");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() || error.contains("127.0.0.1:6480 is not healthy"), "{error}");
 }
 
 /// Writes `request` over and over, without reading, until the server has taken nothing for a second.
@@ -200,7 +226,8 @@ fn the_limit_follows_the_cgroup_and_the_kernel_kills_nobody() {
     let Some(group) = Cgroup::make(BYTES) else {
         return eprintln!("skipped: no cgroup can be made here");
     };
-    let settings = [("KVNS_MEMORY_LIMIT", "0"), ("KVNS_EVICTION_POLICY", "lru")];
+    // No limit is set: the default is more than there is.
+    let settings = [("KVNS_EVICTION_POLICY", "lru")];
     let mut inside = Command::new("sh");
     inside.args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$1\""]).arg(&group.0).arg(KVNS);
     let mut server = Running::spawn(with_settings(inside, &[LOCAL, &settings].concat()));

@@ -4,6 +4,7 @@
 //! the table in the README is generated from it. [`Settings`] is what the rest of the server sees.
 
 mod eviction;
+mod links;
 mod memory;
 mod parse;
 
@@ -11,13 +12,13 @@ use crate::concurrent::rules::Policy;
 use crate::resp::Limits;
 use clap::builder::{Resettable, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 pub use eviction::{ByNamespace, EvictionRules, POLICIES, fraction, policies, quotas, shown};
 use parse::{boolean, bytes, host, log_filter, whole};
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,8 +52,8 @@ struct Arguments {
     #[arg(value_parser = whole(0, 65_535).map(|port| port as u16))]
     port: u16,
 
-    /// Memory limit in bytes, or with a unit, such as 512mb or 2gb. When given, it is capped at 70% of the
-    /// memory of the container or else the machine; 0 means that cap. CONFIG SET maxmemory changes it
+    /// Memory limit in bytes, or with a unit, such as 512mb or 2gb. It is capped at 70% of the memory of the
+    /// container or else the machine; 0 means that cap. CONFIG SET maxmemory changes it
     #[arg(long, env = "KVNS_MEMORY_LIMIT", value_name = "BYTES", default_value = "1073741824")]
     #[arg(value_parser = bytes(0, u64::MAX))]
     memory_limit: u64,
@@ -266,7 +267,16 @@ pub struct Settings {
 impl Settings {
     /// The settings of this process: its arguments, then its environment, then the defaults.
     pub fn from_process() -> Result<Settings, Refusal> {
-        Settings::parse(command(), std::env::args_os(), memory::detected)
+        let command = command().mut_args(|arg| {
+            let value = arg.get_env().and_then(|name| Some((name, std::env::var_os(name)?)));
+            match value {
+                Some((name, value)) if value.is_empty() || links::is_link(name, &value) => {
+                    arg.env(Resettable::Reset)
+                }
+                _ => arg,
+            }
+        });
+        Settings::parse(command, std::env::args_os(), memory::detected)
     }
 
     fn parse(
@@ -276,11 +286,7 @@ impl Settings {
     ) -> Result<Settings, Refusal> {
         let matches = command.try_get_matches_from(args).map_err(Refusal)?;
         let arguments = Arguments::from_arg_matches(&matches).map_err(Refusal)?;
-        let memory_limit = if is_given(&matches, "memory_limit") {
-            memory::capped(arguments.memory_limit, detected_memory())
-        } else {
-            arguments.memory_limit
-        };
+        let memory_limit = memory::capped(arguments.memory_limit, detected_memory());
         Ok(Settings {
             log: arguments.log,
             log_format: arguments.log_format,
@@ -344,10 +350,6 @@ pub fn capped_memory_limit(configured: u64) -> u64 {
     memory::capped(configured, memory::detected())
 }
 
-fn is_given(matches: &ArgMatches, id: &str) -> bool {
-    matches.value_source(id).is_some_and(|source| source != ValueSource::DefaultValue)
-}
-
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -367,7 +369,8 @@ impl Refusal {
                 ExitCode::SUCCESS
             }
             _ => {
-                eprintln!("kvns: {self}");
+                // Nobody is left to tell when standard error is closed.
+                let _ = writeln!(io::stderr(), "kvns: {self}");
                 ExitCode::from(USAGE_EXIT_CODE)
             }
         }
@@ -414,19 +417,36 @@ fn variable_of(usage: &str) -> Option<(String, String)> {
     Some((arg.get_env()?.to_str()?.to_owned(), flag.to_owned()))
 }
 
-/// A warning for each of `names` that looks like a setting and is none: a typo must not be silent.
-pub fn unknown_variables(names: impl IntoIterator<Item = OsString>) -> Vec<String> {
+/// A warning for each of `variables` that looks like a setting and is none, for a typo must not be silent; and one for
+/// all that Kubernetes has set for services with such names.
+pub fn unknown_variables(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<String> {
     let command = command();
     let known: Vec<&str> = command
         .get_arguments()
         .filter_map(|arg| arg.get_env()?.to_str())
         .filter(|name| name.starts_with(PREFIX))
         .collect();
-    let names = names.into_iter().map(|name| name.to_string_lossy().into_owned());
-    let mut unknown: Vec<String> =
-        names.filter(|name| name.starts_with(PREFIX) && !known.contains(&name.as_str())).collect();
+    let (mut links, mut unknown) = (Vec::new(), Vec::new());
+    for (name, value) in variables {
+        let text = name.to_string_lossy().into_owned();
+        if !text.starts_with(PREFIX) {
+        } else if links::is_link(&name, &value) {
+            links.push(text);
+        } else if !known.contains(&text.as_str()) {
+            unknown.push(text);
+        }
+    }
     unknown.sort();
-    unknown.iter().map(|name| unknown_variable(name, &known)).collect()
+    let mut warnings: Vec<String> = unknown.iter().map(|name| unknown_variable(name, &known)).collect();
+    if !links.is_empty() {
+        links.sort();
+        warnings.push(format!(
+            "passed over, because Kubernetes sets them for a service of that name: {} (enableServiceLinks: false in \
+             the pod's spec keeps them away)",
+            links.join(", ")
+        ));
+    }
+    warnings
 }
 
 fn unknown_variable(name: &str, known: &[&str]) -> String {

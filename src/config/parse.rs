@@ -77,7 +77,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
 /// Directives of a log filter.
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     match EnvFilter::try_new(text) {
-        // An empty filter would silence all but errors, which nobody means who left a variable empty.
+        // An empty filter would silence all but errors.
         Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
         _ => Err("a log filter such as info, debug or kvns=debug".to_owned()),
     }
@@ -85,7 +85,6 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
 
 /// The path of a file.
 pub(super) fn file(text: &str) -> Result<PathBuf, String> {
-    // An empty variable would switch persistence off, which nobody means who set it.
     let path = PathBuf::from(text);
     path.file_name().map(|_| path.clone()).ok_or_else(|| "the path of a file".to_owned())
 }

@@ -71,6 +71,11 @@ fn a_given_memory_limit_is_capped_and_zero_means_the_cap() {
     assert_eq!(parse(&["--memory-limit=100gb"]).expect("settings").memory_limit, cap);
     assert_eq!(parse(&["--memory-limit=0"]).expect("settings").memory_limit, cap);
     assert_eq!(parse(&[]).expect("settings").memory_limit, 1 << 30);
+    let small = |args: &[&str]| {
+        let args = std::iter::once("kvns").chain(args.iter().copied()).map(OsString::from);
+        Settings::parse(command_without_environment(), args, || Some(1000)).expect("settings").memory_limit
+    };
+    assert_eq!((small(&[]), small(&["--memory-limit=1gb"])), (700, 700));
 }
 
 #[test]
@@ -139,12 +144,36 @@ fn every_setting_has_a_variable_named_like_its_flag_and_help() {
 
 #[test]
 fn a_typo_in_a_variable_is_not_silent() {
-    let names = ["KVNS_PROT", "KVNS_PORT", "PATH", "KVNS_SOMETHING_ELSE"].map(OsString::from);
+    let names = ["KVNS_PROT", "KVNS_PORT", "PATH", "KVNS_SOMETHING_ELSE"];
     assert_eq!(
-        unknown_variables(names),
+        unknown_variables(names.map(|name| (OsString::from(name), OsString::from("7")))),
         [
             "unknown setting KVNS_PROT; ignored (did you mean KVNS_PORT?)",
             "unknown setting KVNS_SOMETHING_ELSE; ignored"
         ]
     );
+}
+
+#[test]
+fn what_kubernetes_says_of_services_is_passed_over_in_one_line() {
+    let links = [
+        ("KVNS_PORT", "tcp://10.0.0.1:6480"),
+        ("KVNS_METRICS_PORT", "udp://10.0.0.1:9090"),
+        ("KVNS_SERVICE_HOST", "10.0.0.1"),
+        ("KVNS_SERVICE_PORT", "6480"),
+        ("KVNS_SERVICE_PORT_RESP", "6480"),
+        ("KVNS_PORT_6480_TCP", "tcp://10.0.0.1:6480"),
+        ("KVNS_PORT_6480_TCP_ADDR", "10.0.0.1"),
+    ];
+    let settings =
+        [("KVNS_PORT", "6480"), ("KVNS_HOST", "tcp://a"), ("KVNS_PORT_FORWARD", "1"), ("KVNS_PORT_1_A", "1")];
+    let os = |(name, value): (&str, &str)| (OsString::from(name), OsString::from(value));
+    for (name, value) in links.map(os) {
+        assert!(links::is_link(&name, &value), "{name:?}");
+    }
+    for (name, value) in settings.map(os) {
+        assert!(!links::is_link(&name, &value), "{name:?}");
+    }
+    let warnings = unknown_variables(links.map(os));
+    assert!(warnings.len() == 1 && links.iter().all(|(name, _)| warnings[0].contains(name)), "{warnings:?}");
 }
