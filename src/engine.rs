@@ -2,6 +2,7 @@
 
 pub mod census;
 pub mod clients;
+pub mod ending;
 pub mod long_work;
 pub mod memory;
 pub mod monitors;
@@ -17,6 +18,7 @@ use crate::sharded::{Sharded, Totals};
 use crate::stats::Stats;
 use arc_swap::ArcSwap;
 use clients::ClientRegistry;
+use ending::Ending;
 use long_work::LongWork;
 use memory::Allocator;
 use monitors::Monitors;
@@ -58,6 +60,8 @@ pub struct Engine {
     pub long_work: LongWork,
     /// What there is of snapshots.
     pub persistence: Persistence,
+    /// How far the end of the server has come.
+    pub ending: Ending,
     /// Forty random hexadecimal digits that tell this run of the server from others.
     pub run_id: String,
     /// When the engine was made: Unix time in milliseconds.
@@ -82,6 +86,7 @@ impl Engine {
             monitors: Monitors::default(),
             pause: Pause::new(Arc::clone(&keyspace.no_removals_until_us)),
             persistence: Persistence::new(&clock),
+            ending: Ending::default(),
             run_id: random_run_id(),
             started_ms: clock.unix_ms(),
             keyspace,

@@ -8,7 +8,7 @@
 //! 5  command    (inside: spec, args, context, error  <  family  <  table  <  dispatch)
 //! 4  engine  <  session
 //! 3  keyspace   sharded
-//! 2  stats      config     snapshot
+//! 2  stats      config     snapshot   log
 //! 1  concurrent value      resp
 //! 0  sync       clock      glob      number     size_class
 //! ```
@@ -30,6 +30,7 @@ pub mod config;
 pub mod engine;
 pub mod glob;
 pub mod keyspace;
+pub mod log;
 pub mod metrics;
 pub mod number;
 pub mod resp;

@@ -4,16 +4,13 @@ use kvns::clock::Clock;
 use kvns::config::{self, LogFormat, Settings};
 use kvns::engine::Engine;
 use kvns::engine::census::census;
-use kvns::{metrics, server};
-use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{self, IsTerminal, Write};
+use kvns::{log, metrics, server};
+use std::io::{self, Write};
 use std::net::TcpListener;
-use std::panic;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tikv_jemallocator::Jemalloc;
-use tracing_subscriber::EnvFilter;
 
 /// Its size classes are the ones that footprints are computed with.
 #[global_allocator]
@@ -28,7 +25,7 @@ fn main() -> ExitCode {
         return match server::check_health(&settings.host, settings.port) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("kvns: {}:{} is not healthy: {error}", settings.host, settings.port);
+                log::complain(format_args!("{}:{} is not healthy: {error}", settings.host, settings.port));
                 ExitCode::FAILURE
             }
         };
@@ -36,7 +33,17 @@ fn main() -> ExitCode {
     if let Some(path) = &settings.check {
         return check(path, settings.workers);
     }
-    start_logging(&settings);
+    let is_json = settings.log_format == LogFormat::Json;
+    if let Err(error) = server::withstand_signals().and_then(|()| log::start(&settings.log, is_json)) {
+        log::complain(format_args!("cannot start: {error}"));
+        return ExitCode::FAILURE;
+    }
+    let code = run(settings);
+    log::flush();
+    code
+}
+
+fn run(settings: Settings) -> ExitCode {
     for warning in config::unknown_variables(std::env::vars_os()) {
         tracing::warn!("{warning}");
     }
@@ -59,9 +66,12 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: Settings) -> io::Result<()> {
+    let engine = Arc::new(Engine::new(settings, Clock::system()).with_offload(server::offload));
+    // Before the ports: who starts a server twice is told of the snapshot.
+    engine.claim_snapshots().map_err(io::Error::other)?;
+    let settings = engine.settings.load_full();
     let listener = bind(&settings.host, settings.port, "clients")?;
     let metrics_listener = bind(&settings.metrics_host, settings.metrics_port, "metrics")?;
-    let engine = Arc::new(Engine::new(settings, Clock::system()).with_offload(server::offload));
     // Clients that come early are told that the data is loading, and so are probes.
     engine.expect_load();
     let metrics = metrics::start(Arc::clone(&engine), metrics_listener)?;
@@ -70,7 +80,6 @@ fn serve(settings: Settings) -> io::Result<()> {
     if let Err(refused) = engine.load_snapshot() {
         return if server.is_stopping() { Ok(()) } else { Err(io::Error::other(refused)) };
     }
-    let settings = engine.settings.load();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         address = %server.local_addr(),
@@ -81,11 +90,8 @@ fn serve(settings: Settings) -> io::Result<()> {
         max_clients = settings.max_clients,
         "kvns is ready"
     );
-    server.wait();
-    // The server's threads are still there: a second signal ends this too.
-    engine
-        .take_last_snapshot()
-        .map_err(|error| io::Error::other(format!("the last snapshot failed: {error}")))
+    server.run();
+    Ok(())
 }
 
 /// Verifies a snapshot and prints what it has.
@@ -97,7 +103,7 @@ fn check(path: &Path, threads: usize) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(refused) => {
-            eprintln!("kvns: {refused}");
+            log::complain(refused);
             ExitCode::FAILURE
         }
     }
@@ -108,24 +114,4 @@ fn bind(host: &str, port: u16, purpose: &str) -> io::Result<TcpListener> {
         io::Error::new(error.kind(), format!("cannot listen on {host}:{port} for {purpose}: {error}"))
     };
     server::bind(host, port).map_err(refused)
-}
-
-fn start_logging(settings: &Settings) {
-    // The settings have checked the filter.
-    let filter = EnvFilter::new(&settings.log);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stdout().is_terminal());
-    match settings.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-    // A panic ends one connection, not the server; it must be seen where the operator looks.
-    panic::set_hook(Box::new(|panic| {
-        let backtrace = Backtrace::capture();
-        let message = panic.to_string().replace('\n', " ");
-        if backtrace.status() == BacktraceStatus::Captured {
-            tracing::error!(panic = %message, %backtrace, "a task panicked");
-        } else {
-            tracing::error!(panic = %message, "a task panicked");
-        }
-    }));
 }

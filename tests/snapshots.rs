@@ -223,8 +223,9 @@ fn a_snapshot_that_fails_is_told_and_harms_nothing() {
     client.run("SET a 1");
     assert_eq!(client.run("SAVE"), Value::ok());
     let before = fs::read(&path).expect("a snapshot");
-    // A folder stands where the next one is to be written.
-    fs::create_dir_all(folder.path("sub/kvns.snapshot.tmp/x")).expect("a folder");
+    // A file stands where the folder was.
+    fs::rename(folder.path("sub"), folder.path("aside")).expect("renamed");
+    fs::write(folder.path("sub"), "").expect("a file");
     client.run("SET a 2");
     let error = client.run("SAVE");
     assert!(error.is_error_of("ERR the snapshot failed: cannot write "), "{error:?}");
@@ -232,10 +233,148 @@ fn a_snapshot_that_fails_is_told_and_harms_nothing() {
     assert_eq!(info(&mut client, "snapshot_failures"), "1");
     assert!(info(&mut client, "snapshot_last_error").contains("cannot write"));
     assert_eq!(client.run("SHUTDOWN"), Value::error("ERR Errors trying to SHUTDOWN. Check logs."));
+    fs::remove_file(folder.path("sub")).expect("removed");
+    fs::rename(folder.path("aside"), folder.path("sub")).expect("renamed");
     assert_eq!((client.run("GET a"), fs::read(&path).expect("the file")), (Value::bulk("2"), before));
-    fs::remove_dir_all(folder.path("sub/kvns.snapshot.tmp")).expect("removed");
     assert_eq!(client.run("SAVE"), Value::ok());
     assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+}
+
+#[test]
+fn a_second_server_of_one_path_is_refused_by_the_name_of_the_first() {
+    let folder = Folder::new("lock");
+    let path = folder.path("sub/kvns.snapshot");
+    let server = start(&path);
+    let mut client = server.client();
+    client.run("SET a 1");
+    assert_eq!(client.run("SAVE"), Value::ok());
+    std::os::unix::fs::symlink("sub", folder.path("link")).expect("a link");
+    let before = fs::read(&path).expect("a snapshot");
+    for spelling in [&path, &folder.path("link/../link/kvns.snapshot")] {
+        let (status, log) = Server::start_refused(&[("KVNS_PERSIST_PATH", spelling)]);
+        assert_eq!(status.code(), Some(1), "{log}");
+        let holder = format!("cannot use the snapshot {path}: process {} on host ", server.pid());
+        assert!(log.lines().count() == 1 && log.contains(&holder), "{log}");
+    }
+    assert_eq!(fs::read(&path).expect("the file"), before);
+    // To verify a file takes no lock.
+    let check =
+        Process::new(env!("CARGO_BIN_EXE_kvns")).args(["--check", &path]).output().expect("kvns runs");
+    assert!(check.status.success());
+    // A killed server leaves no lock, and the next one removes what it did not finish.
+    server.kill();
+    fs::write(folder.path("sub/kvns.snapshot.tmp"), "left behind").expect("a file");
+    fs::write(folder.path("sub/kvns.snapshot.tmp.0123456789abcdef"), "left behind").expect("a file");
+    let server = start(&path);
+    assert_eq!(server.client().run("GET a"), Value::bulk("1"));
+    let mut left: Vec<_> = fs::read_dir(folder.path("sub")).expect("a folder").flatten().collect();
+    left.sort_by_key(fs::DirEntry::file_name);
+    let names: Vec<_> = left.iter().map(fs::DirEntry::file_name).collect();
+    assert_eq!(names, ["kvns.snapshot", "kvns.snapshot.lock"]);
+}
+
+#[test]
+fn a_link_to_the_file_stays_a_link() {
+    let folder = Folder::new("link");
+    let (path, file) = (folder.path("kvns.snapshot"), folder.path("elsewhere/file"));
+    std::os::unix::fs::symlink("elsewhere/file", &path).expect("a link");
+    for round in 1..=2 {
+        let server = start(&path);
+        let mut client = server.client();
+        assert_eq!(client.run("INCR rounds").integer(), round);
+        // Whoever lays a link where an early version wrote does not get a file of his choice overwritten.
+        let _ = std::os::unix::fs::symlink("../victim", folder.path("elsewhere/file.tmp"));
+        assert_eq!(client.run("SAVE"), Value::ok());
+        assert_eq!(fs::read_link(&path).expect("a link"), Path::new("elsewhere/file"));
+        assert!(
+            fs::symlink_metadata(&file).expect("a file").is_file()
+                && !Path::new(&folder.path("victim")).exists()
+        );
+    }
+}
+
+#[test]
+fn where_nothing_can_be_written_the_server_starts_with_a_warning() {
+    // Nobody can make a file there, whoever runs the test.
+    let server = start("/proc/kvns.snapshot");
+    let mut client = server.client();
+    assert!(server.log().contains("nothing keeps other servers from the snapshot /proc/kvns.snapshot"));
+    assert!(client.run("SAVE").is_error_of("ERR the snapshot failed: cannot write /proc/kvns.snapshot"));
+    client.send(&cmd!["SHUTDOWN", "NOSAVE"]);
+    assert_eq!(client.receive_to_end(), b"");
+    assert!(server.wait_for_exit().success());
+}
+
+#[test]
+fn a_fifo_in_the_snapshots_place_does_not_hold_the_start_up() {
+    let folder = Folder::new("fifo");
+    let path = folder.path("kvns.snapshot");
+    assert!(Process::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+    let (status, log) = Server::start_refused(&[("KVNS_PERSIST_PATH", &path)]);
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("it is a FIFO, not a regular file"), "{log}");
+}
+
+/// A server that has something to save and cannot: a file stands where its folder was.
+fn start_unable(folder: &Folder) -> Server {
+    let server = start(&folder.path("sub/kvns.snapshot"));
+    assert_eq!(server.client().run("SET a 1"), Value::ok());
+    fs::rename(folder.path("sub"), folder.path("aside")).expect("renamed");
+    fs::write(folder.path("sub"), "").expect("a file");
+    server
+}
+
+fn said_that_it_cannot_end(server: &Server) -> usize {
+    server.log().matches("cannot end: the last snapshot failed: cannot write").count()
+}
+
+#[test]
+fn a_server_that_cannot_save_serves_on_until_it_can() {
+    let folder = Folder::new("unable");
+    let server = start_unable(&folder);
+    let mut client = server.client();
+    server.send_sigterm();
+    eventually("it says why", BOUND, || said_that_it_cannot_end(&server) > 0);
+    assert_eq!(client.run("INCR a").integer(), 2, "who was connected is served");
+    assert_eq!(server.client().run("INCR a").integer(), 3, "who comes is served");
+    assert_eq!(client.run("SHUTDOWN"), Value::error("ERR Errors trying to SHUTDOWN. Check logs."));
+    fs::remove_file(folder.path("sub")).expect("removed");
+    // It tries again by itself, and makes the folder.
+    assert!(server.wait_for_exit().success());
+    assert_eq!(start(&folder.path("sub/kvns.snapshot")).client().run("GET a"), Value::bulk("3"));
+}
+
+#[test]
+fn an_end_that_fails_can_be_called_off_or_forced() {
+    let folder = Folder::new("forced");
+    let server = start_unable(&folder);
+    let mut client = server.client();
+    let refused = Value::error("ERR No shutdown in progress.");
+    assert_eq!(client.run("SHUTDOWN ABORT"), refused);
+    server.send_sigterm();
+    eventually("it says why", BOUND, || said_that_it_cannot_end(&server) > 0);
+    assert_eq!(client.run("SHUTDOWN ABORT"), Value::ok());
+    assert_eq!(client.run("SHUTDOWN ABORT"), refused);
+    fs::remove_file(folder.path("sub")).expect("removed");
+    assert_eq!(client.run("SAVE"), Value::ok());
+    eventually("it goes on", BOUND, || server.log().contains("called the shutdown off"));
+    assert_eq!(client.run("INCR a").integer(), 2);
+    fs::remove_dir_all(folder.path("sub")).expect("removed");
+    fs::write(folder.path("sub"), "").expect("a file");
+    let before = said_that_it_cannot_end(&server);
+    server.send_sigterm();
+    eventually("it says why", BOUND, || said_that_it_cannot_end(&server) > before);
+    client.send(&cmd!["SHUTDOWN", "NOSAVE"]);
+    assert_eq!(client.receive_to_end(), b"");
+    assert!(server.wait_for_exit().success());
+
+    fs::remove_file(folder.path("sub")).expect("removed");
+    fs::remove_dir_all(folder.path("aside")).expect("removed");
+    let server = start_unable(&folder);
+    server.send_sigterm();
+    eventually("it says why", BOUND, || said_that_it_cannot_end(&server) > 0);
+    server.send_sigterm();
+    assert_eq!(server.wait_for_exit().code(), Some(1), "a second signal ends it without");
 }
 
 /// Collects the strings and lists of a snapshot.

@@ -4,6 +4,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -117,6 +118,155 @@ fn a_signal_ends_it_in_order() {
         assert_eq!(&reply, b"+PONG\r\n");
         server.signal(name);
         assert_eq!(server.exit_code(), Some(0));
+    }
+}
+
+#[test]
+fn a_hang_up_is_logged_and_changes_nothing() {
+    let mut server = Running::start(&[]);
+    server.signal(Signal::HUP);
+    let mut lines = BufReader::new(server.child.stdout.take().expect("standard output")).lines();
+    assert!(lines.any(|line| line.expect("text").contains("SIGHUP is ignored")));
+    ping(&server.address);
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+/// Runs a line of a shell in front of the server.
+fn behind(line: &str, settings: &[(&str, &str)]) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{line} && exec \"$0\"")).arg(KVNS);
+    with_settings(shell, &[LOCAL, settings].concat())
+}
+
+#[test]
+fn the_limit_on_the_size_of_files_fails_the_snapshot_alone() {
+    let folder =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("startup-{}-size", std::process::id()));
+    let path = folder.join("kvns.snapshot");
+    let settings = [("KVNS_PERSIST_PATH", path.to_str().expect("text"))];
+    let mut server = Running::spawn(behind("ulimit -f 8", &settings));
+    let value = "v".repeat(30_000);
+    assert_eq!(ask(&server.address, &format!("SET k {value}\r\n")), "+OK");
+    let error = ask(&server.address, "SAVE\r\n");
+    assert!(error.starts_with("-ERR the snapshot failed: ") && error.contains("File too large"), "{error}");
+    assert_eq!(ask(&server.address, "STRLEN k\r\n"), ":30000");
+    assert_eq!(ask(&server.address, "SHUTDOWN\r\n"), "-ERR Errors trying to SHUTDOWN. Check logs.");
+    assert_eq!(ask(&server.address, "DEL k\r\n"), ":1");
+    assert_eq!(ask(&server.address, "SAVE\r\n"), "+OK");
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+    let _ = fs::remove_dir_all(folder);
+}
+
+/// The line that the server answers; empty if it closes the connection.
+fn ask(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).expect("a line");
+    line.trim_end().to_owned()
+}
+
+fn ping(address: &str) {
+    assert_eq!(ask(address, "PING\r\n"), "+PONG");
+}
+
+/// Lines of the log that the server has lost so far.
+fn lost(address: &str) -> u64 {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.write_all(b"INFO stats\r\nQUIT\r\n").expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("text");
+    let line = text.lines().find_map(|line| line.strip_prefix("log_lines_lost:"));
+    line.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no log_lines_lost: {text}"))
+}
+
+/// A server whose log nobody can follow, and where it listens.
+fn start_unseen(log: Stdio, settings: &[(&str, &str)]) -> Running {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
+    let port = port.to_string();
+    let mut command = kvns(&[LOCAL, settings, &[("KVNS_PORT", &port)]].concat());
+    let child = command.stdout(log).spawn().expect("kvns starts");
+    let mut running = Running { child, log: String::new(), address: format!("127.0.0.1:{port}") };
+    let is_up = |running: &Running| TcpStream::connect(&running.address).is_ok();
+    while !is_up(&running) {
+        assert!(running.child.try_wait().expect("its state").is_none(), "it has ended");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    running
+}
+
+/// Lets the server log a line and waits until it is lost.
+fn lose_a_line(server: &Running) {
+    let before = lost(&server.address);
+    server.signal(Signal::HUP);
+    while lost(&server.address) == before {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("the full device");
+    for (name, log) in [("full", Stdio::from(full)), ("pipe", Stdio::from(writer))] {
+        let folder =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("startup-{}-{name}", std::process::id()));
+        let path = folder.join("kvns.snapshot");
+        let settings = [("KVNS_PERSIST_PATH", path.to_str().expect("text"))];
+        let mut server = start_unseen(log, &settings);
+        lose_a_line(&server);
+        assert_eq!(ask(&server.address, "SET k v\r\n"), "+OK");
+        server.signal(Signal::TERM);
+        assert_eq!(server.exit_code(), Some(0));
+        assert!(path.exists(), "its last snapshot");
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
+#[test]
+fn a_log_that_can_be_written_again_says_what_it_lacks() {
+    let fifo =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("startup-{}-fifo", std::process::id()));
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+    let open = || {
+        let mut options = fs::OpenOptions::new();
+        options
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+            .open(&fifo)
+            .expect("a reader")
+    };
+    let reader = open();
+    let writer = fs::OpenOptions::new().write(true).open(&fifo).expect("a writer");
+    let mut server = start_unseen(Stdio::from(writer), &[]);
+    ping(&server.address);
+    drop(reader);
+    lose_a_line(&server);
+    lose_a_line(&server);
+    let mut reader = open();
+    server.signal(Signal::HUP);
+    let mut log = Vec::new();
+    while !String::from_utf8_lossy(&log).contains("lines are missing") {
+        // Nothing is there yet, or nobody writes.
+        let _ = reader.read_to_end(&mut log);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let log = String::from_utf8_lossy(&log);
+    assert!(log.contains("lines=2") && log.contains("SIGHUP is ignored"), "{log}");
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+    let _ = fs::remove_file(fifo);
+}
+
+#[test]
+fn what_cannot_be_told_at_the_terminal_is_no_panic() {
+    for arguments in [&["--check", "/nowhere"][..], &["--port", "seven"], &["--healthcheck", "--port", "1"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("the full device");
+        let status = kvns(&[]).args(arguments).stderr(full).status().expect("kvns runs");
+        assert!(matches!(status.code(), Some(1 | 2)), "{arguments:?}: {status}");
     }
 }
 

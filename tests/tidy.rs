@@ -24,6 +24,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("stats", 2),
     ("config", 2),
     ("snapshot", 2),
+    ("log", 2),
     ("concurrent", 1),
     ("value", 1),
     ("resp", 1),

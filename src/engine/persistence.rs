@@ -9,11 +9,11 @@ use crate::clock::Clock;
 use crate::concurrent::counter::{Flag, Latest};
 use crate::concurrent::reclaim::Grace;
 use crate::keyspace::{RestoreTally, SnapshotControl, SnapshotError};
-use crate::snapshot::{FileSink, Head, Progress, Refused, Sink, load};
+use crate::snapshot::{FileSink, Head, Home, NotLocked, Progress, Refused, Sink, load};
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub type Outcome = Result<(), String>;
 pub struct Persistence {
     state: Mutex<State>,
     changed: Condvar,
+    /// The snapshot's path, once this server has tried to lock it. Nobody who serves clients waits for its mutex.
+    home: Mutex<Option<Home>>,
     loading: Flag,
     /// How far the load has come.
     pub load_progress: Progress,
@@ -68,8 +70,6 @@ struct State {
     saved_changes: Option<u64>,
     figures: Figures,
     is_stopping: bool,
-    /// No snapshot at the end.
-    skips_last: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -123,6 +123,7 @@ impl Persistence {
         Persistence {
             state: Mutex::new(State { figures, begun_us, ..State::default() }),
             changed: Condvar::new(),
+            home: Mutex::default(),
             loading: Flag::default(),
             load_progress: Progress::default(),
             load_tally: RestoreTally::default(),
@@ -143,6 +144,8 @@ impl Persistence {
 
     /// Lets the thread look at the settings and the clock again.
     pub(super) fn notice(&self) {
+        // Whoever has just looked and is about to wait is to hear of it.
+        drop(self.state());
         self.changed.notify_all();
     }
 
@@ -151,16 +154,19 @@ impl Persistence {
         self.state().outcome(number)
     }
 
-    /// Gives up what is going on, and takes no snapshot at the end.
-    pub fn skip_last(&self) {
-        let mut state = self.state();
-        state.skips_last = true;
-        state.cancel();
+    /// Gives up the snapshot that is being taken.
+    pub(super) fn cancel(&self) {
+        self.state().cancel();
     }
 
     /// Ends a load that is going on.
     pub fn stop_loading(&self) {
         self.load_progress.cancelled.raise();
+    }
+
+    /// Lets loads be taken up again.
+    pub fn allow_loading(&self) {
+        self.load_progress.cancelled.lower();
     }
 
     /// Ends the thread, and what it is at.
@@ -172,8 +178,23 @@ impl Persistence {
         self.changed.notify_all();
     }
 
+    /// Does something with the place that the path `given` leads to.
+    fn with_home<R>(&self, given: &Path, act: impl FnOnce(&mut Home) -> R) -> R {
+        // Each change of it is whole.
+        let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        act(home.get_or_insert_with(|| Home::new(given)))
+    }
+
+    /// Locks the path, unless it is locked already. Returns where it leads to.
+    fn lock(&self, given: &Path) -> (PathBuf, Result<(), NotLocked>) {
+        self.with_home(given, |home| {
+            let locked = home.lock();
+            (home.path().to_owned(), locked)
+        })
+    }
+
     /// Waits until a snapshot of this number or a later one has ended.
-    fn wait(&self, number: u64) -> Outcome {
+    pub(super) fn wait(&self, number: u64) -> Outcome {
         let mut state = self.state();
         loop {
             if let Some(outcome) = state.outcome(number) {
@@ -184,6 +205,14 @@ impl Persistence {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Waits until another snapshot succeeds or `is_over`, but not for longer than `bound`.
+    pub(super) fn wait_for_save(&self, bound: Duration, is_over: impl Fn() -> bool) {
+        let state = self.state();
+        let saves = state.figures.saves;
+        let goes_on = |state: &mut State| state.figures.saves == saves && !state.is_stopping && !is_over();
+        drop(self.changed.wait_timeout_while(state, bound, goes_on).unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -324,7 +353,13 @@ impl Engine {
 
     fn take_snapshot(&self, control: &SnapshotControl) -> Result<Taken, String> {
         let settings = self.settings.load_full();
-        let path = settings.persist_path.as_deref().ok_or("KVNS_PERSIST_PATH is not set")?;
+        let given = settings.persist_path.as_deref().ok_or("KVNS_PERSIST_PATH is not set")?;
+        let (path, locked) = self.persistence.lock(given);
+        if let Err(refused @ NotLocked::Held(_)) = locked {
+            return Err(format!("cannot write {}: {refused}", path.display()));
+        }
+        // What keeps a lock from being made either keeps the file from being written, or there are no locks.
+        let path = &*path;
         let failed = |error: &dyn std::fmt::Display| format!("cannot write {}: {error}", path.display());
         let changes = self.totals().changes;
         let sink = FileSink::create(path, self.clock.unix_ms()).map_err(|error| failed(&error))?;
@@ -376,6 +411,43 @@ impl Engine {
         }
     }
 
+    /// Locks the snapshot's path for this server, and removes what was left there by one that was killed. Refused while
+    /// another server has it. To be called before anything of the snapshot is read.
+    pub fn claim_snapshots(&self) -> Result<(), String> {
+        let settings = self.settings.load_full();
+        let Some(given) = settings.persist_path.as_deref() else { return Ok(()) };
+        match self.persistence.lock(given) {
+            (path, Ok(())) => {
+                match self.persistence.with_home(given, |home| home.remove_leftovers()) {
+                    Ok(0) => {}
+                    Ok(files) => tracing::info!(files, "removed what unfinished snapshots left behind"),
+                    Err(error) => {
+                        tracing::warn!(path = %path.display(), %error, "unfinished snapshots may be left behind");
+                    }
+                }
+                Ok(())
+            }
+            (path, Err(refused @ NotLocked::Held(_))) => {
+                Err(format!("cannot use the snapshot {}: {refused}", path.display()))
+            }
+            (path, Err(refused)) => {
+                tracing::warn!(
+                    "nothing keeps other servers from the snapshot {}, and it may not be written: {refused}",
+                    path.display()
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// True if the file has what the keyspace has, and no snapshot is being taken.
+    pub(super) fn is_saved(&self) -> bool {
+        let settings = self.settings.load();
+        let Some(given) = settings.persist_path.as_deref() else { return true };
+        let state = self.persistence.state();
+        state.saved_changes == Some(self.totals().changes) && state.running.is_none() && given.exists()
+    }
+
     /// Lets commands that need the keys be refused until [`Engine::load_snapshot`] is through. To be called before
     /// the first client comes.
     pub fn expect_load(&self) {
@@ -393,7 +465,8 @@ impl Engine {
     /// error the keyspace has a part of it, and the server is not to serve it.
     pub fn load_snapshot(&self) -> Result<(), Refused> {
         let settings = self.settings.load_full();
-        let Some(path) = settings.persist_path.as_deref() else { return Ok(()) };
+        let Some(given) = settings.persist_path.as_deref() else { return Ok(()) };
+        let path = &*self.persistence.with_home(given, |home| home.path().to_owned());
         if path.try_exists().is_ok_and(|exists| !exists) {
             tracing::info!(path = %path.display(), "there is no snapshot yet");
         } else {
@@ -430,30 +503,13 @@ impl Engine {
     /// Replaces the keys by those of the snapshot that was just taken.
     fn reload(&self) -> Outcome {
         let settings = self.settings.load_full();
-        let Some(path) = settings.persist_path.as_deref() else { return Ok(()) };
+        let Some(given) = settings.persist_path.as_deref() else { return Ok(()) };
+        let path = &*self.persistence.with_home(given, |home| home.path().to_owned());
         // A transaction may run alone just now; those after it are refused by now.
         while self.keyspace.enter().view().flush().is_err() {
             std::thread::yield_now();
         }
         self.load_file(path, settings.workers).map_err(|refused| refused.to_string())
-    }
-
-    /// Takes the snapshot that a server takes when it ends, unless nothing has changed since the last one, and waits
-    /// for it. Not to be called before the load is through.
-    pub fn take_last_snapshot(&self) -> Outcome {
-        let settings = self.settings.load_full();
-        let Some(path) = settings.persist_path.as_deref() else { return Ok(()) };
-        {
-            let state = self.persistence.state();
-            let is_saved = state.saved_changes == Some(self.totals().changes) && path.exists();
-            if state.skips_last || !self.is_ready() || (is_saved && state.running.is_none()) {
-                return Ok(());
-            }
-        }
-        match self.queue_snapshot() {
-            Ok(number) => self.persistence.wait(number),
-            Err(_) => Ok(()),
-        }
     }
 }
 

@@ -166,6 +166,9 @@ pub(super) const OF_SERVER: &[OfServer] = &[
         "Subscribers closed because they let too much wait.",
         |from| from.engine.stats.overflowed_clients.get() as f64,
     ),
+    counter("kvns_log_lines_lost_total", "Log lines that could not be written.", |_| {
+        crate::log::lost_lines() as f64
+    }),
     counter("kvns_snapshots_total", "Snapshots completed.", |from| from.snapshots.saves as f64),
     counter("kvns_snapshot_failures_total", "Snapshots that failed.", |from| from.snapshots.failures as f64),
     gauge("kvns_snapshot_running", "1 while a snapshot is taken.", |from| {

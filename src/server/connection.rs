@@ -501,6 +501,8 @@ impl Shared {
             Outcome::Close => Some(Stop::Close),
             Outcome::Shutdown => {
                 tracing::info!("a client asked for the shutdown");
+                self.engine.ending.begin();
+                self.end();
                 self.stop();
                 Some(Stop::Close)
             }

@@ -31,7 +31,7 @@ pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("kvns-housekeeper".to_owned()).spawn(move || {
         super::lower_priority(NICENESS);
         let mut swept_us = 0;
-        while !shared.roster.is_stopping() {
+        while !shared.is_gone.is_raised() {
             let engine = &shared.engine;
             engine.stats.sample(engine.clock.unix_ms());
             let now_us = engine.clock.monotonic_us();
@@ -55,11 +55,11 @@ pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
 /// lets `workers` and the others give it back.
 pub(super) fn spawn_gauge(shared: Arc<Shared>, workers: Handle) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("kvns-memory".to_owned()).spawn(move || {
-        let Shared { engine, roster, trims } = &*shared;
+        let Shared { engine, trims, is_gone, .. } = &*shared;
         let memory = &engine.keyspace.memory;
         let mut watch = Watch::new(engine.clock.monotonic_us());
         let mut before = 0;
-        while !roster.is_stopping() {
+        while !is_gone.is_raised() {
             let allocator = engine.measure_memory();
             if memory.is_over() {
                 engine.keyspace.help_reclaim();

@@ -44,8 +44,9 @@ fn bind_to(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts clients until the shutdown begins, then waits for them to finish.
-pub(super) async fn serve(shared: Arc<Shared>, listener: tokio::net::TcpListener) {
+/// Accepts clients until they are to be turned away, then waits for them to finish. Returns the listener, which the kernel
+/// goes on queueing clients at: they are served if the server cannot end.
+pub(super) async fn serve(shared: Arc<Shared>, listener: tokio::net::TcpListener) -> tokio::net::TcpListener {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -60,8 +61,8 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: tokio::net::TcpListener
             }
         }
     }
-    drop(listener);
     shutdown::drain(&shared).await;
+    listener
 }
 
 fn concerns_one_client(error: &io::Error) -> bool {

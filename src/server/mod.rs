@@ -17,18 +17,21 @@ mod shutdown;
 mod snapshots;
 mod trim;
 
+use crate::concurrent::counter::Flag;
 use crate::concurrent::reclaim;
 use crate::engine::Engine;
 pub use descriptors::raise_descriptor_limit;
 pub use health::check_health;
 pub use listener::bind;
 use roster::Roster;
+pub use shutdown::withstand_signals;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use trim::Trims;
 
@@ -41,6 +44,10 @@ struct Shared {
     engine: Arc<Engine>,
     roster: Roster,
     trims: Trims,
+    /// Wakes whoever ends the server.
+    told_to_end: Notify,
+    /// Raised once the server is dropped: the helpers end.
+    is_gone: Flag,
 }
 
 /// A running server. Dropping it ends it at once; [`Server::shutdown`] lets clients finish first.
@@ -48,7 +55,9 @@ struct Shared {
 pub struct Server {
     local_addr: SocketAddr,
     shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
+    accepting: Option<JoinHandle<tokio::net::TcpListener>>,
+    /// The listener while nobody is accepted.
+    listener: Option<tokio::net::TcpListener>,
     /// The housekeeper, the one that follows the allocator, and the one that takes snapshots.
     helpers: Vec<thread::JoinHandle<()>>,
     /// `None` only once the server is dropped.
@@ -64,7 +73,13 @@ pub fn offload(work: &mut dyn FnMut()) {
 /// Serves `engine` to the clients of `listener` on threads of its own, as many workers as the settings say.
 pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
     let local_addr = listener.local_addr()?;
-    let shared = Arc::new(Shared { engine, roster: Roster::default(), trims: Trims::default() });
+    let shared = Arc::new(Shared {
+        engine,
+        roster: Roster::default(),
+        trims: Trims::default(),
+        told_to_end: Notify::new(),
+        is_gone: Flag::default(),
+    });
     let parking = Arc::clone(&shared);
     let runtime = Builder::new_multi_thread()
         .worker_threads(shared.engine.settings.load().workers)
@@ -87,15 +102,36 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         runtime.spawn(listener::serve(Arc::clone(&shared), listener))
     };
-    Ok(Server { local_addr, shared, accepting: Some(accepting), helpers, runtime: Some(runtime) })
+    Ok(Server {
+        local_addr,
+        shared,
+        accepting: Some(accepting),
+        listener: None,
+        helpers,
+        runtime: Some(runtime),
+    })
 }
 
 impl Shared {
-    /// Begins the shutdown.
+    /// Lets the server end: by whoever waits for that, and a load at once.
+    fn end(&self) {
+        self.told_to_end.notify_one();
+        if !self.engine.is_ready() {
+            self.stop();
+        }
+    }
+
+    /// Turns clients away.
     fn stop(&self) {
         // In this order: a load that was ended finds that the server is stopping.
         self.roster.stop();
         self.engine.persistence.stop_loading();
+    }
+
+    /// Takes clients again.
+    fn resume(&self) {
+        self.engine.persistence.allow_loading();
+        self.roster.resume();
     }
 }
 
@@ -119,7 +155,7 @@ impl Server {
         self.local_addr
     }
 
-    /// Makes SIGTERM and SIGINT shut the server down; a second one ends the process at once.
+    /// Makes SIGTERM and SIGINT end the server; a second one ends the process at once. SIGHUP is logged.
     pub fn stop_on_signals(&self) -> io::Result<()> {
         match &self.runtime {
             Some(runtime) => shutdown::watch_signals(runtime, Arc::clone(&self.shared)),
@@ -127,12 +163,12 @@ impl Server {
         }
     }
 
-    /// Blocks until the server has been told to shut down, by a signal or a client, and has done so: nothing
-    /// more is accepted, what was read is answered, every connection is closed. Not to be called from a task.
-    pub fn wait(&mut self) {
+    /// Blocks until clients are turned away and everybody is gone: nothing more is accepted, what was read is answered,
+    /// every connection is closed. Not to be called from a task.
+    fn wait(&mut self) {
         if let (Some(runtime), Some(accepting)) = (&self.runtime, self.accepting.take()) {
             // An error here is a panic of the accepting task, which the panic hook has logged.
-            let _ = runtime.block_on(accepting);
+            self.listener = runtime.block_on(accepting).ok();
         }
     }
 
@@ -150,6 +186,7 @@ impl Drop for Server {
             runtime.shutdown_timeout(RUNTIME_GRACE);
         }
         self.shared.engine.persistence.stop();
+        self.shared.is_gone.raise();
         for helper in self.helpers.drain(..) {
             // An error here is a panic of the thread, which the panic hook has logged.
             let _ = helper.join();

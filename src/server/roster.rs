@@ -1,10 +1,11 @@
 //! Who is connected, so that the server can count them, and wake and wait for them at its end.
 //!
 //! Its mutex is taken when a connection comes or goes and once at shutdown, never for a request: a running
-//! connection learns of the shutdown from a one-way flag that it reads where it would wait for its client.
+//! connection learns of the shutdown from a flag that it reads where it would wait for its client.
 
+use crate::concurrent::counter::Flag;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use tokio::sync::Notify;
 
@@ -12,8 +13,8 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     seats: Mutex<Seats>,
-    /// Set once, at shutdown, before the sleepers are woken.
-    stopping: OnceLock<()>,
+    /// Raised at shutdown, before the sleepers are woken.
+    stopping: Flag,
     /// Tells the listener of the shutdown.
     stop: Notify,
     /// Tells the listener, once it waits for the end, that a connection has closed.
@@ -52,18 +53,21 @@ impl Roster {
 
     /// Begins the shutdown: whoever waits for its client is woken. Repeating it does nothing.
     pub fn stop(&self) {
-        // A waker stored after this is stored by a task that will see the flag before it sleeps.
-        if self.stopping.set(()).is_err() {
-            return;
-        }
+        // A waker stored after this is stored by a task that will see the flag before it sleeps: the mutex orders them.
+        self.stopping.raise();
         let wakers: Vec<Waker> = self.seats().taken.values().flatten().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
         self.stop.notify_one();
     }
 
-    /// True once the shutdown has begun. One load.
+    /// Takes the shutdown back. Nobody is woken: those who are still here go on as their clients let them.
+    pub fn resume(&self) {
+        self.stopping.lower();
+    }
+
+    /// True while the server shuts down. One load.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.get().is_some()
+        self.stopping.is_raised()
     }
 
     /// Returns once the shutdown has begun. For one waiter.
@@ -138,11 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn stopping_is_final() {
+    fn stopping_lasts_until_it_is_taken_back() {
         let roster = Roster::default();
         assert!(!roster.is_stopping());
         roster.stop();
         roster.stop();
         assert!(roster.is_stopping());
+        roster.resume();
+        assert!(!roster.is_stopping());
     }
 }

@@ -1,12 +1,16 @@
-//! The end of a server: signals, and how long clients may take.
+//! The end of a server: signals, the last snapshot, and how long clients may take.
+//!
+//! A server that is told to end first takes a snapshot while it serves, which shows that saving works. Only then does
+//! it stop accepting, lets its clients finish, and saves what they wrote meanwhile. If either snapshot fails, it serves
+//! on and tries again, as redis-server goes on serving: its data would be lost.
 
-use super::Shared;
+use super::{Server, Shared, listener};
 use std::io;
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 /// How long connections may take to send their last replies: less than the ten seconds after which a
@@ -16,26 +20,64 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The exit code of a shutdown that a second signal cut short.
 const IMPATIENT_EXIT_CODE: i32 = 1;
 
-/// Shuts down at the first SIGTERM or SIGINT and exits at once at the second.
+/// Pause before a failed last snapshot is tried again; it doubles with each failure up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Keeps SIGHUP and SIGXFSZ from ending the process: a hang-up is no reason to end, and a write beyond the limit on
+/// the size of files is to fail with an error. To be called before the first line is logged. The others are left as
+/// redis-server leaves them: SIGPIPE is ignored, as in every Rust program, SIGQUIT and SIGABRT dump core, the rest ends
+/// the process.
+pub fn withstand_signals() -> io::Result<()> {
+    // A handler stays when its stream is dropped, and so does what it writes to when this runtime is.
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let _inside = runtime.enter();
+    drop(signal(SignalKind::hangup())?);
+    drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
+    Ok(())
+}
+
+/// The signals that mean something to a server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// Begins the end at the first SIGTERM or SIGINT and exits at once at the second.
 pub(super) fn watch_signals(runtime: &Runtime, shared: Arc<Shared>) -> io::Result<()> {
     let _inside = runtime.enter();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+        hangup: signal(SignalKind::hangup())?,
+    };
     runtime.spawn(async move {
-        for is_first in [true, false] {
-            let name = tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            };
-            if is_first {
-                tracing::info!(signal = name, "shutting down");
-                shared.stop();
+        loop {
+            let name = signals.next().await;
+            if !shared.engine.ending.signal() {
+                tracing::warn!(signal = name, "a second signal ends the process at once");
+                crate::log::flush();
+                process::exit(IMPATIENT_EXIT_CODE);
             }
+            tracing::info!(signal = name, "shutting down");
+            shared.end();
         }
-        tracing::warn!("a second signal ends the process at once");
-        process::exit(IMPATIENT_EXIT_CODE);
     });
     Ok(())
+}
+
+impl Signals {
+    /// The name of the next signal that is to end the server.
+    async fn next(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => tracing::info!("SIGHUP is ignored: there is nothing to read again"),
+            }
+        }
+    }
 }
 
 /// Waits for the open connections to finish what they have read, for a bounded time.
@@ -45,5 +87,66 @@ pub(super) async fn drain(shared: &Shared) {
             connections = shared.roster.len(),
             "closing connections that do not read their replies"
         );
+    }
+}
+
+impl Server {
+    /// Serves until the server has been told to end, by a signal or a client, and has saved what there is to save.
+    /// Not to be called from a task.
+    pub fn run(&mut self) {
+        while !self.end_when_told() {
+            tracing::info!("a client called the shutdown off");
+        }
+    }
+
+    /// Waits until the server is told to end. False if that was called off before it was saved.
+    fn end_when_told(&mut self) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let engine = &shared.engine;
+        if let Some(runtime) = &self.runtime {
+            // A word of an end that was called off may still be there.
+            while !engine.ending.is_ending() {
+                runtime.block_on(shared.told_to_end.notified());
+            }
+        }
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Err(error) = self.try_to_end() else { return true };
+            if engine.ending.is_ending() && !engine.ending.skips_last() {
+                tracing::error!(
+                    "cannot end: the last snapshot failed: {error}. Serving goes on until one succeeds; a second signal \
+                     or SHUTDOWN NOSAVE ends the server without, SHUTDOWN ABORT calls it off"
+                );
+                self.resume();
+                engine.wait_for_good_snapshot(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            if !engine.ending.is_ending() {
+                return false;
+            }
+        }
+    }
+
+    /// Saves, closes every connection, and saves what changed meanwhile.
+    fn try_to_end(&mut self) -> Result<(), String> {
+        // Whoever asked by SHUTDOWN has seen to the first one.
+        if !self.is_stopping() {
+            self.shared.engine.take_last_snapshot()?;
+            if !self.shared.engine.ending.close() {
+                return Err("it was called off".to_owned());
+            }
+            self.shared.stop();
+        }
+        self.wait();
+        self.shared.engine.take_last_snapshot()
+    }
+
+    /// Accepts clients again, after the last snapshot failed.
+    fn resume(&mut self) {
+        self.shared.engine.ending.reopen();
+        self.shared.resume();
+        if let (Some(runtime), Some(listener)) = (&self.runtime, self.listener.take()) {
+            self.accepting = Some(runtime.spawn(listener::serve(Arc::clone(&self.shared), listener)));
+        }
     }
 }

@@ -8,9 +8,11 @@ use crate::concurrent::counter::{Counter, Flag};
 use crate::value::Kind;
 use crate::value::string::MAX_STRING_LEN;
 use rkyv::util::AlignedVec;
+use rustix::fs::OFlags;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -85,12 +87,34 @@ pub fn load<R: Receiver>(
     clock: &Clock,
 ) -> Result<Loaded, Refused> {
     let refused = |reason: String| Refused(format!("cannot load the snapshot {}: {reason}", path.display()));
-    let file = File::open(path).map_err(|error| refused(error.to_string()))?;
-    let metadata = file.metadata().map_err(|error| refused(error.to_string()))?;
-    if !metadata.is_file() {
-        return Err(refused("it is no file".to_owned()));
+    let (file, len) = open(path).map_err(refused)?;
+    load_from(file, len, threads, receiver, progress, clock).map_err(refused)
+}
+
+/// Opens a regular file, and nothing else: who opens a FIFO waits for a writer, and to open a device may do something.
+fn open(path: &Path) -> Result<(File, u64), String> {
+    let check = |metadata: Metadata| match what_it_is(metadata.file_type()) {
+        None => Ok(metadata.len()),
+        Some(kind) => Err(format!("it is a {kind}, not a regular file")),
+    };
+    check(fs::metadata(path).map_err(|error| error.to_string())?)?;
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| error.to_string())?;
+    // It may have been replaced in between.
+    let len = check(file.metadata().map_err(|error| error.to_string())?)?;
+    Ok((file, len))
+}
+
+/// What something is that is no regular file.
+fn what_it_is(kind: FileType) -> Option<&'static str> {
+    match () {
+        () if kind.is_file() => None,
+        () if kind.is_dir() => Some("directory"),
+        () if kind.is_fifo() => Some("FIFO"),
+        () if kind.is_socket() => Some("socket"),
+        () => Some("device"),
     }
-    load_from(file, metadata.len(), threads, receiver, progress, clock).map_err(refused)
 }
 
 /// Like [`load`], from a source of `len` bytes. The error is the reason alone.

@@ -1,19 +1,22 @@
 //! What a snapshot is made of, whatever store it was taken of: the seam between the store and the file, and the file.
 //!
 //! ```text
-//! store --keys, items--> Sink = FileSink --frames--> PATH.tmp --rename--> PATH
+//! store --keys, items--> Sink = FileSink --frames--> a new file --rename--> PATH
 //! PATH --load--> frames --several threads--> Receiver = what puts keys into a store, or only counts them
 //! ```
-//! `format` has the file byte by byte, `frame` the records in it, `writer` and `loader` the two ways.
+//! `format` has the file byte by byte, `frame` the records in it, `writer` and `loader` the two ways; `home` locks the
+//! path for one server.
 
 pub mod format;
 mod frame;
+mod home;
 mod loader;
 mod writer;
 
 pub use frame::{Frame, Items, Part, Place};
+pub use home::{Home, NotLocked};
 pub use loader::{Loaded, Progress, Receiver, Refused, load, load_from};
-pub use writer::{FileSink, Saved, Storage, temporary};
+pub use writer::{FileSink, Saved, Storage};
 
 use crate::value::Kind;
 use std::io;

@@ -6,7 +6,10 @@ use rand::{Rng, RngCore, SeedableRng};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 
 /// A value, as the tests hand it to a sink and find it again.
@@ -349,6 +352,12 @@ fn load_file(path: &std::path::Path) -> Result<Keys, Refused> {
     Ok(keys.into_inner().unwrap())
 }
 
+/// What is beside a file.
+fn others(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|entry| entry != path).collect()
+}
+
 #[test]
 fn a_file_is_in_place_when_it_is_finished_and_not_before() {
     let folder = scratch("place");
@@ -360,18 +369,19 @@ fn a_file_is_in_place_when_it_is_finished_and_not_before() {
         keys.iter().for_each(|(name, value)| feed(&mut sink, name, value));
         sink.write_out().unwrap();
         assert_eq!(load_file(&path).is_ok(), round > 0);
-        assert!(load_file(&temporary(&path)).unwrap_err().to_string().contains("never finished"));
+        let unfinished = others(&path);
+        assert_eq!(unfinished.len(), 1, "{unfinished:?}");
+        assert!(load_file(&unfinished[0]).unwrap_err().to_string().contains("never finished"));
         let saved = sink.finish(&path).unwrap();
         assert_eq!(saved.bytes, fs::metadata(&path).unwrap().len());
-        assert!(!temporary(&path).exists());
+        assert!(others(&path).is_empty());
         assert!(load_file(&path).unwrap() == *keys);
     }
-    // One that is given up leaves what was there, and what an earlier one left behind is no matter.
-    fs::write(temporary(&path), b"left behind").unwrap();
+    // One that is given up leaves what was there.
     let mut sink = FileSink::create(&path, 1).unwrap();
     old.iter().for_each(|(name, value)| feed(&mut sink, name, value));
     drop(sink);
-    assert!(!temporary(&path).exists() && load_file(&path).unwrap() == new);
+    assert!(others(&path).is_empty() && load_file(&path).unwrap() == new);
     fs::remove_dir_all(folder).unwrap();
 }
 
@@ -383,12 +393,12 @@ fn paths_that_cannot_be_written_or_read_are_errors() {
     assert!(FileSink::create(&folder.join("file/below"), 0).is_err());
     let missing = load_file(&folder.join("missing")).unwrap_err().to_string();
     assert!(missing.starts_with("cannot load the snapshot ") && missing.contains("missing"), "{missing}");
-    assert!(load_file(&folder).unwrap_err().to_string().contains("no file"));
+    assert!(load_file(&folder).unwrap_err().to_string().contains("it is a directory, not a regular file"));
     // A folder stands where the file is to be.
     fs::create_dir_all(folder.join("taken/x")).unwrap();
     let sink = FileSink::create(&folder.join("taken"), 0).unwrap();
     assert!(sink.finish(&folder.join("taken")).is_err());
-    assert!(!temporary(&folder.join("taken")).exists());
+    assert_eq!(others(&folder.join("taken")), [folder.join("file")]);
     fs::remove_dir_all(folder).unwrap();
 }
 
@@ -444,4 +454,96 @@ fn a_full_disk_is_an_error_wherever_it_is_full() {
         assert_eq!(try_room(room).unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
     assert!(try_room(2 * needed).is_ok());
+}
+
+fn held(home: &mut Home) -> bool {
+    match home.lock() {
+        Ok(()) => false,
+        Err(NotLocked::Held(by)) => {
+            assert!(by.starts_with(&format!("process {} on host ", std::process::id())), "{by}");
+            true
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn one_server_has_a_path_by_whatever_spelling() {
+    let folder = scratch("lock");
+    let path = folder.join("sub/kvns.snapshot");
+    let mut first = Home::new(&path);
+    assert!(!held(&mut first) && !held(&mut first));
+    symlink(&path, folder.join("sub/link")).unwrap();
+    symlink("link", folder.join("sub/link-to-link")).unwrap();
+    symlink("sub", folder.join("other")).unwrap();
+    for spelling in ["sub/../sub/./kvns.snapshot", "sub/link", "sub/link-to-link", "other/kvns.snapshot"] {
+        let mut second = Home::new(&folder.join(spelling));
+        assert!(held(&mut second), "{spelling}");
+        assert_eq!(second.path(), first.path(), "{spelling}");
+    }
+    assert!(!held(&mut Home::new(&folder.join("sub/kvns.snapshot2"))));
+    drop(first);
+    let mut second = Home::new(&path);
+    assert!(!held(&mut second), "the lock ends with its holder, the file stays");
+    // Whoever deletes the file takes the lock away only until the holder looks.
+    let lock = folder.join("sub/kvns.snapshot.lock");
+    fs::remove_file(&lock).unwrap();
+    assert!(!held(&mut second) && held(&mut Home::new(&path)));
+    fs::remove_file(&lock).unwrap();
+    let mut third = Home::new(&path);
+    assert!(!held(&mut third) && held(&mut second), "it is lost to who was faster");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn where_no_lock_can_be_made_is_said() {
+    let folder = scratch("no-lock");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("victim"), b"not ours").unwrap();
+    symlink("victim", folder.join("kvns.snapshot.lock")).unwrap();
+    symlink("ring", folder.join("ring")).unwrap();
+    for path in ["victim/below", "kvns.snapshot", "ring"] {
+        let mut home = Home::new(&folder.join(path));
+        assert!(matches!(home.lock(), Err(NotLocked::Impossible(_))), "{path}");
+    }
+    assert_eq!(fs::read(folder.join("victim")).unwrap(), b"not ours");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn leftovers_of_this_file_alone_are_removed() {
+    let folder = scratch("leftovers");
+    fs::create_dir_all(folder.join("snapshot.tmp.000000000000000f")).unwrap();
+    symlink("other", folder.join("snapshot.tmp.00000000000000ff")).unwrap();
+    let stay = [
+        "other",
+        "other.tmp",
+        "snapshot",
+        "snapshot.tmp.old",
+        "snapshot.tmp.0123456789abcdef0",
+        "snapshot.tmpl",
+    ];
+    let go = ["snapshot.tmp", "snapshot.tmp.0123456789abcdef"];
+    stay.iter().chain(&go).for_each(|name| fs::write(folder.join(name), b"x").unwrap());
+    let home = Home::new(&folder.join("snapshot"));
+    assert_eq!(home.remove_leftovers().unwrap(), go.len());
+    assert_eq!(home.remove_leftovers().unwrap(), 0);
+    assert!(stay.iter().all(|name| folder.join(name).exists()));
+    assert_eq!(others(&folder.join("snapshot")).len(), stay.len() - 1 + 2);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_without_waiting() {
+    let folder = scratch("kinds");
+    fs::create_dir_all(&folder).unwrap();
+    let fifo = folder.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let _listener = UnixListener::bind(folder.join("socket")).unwrap();
+    symlink("fifo", folder.join("link")).unwrap();
+    for (path, kind) in [("fifo", "FIFO"), ("link", "FIFO"), ("socket", "socket"), ("/dev/null", "device")] {
+        let error = load_file(&folder.join(path)).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("it is a {kind}, not a regular file")), "{error}");
+    }
+    fs::remove_dir_all(folder).unwrap();
 }

@@ -1,13 +1,13 @@
-//! Writes a snapshot: to `PATH.tmp`, synced, then renamed. Whatever fails, the file that was there stays.
+//! Writes a snapshot: to a new file beside `PATH`, synced, then renamed. Whatever fails, the file that was there stays.
 
 use super::format::{HEADER_SIZE, Header};
 use super::frame::{Filling, Place};
 use super::{Head, Sink};
 use crate::value::Kind;
 use rkyv::util::AlignedVec;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::mem::take;
 use std::path::{Path, PathBuf};
 
@@ -78,25 +78,56 @@ pub struct FileSink<S = File> {
     error: Option<io::Error>,
 }
 
-/// Where a snapshot is written before it takes its place.
-pub fn temporary(path: &Path) -> PathBuf {
+/// What the name of a file ends with that is not in its place yet; a dot and random digits follow.
+const TEMPORARY: &str = ".tmp";
+
+/// Random hexadecimal digits in such a name.
+const DIGITS: usize = 16;
+
+/// How often the name that was drawn may be taken.
+const ATTEMPTS: usize = 8;
+
+/// The path with something behind the name.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
-    name.push(".tmp");
+    name.push(suffix);
     PathBuf::from(name)
 }
 
+/// True if `name` is that of a file that was to become `of`; without digits, if an early version was to write it.
+pub(super) fn is_temporary(name: &OsStr, of: &OsStr) -> bool {
+    let name = name.as_encoded_bytes().strip_prefix(of.as_encoded_bytes());
+    match name.and_then(|rest| rest.strip_prefix(TEMPORARY.as_bytes())) {
+        Some([]) => true,
+        Some([b'.', digits @ ..]) => digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit),
+        _ => false,
+    }
+}
+
+/// A file of its own beside `path`, which nobody else has, and nobody could prepare.
+fn create_temporary(path: &Path) -> io::Result<(PathBuf, File)> {
+    for _ in 0..ATTEMPTS {
+        let temporary = with_suffix(path, &format!("{TEMPORARY}.{:0DIGITS$x}", rand::random::<u64>()));
+        // A new file only: what is there is neither overwritten nor, if it is a link, followed.
+        match File::create_new(&temporary) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            created => return Ok((temporary, created?)),
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
 /// The folder that a file is in.
-fn folder(path: &Path) -> &Path {
+pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl FileSink<File> {
     /// Starts a snapshot that is to become the file `path` and was begun at `begun_ms` (Unix time in milliseconds).
-    /// Makes the folders that are missing; a file left behind by an earlier attempt is overwritten.
+    /// Makes the folders that are missing.
     pub fn create(path: &Path, begun_ms: u64) -> io::Result<FileSink<File>> {
-        let temporary = temporary(path);
         fs::create_dir_all(folder(path))?;
-        let file = File::create(&temporary)?;
+        let (temporary, file) = create_temporary(path)?;
         let mut sink = FileSink::new(file, begun_ms);
         sink.temporary = Some(temporary);
         Ok(sink)
@@ -121,7 +152,7 @@ impl FileSink<File> {
 impl<S> Drop for FileSink<S> {
     fn drop(&mut self) {
         if let Some(temporary) = &self.temporary {
-            // Left behind it does no harm: the next snapshot overwrites it.
+            // Left behind it does no harm: the next start removes it.
             let _ = fs::remove_file(temporary);
         }
     }

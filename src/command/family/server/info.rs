@@ -171,6 +171,7 @@ fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("instantaneous_input_kbps", format_args!("{:.2}", rates.input_bytes / 1024.0));
     lines.field("instantaneous_output_kbps", format_args!("{:.2}", rates.output_bytes / 1024.0));
     lines.field("rejected_connections", stats.rejected_connections.get());
+    lines.field("log_lines_lost", crate::log::lost_lines());
     let totals = cx.engine.totals();
     lines.field("expired_keys", totals.expired);
     lines.field("evicted_keys", keyspace.stats.evicted.get());

@@ -129,16 +129,20 @@ fn shutdown(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         return Err(CommandError::Syntax);
     }
     if abort {
-        return Err(CommandError::Plain("ERR No shutdown in progress."));
+        if !cx.engine.call_end_off() {
+            return Err(CommandError::Plain("ERR No shutdown in progress."));
+        }
+        cx.reply.simple("OK");
+        return Ok(());
     }
     let has_file = cx.engine.settings.load().persist_path.is_some();
     if nosave {
-        cx.engine.persistence.skip_last();
+        cx.engine.skip_last_snapshot();
     } else if (has_file || save) && cx.engine.is_ready() && awaited(cx, Engine::queue_snapshot)?.is_err() {
         if !force {
             return Err(CommandError::Plain("ERR Errors trying to SHUTDOWN. Check logs."));
         }
-        cx.engine.persistence.skip_last();
+        cx.engine.skip_last_snapshot();
     }
     cx.next = Next::Shutdown;
     Ok(())
