@@ -23,7 +23,7 @@ export BENCH_DIR FUZZ_SECONDS IMAGE TAG GHCR_TOKEN
 
 .DEFAULT_GOAL := help
 .PHONY: help run build release test lint fmt fmt-check loom bench benchmark benchmark-sharded benchmark-compare measure \
-	clients memcheck fuzz podman-build podman-run podman-compose-up podman-compose-logs podman-compose-down \
+	clients memcheck fuzz mutants mutants-check stress night podman-build podman-run podman-compose-up podman-compose-logs podman-compose-down \
 	podman-login-ghcr podman-push-ghcr
 
 help: ## Prints this list
@@ -42,6 +42,7 @@ test: ## Runs every check: format, lints, tests, comparison with redis-server, l
 	scripts/setup.sh
 	@$(MAKE) --no-print-directory fmt-check
 	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory mutants-check
 	$(CARGO) test --workspace --locked
 	@$(MAKE) --no-print-directory loom
 	@echo "make test: ok. Format, lints, tests, comparison with redis-server and loom models passed."
@@ -81,6 +82,18 @@ memcheck: ## Runs the tests of the lock-free parts under valgrind
 
 fuzz: ## Feeds the fuzz targets for FUZZ_SECONDS each (default 60)
 	scripts/fuzz.sh
+
+mutants: ## Seeds mistakes one at a time and sees that a test finds each of them; about an hour
+	scripts/mutants.sh
+
+mutants-check: ## Sees whether every one of those mistakes still applies
+	scripts/mutants.sh --check
+
+stress: ## Runs the soak test for KVNS_STRESS_SECONDS (default 600)
+	KVNS_STRESS_SECONDS=$${KVNS_STRESS_SECONDS:-600} $(CARGO) test --locked --profile dev-opt --test stress -- --ignored --nocapture
+
+night: ## Runs what takes long: mutants, valgrind, sanitizer, clients, fuzzing, soak test; says at the end what failed
+	scripts/night.sh
 
 podman-build: ## Builds the image IMAGE:TAG
 	$(PODMAN) build --format docker --tag $(IMAGE):$(TAG) .
