@@ -6,6 +6,7 @@ use super::context::Context;
 use super::error::CommandResult;
 use crate::number::parse_integer;
 use crate::resp::Request;
+use std::ops::Range;
 
 /// Runs a command: parse all, operate once, reply last.
 pub type Handler = for<'a, 'g, 'r> fn(&mut Context<'a, 'g>, Args<'r>) -> CommandResult;
@@ -373,7 +374,25 @@ impl KeySpec {
 
     /// How many keys the argument before the first one announces, if that many can follow.
     fn announced(&self, request: Request<'_>) -> Option<i64> {
-        let number = parse_integer(request.get(self.first - 1)?)?;
-        (1..=request.len() as i64 - self.first as i64).contains(&number).then_some(number)
+        let number = parse_integer(request.get(self.first - 1)?).filter(|number| *number >= 0)?;
+        // Redis keeps 32 bits of it.
+        let number = i64::from(number as i32);
+        self.can_follow(request, number).then_some(number)
+    }
+
+    /// True if so many keys can stand in the request, and one at least.
+    fn can_follow(&self, request: Request<'_>, number: i64) -> bool {
+        (1..=request.len() as i64 - self.first as i64).contains(&number)
+    }
+
+    /// True if the argument that says how many keys there are is no such number.
+    pub fn is_contradicted(&self, request: Request<'_>) -> bool {
+        self.numbered && self.announced(request).is_none()
+    }
+
+    /// As [`KeySpec::positions`], but the number of keys is what `parse` makes of its argument.
+    pub fn positions_by(&self, request: Request<'_>, parse: impl Fn(&[u8]) -> i64) -> Option<Range<usize>> {
+        let number = parse(request.get(self.first - 1)?);
+        self.can_follow(request, number).then(|| self.first..self.first + number as usize)
     }
 }

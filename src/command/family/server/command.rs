@@ -9,7 +9,7 @@ use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, KeySpec};
 use crate::command::table::{self, COUNT, ROWS};
 use crate::glob::Pattern;
-use crate::resp::{OwnedRequest, ReplyWriter};
+use crate::resp::{ReplyWriter, Request};
 
 const FLAGS: Flags = Flags::LOADING.or(Flags::STALE).or(Flags::CONNECTION);
 const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
@@ -213,33 +213,34 @@ fn reply_typed(reply: &mut ReplyWriter, kind: &[u8], properties: &[(&[u8], i64)]
 
 /// `COMMAND GETKEYS command [argument ...]`: the command's keys.
 fn getkeys(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
-    let (request, keys) = find_keys(args)?;
+    let request = args.rest_request();
+    let request = request.as_request();
+    let keys = find_keys(request)?;
     cx.reply.array(keys.len());
-    keys.iter()
-        .for_each(|(position, _)| cx.reply.bulk(request.as_request().get(*position).unwrap_or_default()));
+    keys.iter().for_each(|(position, _)| cx.reply.bulk(request.get(*position).unwrap_or_default()));
     Ok(())
 }
 
 /// `COMMAND GETKEYSANDFLAGS command [argument ...]`: pairs of a key and what the command does to it.
 fn getkeysandflags(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
-    let (request, keys) = find_keys(args)?;
+    let request = args.rest_request();
     let request = request.as_request();
+    let keys = find_keys(request)?;
     cx.reply.array(keys.len());
-    for (position, spec) in keys {
+    for (position, access) in keys {
         cx.reply.array(2);
         cx.reply.bulk(request.get(position).unwrap_or_default());
-        reply_words(cx.reply, spec.access_of.map_or(spec.access, |access_of| access_of(request)));
+        reply_words(cx.reply, access);
     }
     Ok(())
 }
 
-/// Where a key is among the arguments, with its spec.
-type Position = (usize, &'static KeySpec);
+/// Where a key is among the arguments, and what is done to it.
+type Position = (usize, &'static [&'static str]);
 
-/// The command that is given in full, and where its keys are.
-fn find_keys(args: Args<'_>) -> Result<(OwnedRequest, Vec<Position>), CommandError> {
-    let request = args.rest_request();
-    let (row, arity) = match table::resolve(request.as_request()) {
+/// Where the keys of a command are that is given in full.
+fn find_keys(request: Request<'_>) -> Result<Vec<Position>, CommandError> {
+    let (row, arity) = match table::resolve(request) {
         Ok(row) => (row.spec(), Ok(())),
         Err((_, Some(row))) => (row.spec(), Err(CommandError::GetKeysArity)),
         Err((_, None)) => return Err(CommandError::GetKeysUnknown),
@@ -248,8 +249,41 @@ fn find_keys(args: Args<'_>) -> Result<(OwnedRequest, Vec<Position>), CommandErr
         return Err(CommandError::GetKeysNone);
     }
     arity?;
-    let keys: Vec<Position> = row.key_positions(request.as_request()).collect();
-    if keys.is_empty() { Err(CommandError::GetKeysInvalid) } else { Ok((request, keys)) }
+    if row.key_specs().any(|spec| spec.is_contradicted(request)) {
+        return find_numbered(row, request).ok_or(CommandError::GetKeysInvalid);
+    }
+    let access = |spec: &KeySpec| spec.access_of.map_or(spec.access, |access_of| access_of(request));
+    let keys: Vec<Position> =
+        row.key_positions(request).map(|(position, spec)| (position, access(spec))).collect();
+    if keys.is_empty() { Err(CommandError::GetKeysInvalid) } else { Ok(keys) }
+}
+
+/// What Redis falls back to where the number of keys is none: it reads it as C does, names the numbered keys first,
+/// and does not know what is done to any. `None` if that fails too.
+fn find_numbered(row: &CommandSpec, request: Request<'_>) -> Option<Vec<Position>> {
+    let mut keys = Vec::new();
+    for spec in row.key_specs().filter(|spec| spec.numbered) {
+        keys.extend(spec.positions_by(request, leading_integer)?);
+    }
+    for spec in row.key_specs().filter(|spec| !spec.numbered) {
+        keys.extend(spec.positions(request));
+    }
+    Some(keys.into_iter().map(|position| (position, &[][..])).collect())
+}
+
+/// The 32 bits of the number that a text begins with, 0 without one: C's atoi.
+fn leading_integer(text: &[u8]) -> i64 {
+    let text = text.trim_ascii_start();
+    let (sign, digits) = match text {
+        [b'-', digits @ ..] => (-1, digits),
+        [b'+', digits @ ..] => (1, digits),
+        digits => (1, digits),
+    };
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    let number = digits.fold(0_i64, |number, digit| {
+        number.saturating_mul(10).saturating_add(sign * i64::from(digit - b'0'))
+    });
+    i64::from(number as i32)
 }
 
 /// `COMMAND HELP`: lines of text.
