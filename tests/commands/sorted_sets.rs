@@ -327,6 +327,7 @@ fn ranges_by_member() {
     ]);
 }
 
+/// A set of up to 128 members is walked, as Redis walks a listpack; one with more is searched.
 #[test]
 fn ranges_by_member_where_scores_differ() {
     let server = Server::new();
@@ -338,10 +339,19 @@ fn ranges_by_member_where_scores_differ() {
             ("ZRANGEBYLEX z - +", "b d a c"),
             ("ZRANGEBYLEX z [c +", "d a c"),
             ("ZRANGEBYLEX z - (d", "b"),
-            ("ZREVRANGEBYLEX z + (d", "c a"),
+            ("ZRANGEBYLEX z [b (d LIMIT 2 5", "a c"),
+            ("ZREVRANGEBYLEX z + (d", ""),
+            ("ZREVRANGEBYLEX z + [b", "c"),
+            ("ZREVRANGEBYLEX z (c -", "a d b"),
         ],
     );
-    c.check("ZLEXCOUNT z [c +", ":3");
+    c.check_all(&[("ZLEXCOUNT z [c +", ":3"), ("ZLEXCOUNT z [b [c", ":1"), ("ZLEXCOUNT z [c [b", ":0")]);
+    for n in 0..200 {
+        c.check(&format!("ZADD large {n} {:03}", 199 - n), ":1");
+    }
+    // Places among members with the lowest score, 0, of which 199 is the only one.
+    check_arrays(&mut c, &[("ZRANGEBYLEX large [200 + LIMIT 0 2", "198 197")]);
+    c.check_all(&[("ZLEXCOUNT large - [199", ":1"), ("ZLEXCOUNT large [200 +", ":199")]);
 }
 
 #[test]

@@ -135,6 +135,14 @@ const TEMPLATES: &[(u32, &str)] = &[
     (2, "ZRANGESTORE $key equal $edge $edge BYLEX ?$rangeoption"),
     (2, "ZLEXCOUNT equal $edge $edge"),
     (1, "ZREMRANGEBYLEX equal $edge $edge"),
+    (8, "ZADD mixed $mixedpair"),
+    (2, "ZREM mixed $short"),
+    (4, "ZRANGEBYLEX mixed $edge $edge ?$rangeoption"),
+    (4, "ZREVRANGEBYLEX mixed $edge $edge ?$rangeoption"),
+    (4, "ZRANGE mixed $edge $edge BYLEX ?$rangeoption ?$rangeoption"),
+    (2, "ZRANGESTORE $key mixed $edge $edge BYLEX ?$rangeoption ?$rangeoption"),
+    (3, "ZLEXCOUNT mixed $edge $edge"),
+    (2, "ZREMRANGEBYLEX mixed $edge $edge"),
     (5, "DEL $key ?$key ?$key"),
     (2, "UNLINK $key ?$key"),
     (3, "EXISTS $key ?$key ?$key"),
@@ -176,6 +184,9 @@ const TEMPLATES: &[(u32, &str)] = &[
     (1, "AUTH $value"),
     (1, "RESET"),
     (1, "COMMAND GETKEYS $nested"),
+    (2, "COMMAND GETKEYS $numbered $integer a ?b ?LEFT"),
+    (2, "COMMAND GETKEYSANDFLAGS $numbered $integer a ?b ?WEIGHTS"),
+    (2, "COMMAND GETKEYS $numbered $numkeys ?a ?b"),
     (2, "$value $value"),
 ];
 
@@ -344,6 +355,7 @@ fn draw(rng: &mut StdRng, word: &[u8], command: &mut Command) {
                 b"+x",
             ],
         ),
+        b"$short" => pick(rng, &[b"a", b"b", b"c", b"d", b"e", b"1", b"2", b"", b"ab", b"\r\n"]),
         b"$extreme" => pick(rng, &[b"MIN", b"MAX", b"MIN", b"MAX", b"max", b"UP"]),
         b"$field" => pick(rng, &[b"f", b"g", b"h", b"f", b"g", b"1", b"", b"\r\n", VALUES[VALUES.len() - 1]]),
         b"$reference" => {
@@ -370,12 +382,18 @@ fn draw(rng: &mut StdRng, word: &[u8], command: &mut Command) {
         b"$lcsoption" => pick(rng, &[b"LEN", b"IDX", b"WITHMATCHLEN", b"MINMATCHLEN", b"2", b"-1", b"x"]),
         b"$protocol" => pick(rng, &[b"2", b"3", b"1", b"4", b"abc", b""]),
         b"$setoptions" | b"$getexoptions" | b"$scanoption" | b"$lposoption" | b"$sortoption" | b"$pair"
-        | b"$equalpair" | b"$zaddoption" | b"$rangeoption" | b"$unionoption" => {
+        | b"$equalpair" | b"$mixedpair" | b"$zaddoption" | b"$rangeoption" | b"$unionoption" => {
             return draw_options(rng, word, command);
         }
         b"$nested" => {
             let line =
                 ["GET a", "MSET a 1 b 2", "DEL a b c", "PING", "NOSUCH", "SET a", "COPY a b", "WATCH a b"];
+            return command.extend(split_line(line.choose(rng).expect("a line")));
+        }
+        b"$numbered" => {
+            let name = ["ZUNION", "ZINTER", "ZDIFF", "ZINTERCARD", "SINTERCARD", "LMPOP", "ZMPOP"];
+            let storing = ["ZUNIONSTORE d", "ZINTERSTORE d", "ZDIFFSTORE d"];
+            let line = [&name[..], &storing[..]].concat();
             return command.extend(split_line(line.choose(rng).expect("a line")));
         }
         other => other.to_vec(),
@@ -420,8 +438,9 @@ fn draw_options(rng: &mut StdRng, word: &[u8], command: &mut Command) {
             (1, &["LIMIT 0 2", "LIMIT 1 -1", "limit $integer $integer", "ASC", "GET $reference", "LIMIT 1"])
         }
         b"$pair" => (rng.random_range(1..4), &["$score $member"]),
-        // Ranges of members are defined where all scores are equal.
         b"$equalpair" => (rng.random_range(1..4), &["0 $member"]),
+        // Ranges of members whose scores differ are the same only while redis-server keeps a listpack.
+        b"$mixedpair" => (rng.random_range(1..4), &["$score $short"]),
         b"$zaddoption" => (rng.random_range(0..3), &["NX", "XX", "GT", "LT", "CH", "INCR", "incr", "ch"]),
         b"$rangeoption" => (
             1,

@@ -5,6 +5,7 @@ use crate::command::error::CommandError;
 use crate::keyspace::{Ascending, Descending, SortedSet};
 use crate::number::{parse_integer, parse_loose_double};
 use crate::value::sorted_set::{Cut, Scored};
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// What the bounds of a range are.
@@ -14,10 +15,13 @@ pub enum By {
     Rank,
     /// Scores: `(` in front excludes one.
     Score,
-    /// Members: `[` in front includes one, `(` excludes it, `-` and `+` are before and behind all. What is in such
-    /// a range if members have different scores is not said.
+    /// Members: `[` in front includes one, `(` excludes it, `-` and `+` are before and behind all. Meant for sets
+    /// whose members all have one score; what is in a range of others, [`Selection::walked`] says.
     Member,
 }
+
+/// Members up to which a range of members is walked, as Redis does: those of its largest listpack.
+const WALKED: u64 = 128;
 
 /// A bound of members.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +43,27 @@ impl<'r> Edge<'r> {
             [b'(', member @ ..] => Ok(Edge::Before(member)),
             _ => Err(CommandError::BoundNotAMember),
         }
+    }
+
+    /// True if the member lies in front of the bound.
+    fn is_above(self, member: &[u8]) -> bool {
+        match self {
+            Edge::Start => false,
+            Edge::Before(bound) => member < bound,
+            Edge::After(bound) => member <= bound,
+            Edge::End => true,
+        }
+    }
+
+    /// True if nothing can lie behind this bound and in front of the other.
+    fn is_not_below(self, other: Edge<'r>) -> bool {
+        let place = |edge: Edge<'r>| match edge {
+            Edge::Start => (0, &[][..], false),
+            Edge::Before(member) => (1, member, false),
+            Edge::After(member) => (1, member, true),
+            Edge::End => (2, &[][..], false),
+        };
+        place(self) >= place(other)
     }
 
     /// The place of the bound among members that all have this score.
@@ -80,7 +105,7 @@ pub struct Selection<'r> {
 
 /// Where the members of a selection are in one set.
 enum Span<'r> {
-    /// At these ranks, from the first member that is selected.
+    /// At these ranks, counted in the direction of the selection, the offset passed over.
     Ranks(Range<u64>),
     Cuts(Cut<'r>, Cut<'r>),
 }
@@ -138,6 +163,7 @@ impl<'r> Selection<'r> {
                 Span::Ranks(if first > last { 0..0 } else { first as u64..last as u64 + 1 })
             }
             Bounds::Scores(low, high) => Span::Cuts(low, high),
+            Bounds::Members(low, high) if set.len() <= WALKED => Span::Ranks(self.walked(set, low, high)),
             Bounds::Members(low, high) => {
                 let score = set.nth(0).map_or(0.0, |first| first.score);
                 Span::Cuts(low.cut(score), high.cut(score))
@@ -145,10 +171,38 @@ impl<'r> Selection<'r> {
         }
     }
 
+    /// The ranks between two bounds of members, of whatever scores, as Redis finds them in a listpack: it walks in
+    /// the set's order to the first member behind the near bound, then passes over the offset, and ends in front of
+    /// the first member behind the far bound. O(members).
+    fn walked(&self, set: SortedSet<'_>, low: Edge<'_>, high: Edge<'_>) -> Range<u64> {
+        let mut members: SmallVec<[&[u8]; WALKED as usize]> =
+            set.iter().map(|scored| scored.member).collect();
+        let (Some(lowest), Some(highest)) = (members.first(), members.last()) else { return 0..0 };
+        if low.is_not_below(high) || low.is_above(highest) || !high.is_above(lowest) {
+            return 0..0;
+        }
+        if self.is_reverse {
+            members.reverse();
+        }
+        let is_behind_near = |member: &&[u8]| {
+            if self.is_reverse { high.is_above(member) } else { !low.is_above(member) }
+        };
+        let is_before_far = |member: &&&[u8]| {
+            if self.is_reverse { !low.is_above(member) } else { high.is_above(member) }
+        };
+        let Some(first) = members.iter().position(is_behind_near) else { return 0..0 };
+        if !is_before_far(&&members[first]) {
+            return 0..0;
+        }
+        let start = (first as u64).saturating_add(self.offset).min(members.len() as u64);
+        let found = members[start as usize..].iter().take_while(is_before_far).count();
+        start..start + found as u64
+    }
+
     /// How many members are selected. O(log n).
     pub fn count(&self, set: SortedSet<'_>) -> u64 {
         match self.span(set) {
-            Span::Ranks(ranks) => ranks.end - ranks.start,
+            Span::Ranks(ranks) => (ranks.end - ranks.start).min(self.most),
             Span::Cuts(low, high) => set.count(low, high).saturating_sub(self.offset).min(self.most),
         }
     }
@@ -159,7 +213,7 @@ impl<'r> Selection<'r> {
         let (start, fence, left) = match self.span(set) {
             Span::Ranks(ranks) => {
                 let fence = if is_reverse { Cut::START } else { Cut::END };
-                (Start::Rank(ranks.start), fence, ranks.end - ranks.start)
+                (Start::Rank(ranks.start), fence, (ranks.end - ranks.start).min(self.most))
             }
             Span::Cuts(low, high) => {
                 let (near, fence) = if is_reverse { (high, low) } else { (low, high) };
