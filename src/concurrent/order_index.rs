@@ -51,7 +51,7 @@ use super::reclaim::Guard;
 use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bug, seeded};
-use crate::value::sorted_set::{Cut, Order, Pending, Placed, Scored, SortedSet};
+use crate::value::sorted_set::{Cut, Member, Order, Pending, Placed, Scored, SortedSet};
 use crate::value::tree::Root;
 use std::cmp;
 use std::sync::{Arc, LazyLock};
@@ -290,6 +290,18 @@ impl LargeSet {
         let pending = self.pending.as_ref().map_or(&*NOTHING, |operation| &operation.pending);
         // SAFETY: the caller's promise; the root was built by an edit of a large set.
         SortedSet::large(unsafe { self.root.tree() }, pending, order)
+    }
+
+    /// Recounts what nodes of the index hold elsewhere for the set's members, which are given.
+    ///
+    /// # Errors
+    /// What disagrees, in words.
+    pub fn check_heap<'m>(&self, members: impl Iterator<Item = &'m [u8]>) -> Result<(), String> {
+        let counted: u64 = members.map(|member| Member::heap_size(member.len()) as u64).sum();
+        if counted == self.heap {
+            return Ok(());
+        }
+        Err(format!("bytes of long members: {} accounted, {counted} counted", self.heap))
     }
 
     /// Bytes the allocator holds for the index and the pending operation of a set with `members` members. O(1): the

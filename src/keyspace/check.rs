@@ -138,7 +138,13 @@ fn check_value(version: &Version, guard: &Guard) -> Result<(), String> {
             Some(Str::Chunks(chunks)) => chunks.check(),
             _ => Ok(()),
         },
-        _ => version.sorted_set(guard).map_or(Ok(()), |set| set.check()),
+        _ => {
+            let Some(set) = version.sorted_set(guard) else { return Ok(()) };
+            set.check()?;
+            version
+                .large_set()
+                .map_or(Ok(()), |large| large.check_heap(set.iter().map(|scored| scored.member)))
+        }
     }
 }
 

@@ -358,3 +358,80 @@ fn a_large_set_keeps_the_sign_of_zero() {
         assert_eq!(set.rank(b"m"), Some(1));
     }
 }
+
+/// Numbered members of `len` bytes.
+fn numbered(number: u32, len: usize) -> Vec<u8> {
+    let mut member = number.to_be_bytes().to_vec();
+    member.resize(len, b'x');
+    member
+}
+
+/// The index has a copy of each member; those that do not fit into its nodes are accounted beside them.
+#[test]
+fn long_members_of_the_order_index_are_accounted() {
+    const MEMBERS: u32 = 500;
+    const LONG: usize = 100;
+    let bytes_with = |len: usize| {
+        let (keyspace, _) = keyspace();
+        let mut batch = keyspace.enter();
+        let mut put = |from: u32, to: u32, len: usize| {
+            batch.view().edit_sorted_set(Key::new(b"z"), |edit| {
+                for number in from..to {
+                    edit.put(&numbered(number, len), f64::from(number));
+                }
+                Ok::<_, KeyspaceError>(())
+            })
+        };
+        put(0, MEMBERS - 100, len).unwrap();
+        // Few at a time, so that the index stays and takes them in.
+        (MEMBERS - 100..MEMBERS).step_by(10).for_each(|from| put(from, from + 10, len).unwrap());
+        drop(batch);
+        keyspace.check_invariants().unwrap();
+        let bytes = keyspace.used_bytes();
+        let mut batch = keyspace.enter();
+        for from in (0..300).step_by(10) {
+            let take = |edit: &mut SortedSetEdit<'_>| {
+                for number in from..from + 10 {
+                    edit.remove(&numbered(number, len));
+                }
+                Ok::<_, KeyspaceError>(())
+            };
+            batch.view().edit_sorted_set(Key::new(b"z"), take).unwrap();
+        }
+        drop(batch);
+        keyspace.check_invariants().unwrap();
+        bytes
+    };
+    // Once in the tree and once in the index, there behind two counts.
+    let least = u64::from(MEMBERS) * (LONG - 8 + LONG + 16) as u64;
+    let (short, long) = (bytes_with(8), bytes_with(LONG));
+    assert!(long - short >= least, "{long} - {short} < {least}");
+}
+
+/// Segments of three members that lose one are put to the segment in front of them.
+#[test]
+fn segments_that_become_small_join_and_count_all_members() {
+    let (keyspace, _) = keyspace();
+    let mut batch = keyspace.enter();
+    let mut model = Model::default();
+    let members: Vec<Vec<u8>> = (0..800).map(|number| numbered(number, 8)).collect();
+    let mut view = batch.view();
+    view.edit_sorted_set(Key::new(b"z"), |edit| {
+        for (member, number) in members.iter().zip(0_u32..) {
+            edit.put(member, f64::from(number));
+            model.put(member, f64::from(number));
+        }
+        Ok::<_, KeyspaceError>(())
+    })
+    .unwrap();
+    // One by one, and each from another segment than the one before.
+    for start in 0..7 {
+        for member in members.iter().skip(start).step_by(8) {
+            let remove = |edit: &mut SortedSetEdit<'_>| Ok::<_, KeyspaceError>(edit.remove(member));
+            assert!(view.edit_sorted_set(Key::new(b"z"), remove).unwrap().is_some());
+            model.remove(member);
+            view.sorted_set(Key::new(b"z")).unwrap().check().unwrap();
+        }
+        verify(view.sorted_set(Key::new(b"z")).unwrap(), &model.members());
+    }
+}

@@ -670,3 +670,100 @@ fn gathered_edits_by_key_come_to_what_they_say() {
     versions.tree().check().unwrap();
     versions.end(|_, ()| {});
 }
+
+/// Tiny items meet the limit of a leaf's items before that of its bytes, wherever they come.
+#[test]
+fn leaves_of_tiny_items_keep_to_their_number() {
+    let rng = &mut SmallRng::seed_from_u64(50);
+    let item: &[u8] = b"x";
+    for place in 0..4 {
+        let mut versions = Versions::<List, ()>::new();
+        for step in 0..600_u64 {
+            versions.edit(|delta| match place {
+                0 => delta.push_back(&[item]),
+                1 => delta.push_front(&[item]),
+                2 => delta.insert(rng.random_range(0..=step), &[item]),
+                _ => delta.insert(step / 2, &[item]),
+            });
+            versions.tree().check().unwrap();
+        }
+        versions.end(|_, ()| {});
+    }
+    for count in [127, 128, 129, 130, 256, 257, 258, 385, 1000] {
+        for is_front in [false, true] {
+            let mut versions = Versions::<List, ()>::new();
+            for _ in 0..3 {
+                let items = vec![item; count];
+                versions
+                    .edit(|delta| if is_front { delta.push_front(&items) } else { delta.push_back(&items) });
+                versions.tree().check().unwrap();
+            }
+            versions.end(|_, ()| {});
+        }
+    }
+}
+
+fn insert_tiny_keys<L: Keyed>(rng: &mut SmallRng) {
+    let mut versions = Versions::<L, ()>::new();
+    for number in 0..700_u16 {
+        // Those that order behind all others, and those that come anywhere.
+        let key = if rng.random() { number.to_be_bytes() } else { rng.random::<u16>().to_be_bytes() };
+        versions.edit(|delta| delta.apply(&[Edit { key: &key, op: Op::Put(b"") }]));
+        versions.tree().check().unwrap();
+    }
+    versions.end(|_, ()| {});
+    for count in [127_u16, 128, 129, 257, 1000] {
+        let keys: Vec<[u8; 2]> = (0..count).map(u16::to_be_bytes).collect();
+        let edits: Vec<Edit<'_>> = keys.iter().map(|key| Edit { key, op: Op::Put(b"") }).collect();
+        let mut versions = Versions::<L, ()>::new();
+        versions.edit(|delta| delta.apply(&edits));
+        versions.tree().check().unwrap();
+        versions.end(|_, ()| {});
+    }
+}
+
+#[test]
+fn leaves_of_tiny_keys_keep_to_their_number() {
+    let rng = &mut SmallRng::seed_from_u64(51);
+    insert_tiny_keys::<Set>(rng);
+    insert_tiny_keys::<Hash>(rng);
+    insert_tiny_keys::<Tied>(rng);
+}
+
+/// Nodes that a delta built itself hang above nodes of the base and above others of its own; when it drops them
+/// whole, each of those is freed once (`Versions::end` counts).
+#[test]
+fn what_a_delta_drops_whole_is_freed_with_all_below() {
+    const LEN: u64 = 20_000;
+    let item: &[u8] = &[b'x'; 32];
+    let fill = |versions: &mut Versions<List, ()>| {
+        versions.edit(|delta| {
+            delta.clear();
+            delta.push_back(&vec![item; LEN as usize]);
+        });
+    };
+    let mut versions = Versions::<List, ()>::new();
+    fill(&mut versions);
+    versions.edit(|delta| {
+        (0..LEN).step_by(300).for_each(|index| delta.set(index, b"other"));
+        delta.remove(1..LEN - 1);
+    });
+    versions.tree().check().unwrap();
+    fill(&mut versions);
+    versions.edit(|delta| {
+        (0..LEN).step_by(300).for_each(|index| delta.set(index, b"other"));
+        delta.clear();
+    });
+    // Its own alone, and the base alone.
+    versions.edit(|delta| {
+        delta.push_back(&vec![item; LEN as usize]);
+        delta.clear();
+        delta.push_back(&vec![item; LEN as usize]);
+    });
+    versions.edit(|delta| delta.remove(0..LEN - 1));
+    versions.lose(|delta| {
+        delta.push_back(&vec![item; LEN as usize]);
+        delta.remove(10..LEN);
+    });
+    versions.end(|_, ()| {});
+}
