@@ -75,8 +75,14 @@ fn concerns_one_client(error: &io::Error) -> bool {
     )
 }
 
+/// The address as people know it: one of IPv4 as such, though the socket is of IPv6 and listens to both.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Gives a client its task, or turns it away.
 fn welcome(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    let peer = canonical(peer);
     let max_clients = shared.engine.settings.load().max_clients;
     let Some(seat) = Roster::admit(Arc::clone(shared), max_clients) else {
         shared.engine.stats.rejected_connections.add(1);
@@ -86,7 +92,7 @@ fn welcome(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     };
     match configure(&stream).and_then(|()| stream.local_addr()) {
         Ok(local) => {
-            let session = Session::new(&shared.engine, peer, local);
+            let session = Session::new(&shared.engine, peer, canonical(local));
             let connection = Connection::new(Arc::clone(shared), stream, session);
             tokio::spawn(async move {
                 connection.serve(&seat).await;
