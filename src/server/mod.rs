@@ -73,6 +73,10 @@ pub fn offload(work: &mut dyn FnMut()) {
 /// Serves `engine` to the clients of `listener` on threads of its own, as many workers as the settings say.
 pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
     let local_addr = listener.local_addr()?;
+    if engine.settings.load().port != local_addr.port() {
+        // The kernel has chosen it; what tells of the port tells where clients find the server.
+        engine.change_settings(|settings| settings.port = local_addr.port());
+    }
     let shared = Arc::new(Shared {
         engine,
         roster: Roster::default(),

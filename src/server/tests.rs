@@ -237,3 +237,36 @@ fn a_command_that_panics_closes_its_own_connection_and_no_other() {
     server.shutdown();
     witness.expect_end();
 }
+
+#[test]
+fn the_port_that_the_kernel_chose_is_the_one_that_is_told() {
+    let server = server_with(|settings| settings.port = 0);
+    let port = server.local_addr().port().to_string();
+    let mut client = Client::of(&server);
+    client.send(b"CONFIG GET port\r\n");
+    client.expect(&[&b"*2\r\n$4\r\nport\r\n"[..], &bulk(port.as_bytes())].concat());
+    let metrics = bind("127.0.0.1", 0).expect("a port");
+    let engine = Arc::clone(&server.shared.engine);
+    let endpoint = crate::metrics::start(engine, metrics).expect("an endpoint");
+    assert_eq!(server.shared.engine.settings.load().metrics_port, endpoint.local_addr().port());
+}
+
+/// A socket of IPv6 that listens to IPv4 too calls its peers `[::ffff:127.0.0.1]`.
+#[test]
+fn clients_of_ipv4_are_shown_as_such() {
+    // A machine without IPv6 has nothing to show here.
+    let Ok(listener) = bind("::", 0) else { return };
+    let engine = Engine::new(Settings { workers: 2, ..Settings::default() }, Clock::system());
+    let server = start(Arc::new(engine.with_offload(offload)), listener).expect("a server");
+    let stream = TcpStream::connect(("127.0.0.1", server.local_addr().port())).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let (peer, local) = (stream.local_addr().expect("bound"), stream.peer_addr().expect("connected"));
+    let mut client = Client(stream);
+    client.send(b"PING\r\n");
+    client.expect(b"+PONG\r\n");
+    let shown = server.shared.engine.clients.list();
+    assert_eq!((shown[0].peer, shown[0].local), (peer, local));
+    client.send(format!("CLIENT KILL {peer}\r\n").as_bytes());
+    client.expect(b"+OK\r\n");
+    client.expect_end();
+}
