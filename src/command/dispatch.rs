@@ -366,7 +366,10 @@ fn refuse(
     if name == "exec" {
         session.take_queue();
         session.unwatch(&mut batch.view());
-        answer_error(engine, &CommandError::ExecAbortArity.text(name), reply);
+        let text = error.text(name);
+        let cause = text.strip_prefix(b"ERR ").unwrap_or(&text);
+        let text = [b"EXECABORT Transaction discarded because of: ", cause].concat();
+        answer_error(engine, &text, reply);
         return Outcome::Continue;
     }
     if let Some(queue) = session.queue() {

@@ -142,8 +142,6 @@ pub enum CommandError {
     DiscardWithoutMulti,
     /// EXEC of a queue into which a command was refused.
     ExecAbort,
-    /// EXEC that was itself malformed.
-    ExecAbortArity,
     /// HELLO with a protocol version that is no integer.
     ProtocolNotAnInteger,
     /// HELLO with a protocol version other than 2 and 3.
@@ -334,9 +332,6 @@ impl CommandError {
             ExecWithoutMulti => "ERR EXEC without MULTI",
             DiscardWithoutMulti => "ERR DISCARD without MULTI",
             ExecAbort => "EXECABORT Transaction discarded because of previous errors.",
-            ExecAbortArity => {
-                "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
-            }
             ProtocolNotAnInteger => "ERR Protocol version is not an integer or out of range",
             UnsupportedProtocol => "NOPROTO unsupported protocol version",
             AuthWithoutPassword => {

@@ -259,3 +259,25 @@ fn subscriptions_of_a_transaction_are_told_though_its_reply_is_not() {
         ("GET k", "$1\nv"),
     ]);
 }
+
+/// The number of arguments is looked at first, as in Redis; then who may run what.
+#[test]
+fn what_a_subscribed_client_may_not_run() {
+    let server = Server::new();
+    let mut c = server.client();
+    let allowed = "only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
+    c.check_all(&[
+        ("SUBSCRIBE a", &change("subscribe", "a", 1)),
+        ("EXEC", &format!("-EXECABORT Transaction discarded because of: Can't execute 'exec': {allowed}")),
+        (
+            "EXEC a",
+            "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
+        ),
+        ("MULTI", &format!("-ERR Can't execute 'multi': {allowed}")),
+        ("MULTI a", "-ERR wrong number of arguments for 'multi' command"),
+        ("DISCARD", &format!("-ERR Can't execute 'discard': {allowed}")),
+        ("CLIENT ID", &format!("-ERR Can't execute 'client|id': {allowed}")),
+        ("CLIENT", "-ERR wrong number of arguments for 'client' command"),
+        ("SUBSCRIBE", "-ERR wrong number of arguments for 'subscribe' command"),
+    ]);
+}
