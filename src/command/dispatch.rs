@@ -10,6 +10,7 @@ use super::execute::execute;
 use super::observe;
 use super::spec::{CommandSpec, Flags, Group};
 use super::table::{self, Row};
+use crate::clock::TICKS_PER_US;
 use crate::engine::Engine;
 use crate::engine::pause::PauseMode;
 use crate::keyspace::{Batch, Contention, Key, View};
@@ -22,6 +23,9 @@ const QUEUE_LIMIT: usize = 1 << 30;
 
 /// Bytes of replies after which a run ends: its replies can be sent only when it has committed.
 const RUN_REPLIES: usize = 1 << 20;
+
+/// Microseconds of sleep that are counted, at most: a day.
+const LONGEST_SLEEP_US: u64 = 24 * 3600 * 1_000_000;
 
 /// What the connection does after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,7 +272,7 @@ fn admit(
     };
     let ended = engine.clock.ticks();
     session.command_end(ended);
-    let run = observe::Run { ticks: ended.saturating_sub(started), failed };
+    let run = observe::Run { ticks: ended.saturating_sub(started) + slept(next), failed };
     observe::count(engine, session, row, request, run);
     session.show();
     conclude(next)
@@ -302,6 +306,15 @@ pub(super) fn call(
     let mut cx = Context { engine, session, view, reply, spec, next: Next::Continue };
     let result = handler(&mut cx, Args::new(request, first));
     (result, cx.next)
+}
+
+/// Ticks that a command takes after it has run: those for which DEBUG SLEEP lets its client wait.
+#[inline]
+pub(super) fn slept(next: Next) -> u64 {
+    match next {
+        Next::Sleep(us) => us.min(LONGEST_SLEEP_US) * TICKS_PER_US,
+        _ => 0,
+    }
 }
 
 fn conclude(next: Next) -> Outcome {

@@ -5,7 +5,7 @@
 //! its order; its replies are put where they belong.
 
 use super::context::Next;
-use super::dispatch::call;
+use super::dispatch::{call, slept};
 use super::error::{CommandError, CommandResult};
 use super::observe;
 use super::spec::Flags;
@@ -100,12 +100,16 @@ fn run_queue(
     let mut body = Body { start: reply.mark(), done: Vec::with_capacity(queue.len()), next: Next::Continue };
     let mut started = engine.clock.ticks();
     for queued in queue.commands() {
-        let mut error = Vec::new();
+        let (mut error, mut next) = (Vec::new(), Next::Continue);
         if !is_deferred(queued) {
-            error = run(engine, session, view, queued, reply, &mut body.next)?;
+            error = run(engine, session, view, queued, reply, &mut next)?;
         }
         let ended = engine.clock.ticks();
-        let run = observe::Run { ticks: ended.saturating_sub(started), failed: !error.is_empty() };
+        let ticks = ended.saturating_sub(started) + slept(next);
+        let run = observe::Run { ticks, failed: !error.is_empty() };
+        if next != Next::Continue {
+            body.next = next;
+        }
         body.done.push(Done { run, error, end: reply.mark() });
         started = ended;
     }

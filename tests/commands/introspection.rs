@@ -537,3 +537,27 @@ fn long_work_waits_for_room() {
     assert!(server.engine.long_work.has_room(c.session.client()));
     c.check("KEYS *", "*1\n$1\na");
 }
+
+/// The command is over when its client goes on. Nothing sleeps here: the connection does.
+#[test]
+fn debug_sleep_is_slow() {
+    let server = Server::new();
+    let mut c = server.client();
+    c.check_all(&[
+        ("CONFIG SET slowlog-log-slower-than 50000000 latency-monitor-threshold 50000", "+OK"),
+        ("DEBUG SLEEP 1", "+OK"),
+        ("SLOWLOG LEN", ":0"),
+        ("DEBUG SLEEP 60", "+OK"),
+        ("SLOWLOG LEN", ":1"),
+        ("MULTI", "+OK"),
+        ("DEBUG SLEEP 70", "+QUEUED"),
+        ("EXEC", "*1\n+OK"),
+        ("SLOWLOG LEN", ":2"),
+    ]);
+    let newest = c.run("SLOWLOG GET 2");
+    for seconds in ["70", "60"] {
+        assert!(newest.contains(&format!("\n$5\nDEBUG\n$5\nSLEEP\n$2\n{seconds}\n")), "{newest}");
+    }
+    let latest = c.run("LATENCY LATEST");
+    assert!(latest.contains("\n$7\ncommand\n") && latest.contains("\n:70000"), "{latest}");
+}
