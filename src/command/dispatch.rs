@@ -229,7 +229,10 @@ fn admit(
 ) -> Outcome {
     let row = match resolve(engine, request) {
         Ok(row) => row,
-        Err(_) if is_http(request.name()) => return Outcome::Close,
+        Err(_) if is_http(request.name()) => {
+            tell_of_http(engine, session);
+            return Outcome::Close;
+        }
         Err((error, row)) => return refuse(engine, session, batch, (error, row), reply),
     };
     if (session.is_subscribed() || session.is_monitor())
@@ -360,6 +363,15 @@ fn is_paused(engine: &Engine, session: &mut Session, spec: &CommandSpec) -> bool
 /// True for what a browser sends when a page makes it talk to this port: such a connection is closed at once.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
+}
+
+/// Logs that a connection is closed since it speaks HTTP; once a minute at most, for anybody can make it happen.
+#[cold]
+fn tell_of_http(engine: &Engine, session: &Session) {
+    if let Some(untold) = engine.stats.http_connections.happened(engine.clock.monotonic_us()) {
+        let address = session.client().peer;
+        tracing::warn!(%address, untold, "a client sent POST or Host:, as a browser does: it is closed");
+    }
 }
 
 /// Answers a request that may not run, and dooms the open transaction.

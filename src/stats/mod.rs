@@ -3,12 +3,14 @@
 
 mod latency;
 mod rates;
+mod seldom;
 mod slowlog;
 
 use crate::concurrent::counter::{Counter, Latest, Tally};
 use crate::concurrent::recorder::Recorder;
 pub use latency::{LatencyEvent, LatencyLog, Spike};
 pub use rates::{PerSecond, Rates, Sample};
+pub use seldom::Seldom;
 pub use slowlog::{SlowEntry, SlowLog};
 
 /// Most commands and subcommands there can be counters for.
@@ -53,6 +55,8 @@ pub struct Stats {
     pub reads: Counter,
     /// Writes to clients.
     pub writes: Counter,
+    /// Connections closed because a browser spoke HTTP to them.
+    pub http_connections: Seldom,
     /// Clients closed because they did not read what they had subscribed to.
     pub overflowed_clients: Counter,
     /// The slowest commands of late.
@@ -78,6 +82,7 @@ impl Stats {
             output_bytes: Counter::new(),
             reads: Counter::new(),
             writes: Counter::new(),
+            http_connections: Seldom::default(),
             overflowed_clients: Counter::new(),
             slowlog: SlowLog::default(),
             latency: LatencyLog::default(),

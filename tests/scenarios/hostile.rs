@@ -203,3 +203,20 @@ fn connections_that_come_and_go_leave_nothing_behind() {
         "an unasked reply"
     );
 }
+
+/// A page can make a browser speak to this port. Anybody can do it often, so that the log has it once a minute.
+#[test]
+fn who_speaks_http_is_closed_and_logged_once() {
+    let server = Server::start();
+    let mut addresses = Vec::new();
+    for request in [&b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"Host: x\r\n", b"post /\r\nSET a 1\r\n"] {
+        let mut client = server.client();
+        addresses.push(client.stream().local_addr().expect("an address").to_string());
+        client.send_raw(request);
+        assert!(client.is_closed_within(Duration::from_secs(20)));
+    }
+    assert_eq!(server.client().run("EXISTS a"), Value::Integer(0));
+    let log = server.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("POST or Host:")).collect();
+    assert!(lines.len() == 1 && lines[0].contains(&addresses[0]), "{log}");
+}
