@@ -80,6 +80,23 @@ impl<L: Layout, M> Versions<L, M> {
     }
 }
 
+/// Whoever edits reads the epoch before it finds the base, which may have been born later.
+#[test]
+fn nodes_are_not_born_before_the_base_that_they_stand_on() {
+    let mut versions = Versions::<List, ()>::new();
+    versions.birth = 7;
+    versions.edit(|delta| (0..50).for_each(|number: u8| delta.push_back(&[&[number; 300]])));
+    versions.birth = 5;
+    versions.edit(|delta| delta.push_back(&[&[50; 300]]));
+    versions.tree().check().unwrap();
+    // What the later epoch's snapshot does not need is not kept for it.
+    versions.edit(|delta| delta.remove(0..51));
+    let mut kept = versions.garbage.take_born_before(7);
+    assert!(kept.is_empty(), "{} bytes", kept.footprint());
+    versions.garbage.append(std::mem::take(&mut kept));
+    versions.end(|_, ()| {});
+}
+
 fn random_bytes(rng: &mut SmallRng, len: usize) -> Vec<u8> {
     (0..len).map(|_| rng.random()).collect()
 }
