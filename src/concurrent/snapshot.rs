@@ -6,14 +6,15 @@
 //! read gives it to the snapshot instead of retiring it: versions to a queue, nodes of trees to its garbage.
 //!
 //! ```text
-//! begin() --two grace periods--> walk, take what was handed over --a grace period--> take the rest
+//! begin() --a grace period--> walk, take what was handed over --a grace period--> take the rest
 //!    --every pointer into the store is dropped--> end: clear the flag --a grace period--> retire all that was kept
 //! ```
 //!
 //! # Invariants
 //! - I1. The number of the generation that a snapshot keeps is there before its flag is. Generation and word are taken
 //!   and set under a mutex that flushes share, so the generation is the present one when the epoch begins.
-//! - I2. After the grace periods of the start every change is stamped S (`epoch_word.rs` I2). So the version stamped
+//! - I2. After the grace period of the start every change is stamped S (`epoch_word.rs` I2): who read the word before
+//!   did so under a guard that it holds until its change is made and every intent is released. So the version stamped
 //!   below S is in a slot's cell until one write displaces it, and that write has read (S, running).
 //! - I3. That write hands it over, if it is live and the write's generation, the one that it loaded, is the kept
 //!   one. The queue owns the version and a copy of the name; of a version with a tree it has the root, and the version
@@ -367,7 +368,6 @@ impl<'s> Starting<'s> {
     /// Waits until every change is stamped with the snapshot's epoch (I2). Not to be called with a guard held.
     pub fn wait(self) -> Running<'s> {
         if !seeded(Bug::StartWithoutGrace) {
-            Grace::start().wait();
             Grace::start().wait();
         }
         self.0
