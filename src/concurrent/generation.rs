@@ -271,6 +271,11 @@ impl Generation {
         }
     }
 
+    /// Makes room for so many more keys.
+    pub fn reserve(&self, keys: usize, guard: &Guard) {
+        self.index.reserve(keys, guard);
+    }
+
     /// Number of namespaces that have slots, the default one included.
     pub fn namespace_count(&self) -> usize {
         self.registry.len() + 1

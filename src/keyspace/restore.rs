@@ -219,6 +219,10 @@ fn whole(growing: Growing, head: &Head<'_>, view: &View<'_>) -> Result<Change, S
 }
 
 impl Receiver for Restorer<'_> {
+    fn expect(&mut self, keys: u64) {
+        self.keyspace.enter().view().reserve(keys as usize);
+    }
+
     fn take(&mut self, frame: &Frame<'_>) -> Result<(), String> {
         if frame.place() == Place::Whole {
             return self.take_whole(frame);

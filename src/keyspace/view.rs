@@ -256,6 +256,11 @@ impl<'g> View<'g> {
         }
     }
 
+    /// Makes room for so many more keys. O(`keys`).
+    pub fn reserve(&self, keys: usize) {
+        self.generation().reserve(keys, self.guard());
+    }
+
     /// Changes one collection atomically, as [`View::update`] does: `change` gets the tree as it is, empty if the key
     /// is missing, and a delta of it to edit. The deadline stays; a collection that became empty is removed.
     pub fn edit<L: Collection, R, E: From<KeyspaceError>>(

@@ -19,6 +19,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Bytes by which the room for a body grows, so that a body that is announced and not there takes no memory.
 const READ_SIZE: usize = 1 << 20;
 
+/// Bytes of a file that a key takes at least.
+const LEAST_RECORD: u64 = 24;
+
 /// Microseconds between two lines about the progress.
 const REPORT_EVERY_US: u64 = 2_000_000;
 
@@ -36,6 +39,11 @@ impl std::error::Error for Refused {}
 
 /// What becomes of the keys of a snapshot; one for each thread that loads.
 pub trait Receiver {
+    /// Told once, before the first frame, how many keys come at most.
+    fn expect(&mut self, keys: u64) {
+        let _ = keys;
+    }
+
     /// Takes the keys of a frame, or the part of one. The parts of one key come to one receiver, one after the
     /// other. An error refuses the file and says why.
     fn take(&mut self, frame: &Frame<'_>) -> Result<(), String>;
@@ -132,6 +140,8 @@ pub fn load_from<R: Receiver>(
     let header = Header::read(&start, len)?;
     progress.total_bytes.add(len);
     progress.bytes.add(HEADER_SIZE as u64);
+    // No more than there is room for in the file, whatever it announces.
+    receiver().expect(header.keys.min(len / LEAST_RECORD));
     let frames = Mutex::new(Frames {
         source,
         header,
