@@ -83,7 +83,7 @@ memcheck: ## Runs the tests of the lock-free parts under valgrind
 fuzz: ## Feeds the fuzz targets for FUZZ_SECONDS each (default 60)
 	scripts/fuzz.sh
 
-mutants: ## Seeds mistakes one at a time and sees that a test finds each of them; about an hour
+mutants: ## Seeds mistakes one at a time and sees that a test finds each of them; up to an hour
 	scripts/mutants.sh
 
 mutants-check: ## Sees whether every one of those mistakes still applies

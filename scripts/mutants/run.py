@@ -1,4 +1,4 @@
-"""Seeds mistakes into a copy of the checkout, one at a time, and runs the test that has to find each of them.
+"""Seeds mistakes into a copy of the checkout and runs the test that has to find each of them.
 
 A patch names a function, text in its body, what takes the place of that text, and the arguments of `cargo test` that
 have to fail then:
@@ -15,11 +15,17 @@ have to fail then:
 `find` may be a list of texts and `replace` one as long, for a mistake that takes several changes. Blanks and comments
 do not matter where a text is looked for, and no line or file is named, so that patches survive moves and formatting.
 
-The copy lies in target/mutants with target folders of its own, so that each mutant costs one build of the crate and
-one of the test that finds it. Every test has to pass without any mutant first. A mutant is killed by a test that
-fails, by a crash, or by a test that does not end in time.
+A build for each mistake would take hours. So the functions of the copy get all of their mistakes at once:
+
+    fn close(..) { if mutants::on(17) { return { the body with the mistake }; } the body }
+
+and one of them is switched on when a test runs. Those for which that does not compile are built alone. The copy lies
+in target/mutants with target folders of its own. Every test has to pass without a mistake first. A mutant is killed by
+a test that fails, by a crash, or by a test that does not end in time.
 """
 
+import functools
+import json
 import os
 import re
 import shutil
@@ -35,7 +41,24 @@ WORK = ROOT / "target" / "mutants"
 COPY = WORK / "checkout"
 BUILD_LIMIT_S = 900
 TEST_LIMIT_S = 240
-FIELDS = {"name", "function", "find", "replace", "mistake", "catch", "survives"}
+FIELDS = {"name", "function", "find", "replace", "mistake", "catch"}
+OPTIONAL = {"survives"}
+# The variable that switches a mistake on.
+SWITCH = "SEEDED_MUTANT"
+MODULE = f"""
+/// Which mistake is seeded.
+pub mod mutants {{
+    use std::sync::OnceLock;
+    static SEEDED: OnceLock<usize> = OnceLock::new();
+    fn seeded() -> usize {{
+        std::env::var("{SWITCH}").ok().and_then(|number| number.parse().ok()).unwrap_or(usize::MAX)
+    }}
+    /// True if it is the one of this number.
+    pub fn on(number: usize) -> bool {{
+        *SEEDED.get_or_init(seeded) == number
+    }}
+}}
+"""
 
 
 class Unfit(Exception):
@@ -55,6 +78,9 @@ TOKEN = re.compile(
 )
 
 
+MARK, BRACE = re.compile(r"[\[({;\])]"), re.compile(r"[{}]")
+
+
 class Source:
     """A file, with its comments blanked out, and with its strings blanked out too."""
 
@@ -63,6 +89,9 @@ class Source:
         self.text = path.read_text()
         self.bare = TOKEN.sub(lambda m: blank(m[0]) if m["comment"] else m[0], self.text)
         self.plain = TOKEN.sub(lambda m: blank(m[0]), self.text)
+        self.functions = {}
+        for found in re.finditer(r"\bfn (\w+)", self.plain):
+            self.functions.setdefault(found[1], []).append(found)
         self.impls = [
             (self.type_of(header[1]), header.end() - 1, self.end_of(header.end() - 1))
             for header in re.finditer(r"\bimpl\b([^;{}]*)\{", self.plain)
@@ -86,23 +115,23 @@ class Source:
     def end_of(self, start):
         """Where the brace that opens at `start` closes."""
         depth = 0
-        for brace in re.finditer(r"[{}]", self.plain[start:]):
+        for brace in BRACE.finditer(self.plain, start):
             depth += 1 if brace[0] == "{" else -1
             if depth == 0:
-                return start + brace.end()
+                return brace.end()
         raise ValueError(f"{self.path}: a brace does not close")
 
     def bodies(self, function):
         """Where the bodies of the functions of this name lie."""
         of_type, _, name = function.rpartition("::")
-        for found in re.finditer(rf"\bfn {name}\b", self.plain):
+        for found in self.functions.get(name, []):
             inside = [impl for impl in self.impls if impl[1] < found.start() < impl[2]]
             own = inside[-1][0] if inside else ""
             if of_type and own != of_type:
                 continue
             depth = 0
-            for mark in re.finditer(r"[\[({;\])]", self.plain[found.end():]):
-                at = found.end() + mark.start()
+            for mark in MARK.finditer(self.plain, found.end()):
+                at = mark.start()
                 if mark[0] in "[(":
                     depth += 1
                 elif mark[0] in "])":
@@ -117,10 +146,10 @@ SOURCES = {}
 
 
 def sources():
-    """All sources as they are in the checkout."""
+    """All sources as they are in the checkout, by path."""
     if not SOURCES:
         SOURCES.update({path: Source(path) for path in sorted((ROOT / "src").rglob("*.rs"))})
-    return SOURCES.values()
+    return SOURCES
 
 
 def squeeze(text, start, end):
@@ -130,18 +159,16 @@ def squeeze(text, start, end):
 
 
 def locate(function, wanted):
-    """The one place where a function has this text: source, start, end."""
+    """The one place where a function has this text: source, body, start, end."""
     needle = re.sub(r"\s+", "", TOKEN.sub(lambda m: "" if m["comment"] else m[0], wanted))
     bodies, places = 0, []
-    for source in sources():
-        if not re.search(rf"\bfn {function.rpartition('::')[2]}\b", source.plain):
-            continue
+    for source in sources().values():
         for start, end in source.bodies(function):
             bodies += 1
             hay, spots = squeeze(source.bare, start, end)
             at = hay.find(needle)
             while at >= 0:
-                places.append((source, spots[at], spots[at + len(needle) - 1] + 1))
+                places.append((source, (start, end), spots[at], spots[at + len(needle) - 1] + 1))
                 at = hay.find(needle, at + 1)
     if not bodies:
         raise Unfit(f"there is no function {function}")
@@ -154,8 +181,8 @@ class Mutant:
     """One mistake."""
 
     def __init__(self, table, origin):
-        unknown = set(table) - FIELDS
-        missing = FIELDS - {"survives"} - set(table)
+        unknown = set(table) - FIELDS - OPTIONAL
+        missing = FIELDS - set(table)
         if unknown or missing:
             raise SystemExit(f"{origin}: {table.get('name')}: unknown {unknown or '-'}, missing {missing or '-'}")
         self.name, self.mistake, self.catch = table["name"], table["mistake"], table["catch"]
@@ -164,18 +191,17 @@ class Mutant:
         if len(self.find) != len(self.replace):
             raise SystemExit(f"{origin}: {self.name}: as many replacements as texts")
 
-    def changed(self):
-        """The files that it changes, as they are then."""
+    @functools.cache
+    def body(self):
+        """The function's body with the mistake: source, start, end, text."""
         spots = [(*locate(self.function, text), new) for text, new in zip(self.find, self.replace)]
-        files = {}
-        for source, start, end, new in sorted(spots, key=lambda spot: -spot[1]):
-            text = files.get(source.path, source.text)
-            files[source.path] = text[:start] + new + text[end:]
-        return files
-
-    def is_loom(self):
-        """True if it is for the models."""
-        return "loom-tests" in self.catch
+        source, (first, last) = spots[0][:2]
+        if any(spot[:2] != (source, (first, last)) for spot in spots):
+            raise Unfit("its texts are in different functions")
+        text = source.text
+        for _, _, start, end, new in sorted(spots, key=lambda spot: -spot[2]):
+            text = text[:start] + new + text[end:]
+        return source, first, last, text[first:last + len(text) - len(source.text)]
 
 
 def read_mutants():
@@ -192,7 +218,8 @@ def read_mutants():
 
 
 def synchronize():
-    """Makes the copy what the checkout is, and leaves what did not change alone, for builds go by times."""
+    """Makes the copy what the checkout is, but for the sources that it has, which are put there when they are built.
+    What did not change is left alone, for builds go by times."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True,
@@ -200,6 +227,8 @@ def synchronize():
     wanted = {name for name in listed if name and (ROOT / name).is_file()}
     for name in wanted:
         ours, theirs = ROOT / name, COPY / name
+        if ours in sources() and theirs.is_file():
+            continue
         if not theirs.is_file() or ours.read_bytes() != theirs.read_bytes():
             theirs.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ours, theirs)
@@ -209,15 +238,20 @@ def synchronize():
             path.unlink()
 
 
+# As scripts/loom.sh builds the models, but for the crate itself, which is built for each mutant.
+LOOM_PROFILE = ["--profile", "dev-opt"]
+for setting in ("debug-assertions=true", "opt-level=1", "debug=0"):
+    LOOM_PROFILE += ["--config", f"profile.dev-opt.package.kvns.{setting}"]
+
+
 def environment(is_loom):
-    """What a build of the copy needs: little optimisation, quick builds, a folder of its own."""
+    """What a build of the copy needs: little optimisation, a folder of its own."""
     env = dict(os.environ)
-    env.pop("CARGO_TARGET_DIR", None)
     env.update(
         CARGO_TARGET_DIR=str(WORK / ("loom" if is_loom else "target")),
         CARGO_INCREMENTAL="1",
         CARGO_PROFILE_DEV_DEBUG="0",
-        CARGO_PROFILE_DEV_OPT_LEVEL="1" if is_loom else "0",
+        CARGO_PROFILE_DEV_OPT_LEVEL="0",
         CARGO_TERM_COLOR="never",
     )
     if is_loom:
@@ -225,10 +259,10 @@ def environment(is_loom):
     return env
 
 
-def run(arguments, is_loom, limit_s):
-    """Runs a command in the copy. Returns its code, what it said, and whether it ended in time."""
+def run(arguments, folder, env, limit_s):
+    """Runs a command in a folder of the copy. Returns its code, what it said, and whether it ended in time."""
     child = subprocess.Popen(
-        arguments, cwd=COPY, env=environment(is_loom), start_new_session=True,
+        arguments, cwd=folder, env=env, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
     )
     try:
@@ -240,27 +274,36 @@ def run(arguments, is_loom, limit_s):
         return child.returncode, said, False
 
 
-def cargo(catch):
-    """The command that builds a test, and the one that runs it."""
+def split(catch):
+    """Which target it is of, and the names of the tests."""
     words = catch.split()
     options = 0
     while options < len(words) and words[options].startswith("-"):
-        options += 1 if words[options] in ("--lib", "--ignored") else 2
-    build = ["cargo", "test", "--quiet", "--locked", *words[:options]]
-    return build + ["--no-run"], build + ["--", *words[options:]]
+        options += 1 if words[options] == "--lib" else 2
+    return tuple(words[:options]), words[options:]
 
 
-def attempt(catch, is_loom):
-    """Builds and runs a test: what became of it (build, pass, fail, none, time) and what was said."""
-    build, test = cargo(catch)
-    code, said, in_time = run(build, is_loom, BUILD_LIMIT_S)
-    if code != 0 or not in_time:
-        return "build", said
-    code, said, in_time = run(test, is_loom, TEST_LIMIT_S)
+def build(catch):
+    """Builds a test. Returns the program, or none, and what was said."""
+    is_loom = "loom-tests" in catch
+    command = ["cargo", "test", "--quiet", "--locked", "--no-run", "--message-format=json-render-diagnostics"]
+    command += [*(LOOM_PROFILE if is_loom else []), *split(catch)[0]]
+    code, said, in_time = run(command, COPY, environment(is_loom), BUILD_LIMIT_S)
+    messages = [json.loads(line) for line in said.splitlines() if line.startswith('{"reason":')]
+    programs = [m["executable"] for m in messages if m.get("executable") and m["profile"]["test"]]
+    said = "\n".join(line for line in said.splitlines() if not line.startswith('{"reason":'))
+    return (programs[-1] if code == 0 and in_time and programs else None), said
+
+
+def test(program, catch, limit_s=TEST_LIMIT_S, seeded=None):
+    """Runs a test that was built: what became of it (pass, fail, none, time) and what was said."""
+    is_loom = "loom-tests" in catch
+    env = environment(is_loom) | ({} if seeded is None else {SWITCH: str(seeded)})
+    code, said, in_time = run([program, *split(catch)[1]], COPY / "loom-tests" if is_loom else COPY, env, limit_s)
     if not in_time:
         return "time", said
     if code != 0:
-        return "fail", said
+        return "fail", f"{said}\nended with {code}"
     ran = sum(int(count) for count in re.findall(r"^test result: ok\. (\d+) passed", said, re.MULTILINE))
     return ("pass" if ran else "none"), said
 
@@ -273,8 +316,8 @@ def killer(outcome, said):
     names = list(dict.fromkeys(first or second for first, second in failed))
     if names:
         return names[0].rpartition("::")[2]
-    crash = re.search(r"signal: \d+, (\w+)", said)
-    return crash[1] if crash else "the test's process ended"
+    crash = re.search(r"^ended with -(\d+)$", said, re.MULTILINE)
+    return signal.Signals(int(crash[1])).name if crash else "the test's process ended"
 
 
 def check(mutants):
@@ -282,7 +325,7 @@ def check(mutants):
     unfit = 0
     for mutant in mutants:
         try:
-            mutant.changed()
+            mutant.body()
         except Unfit as reason:
             unfit += 1
             print(f"mutants: {mutant.name} does not apply: {reason}", file=sys.stderr)
@@ -291,25 +334,108 @@ def check(mutants):
     return unfit
 
 
-def try_one(mutant):
-    """Applies a mutant, runs its test, takes it back. Returns the outcome for the table, and whether it is a fault."""
-    try:
-        files = mutant.changed()
-    except Unfit as reason:
-        return f"does not apply: {reason}", True
-    copies = {COPY / path.relative_to(ROOT): text for path, text in files.items()}
-    before = {path: path.read_text() for path in copies}
-    try:
-        for path, text in copies.items():
-            path.write_text(text)
-        outcome, said = attempt(mutant.catch, mutant.is_loom())
-    finally:
-        for path, text in before.items():
-            path.write_text(text)
+def switched(mutants):
+    """The files of the copy with all of these mistakes, each behind its switch, and the lines that each stands in."""
+    bodies, files, lines = {}, {}, []
+    for number, mutant in mutants:
+        source, start, end, body = mutant.body()
+        bodies.setdefault(source, {}).setdefault(start, []).append((number, body))
+    for source, places in bodies.items():
+        text, at = [], 0
+        for start, mistakes in sorted(places.items()):
+            text.append(source.text[at:start + 1])
+            for number, body in mistakes:
+                first = sum(part.count("\n") for part in text) + 1
+                text.append(f" if crate::mutants::on({number}) {{ return {body}; }}\n")
+                lines.append((source.path, first, first + text[-1].count("\n"), number))
+            at = start + 1
+        files[source.path] = "".join(text) + source.text[at:]
+    root = ROOT / "src" / "lib.rs"
+    files[root] = files.get(root, root.read_text()) + MODULE
+    return files, lines
+
+
+def put(files):
+    """Puts these files into the copy, and all others as they are in the checkout."""
+    texts = {path: source.text for path, source in sources().items()} | files
+    for path, text in texts.items():
+        place = COPY / path.relative_to(ROOT)
+        if place.read_text() != text:
+            place.write_text(text)
+
+
+def errors(said):
+    """Where the compiler found errors: files and lines."""
+    is_error = False
+    for line in said.splitlines():
+        is_error = line.startswith("error") or is_error and not line.startswith("warning")
+        place = re.match(r"\s*--> (src/\S+?):(\d+):", line)
+        if is_error and place:
+            yield place[1], int(place[2])
+
+
+def build_switched(target, mutants, unfit):
+    """Builds a target with all mutants behind switches, but for those in `unfit`, where the numbers of those are added
+    that do not compile so. Returns the program."""
+    while True:
+        files, lines = switched([pair for pair in enumerate(mutants) if pair[0] not in unfit])
+        put(files)
+        program, said = build(" ".join(target))
+        if program:
+            return program
+        found = set()
+        for path, line in errors(said):
+            found.update(n for at, first, last, n in lines if at == ROOT / path and first <= line <= last)
+        if not found:
+            raise SystemExit(f"mutants: {' '.join(target)} does not build:\n{said[-4000:]}")
+        unfit |= found
+        print(f"built alone: {', '.join(mutants[number].name for number in sorted(found))}", flush=True)
+
+
+def try_target(target, mutants, unfit):
+    """Builds a target, runs its tests without a mutant, then those of each mutant. Prints the rows, and returns how
+    many of them are at fault."""
+    start = time.monotonic()
+    own = [(number, mutant) for number, mutant in enumerate(mutants) if split(mutant.catch)[0] == target]
+    program = build_switched(target, mutants, unfit)
+    built = time.monotonic()
+    # One run of all that is needed; of all its tests if some mutant is for all of them.
+    named = [split(mutant.catch)[1] for _, mutant in own]
+    catch = " ".join([*target, *(sorted(set(sum(named, []))) if all(named) else [])])
+    outcome, said = test(program, catch, BUILD_LIMIT_S)
+    if outcome != "pass":
+        raise SystemExit(f"{said[-4000:]}\nmutants: without any mutant this does not pass ({outcome}): {catch}")
+    begun, faults = time.monotonic(), 0
+    print(f"| | {' '.join(target)} | built, passes | {built - start:.0f}, {begun - built:.0f} |", flush=True)
+    for number, mutant in sorted(own, key=lambda pair: pair[0] in unfit):
+        outcome, is_fault = try_alone(mutant) if number in unfit else judge(mutant, program, number)
+        faults += is_fault
+        print(f"| {mutant.name} | {mutant.mistake} | {outcome} | {time.monotonic() - begun:.0f} |", flush=True)
+        begun = time.monotonic()
+    return faults
+
+
+def try_alone(mutant):
+    """Builds the copy with one mistake and runs its test. Returns the outcome, and whether it is a fault."""
+    source, start, end, body = mutant.body()
+    put({source.path: source.text[:start] + body + source.text[end:]})
+    program, said = build(mutant.catch)
+    if not program:
+        log(mutant, said)
+        return f"does not build (target/mutants/logs/{mutant.name}.log)", True
+    return judge(mutant, program)
+
+
+def log(mutant, said):
+    """Keeps what was said."""
     (WORK / "logs").mkdir(exist_ok=True)
     (WORK / "logs" / f"{mutant.name}.log").write_text(said)
-    if outcome == "build":
-        return f"does not build (target/mutants/logs/{mutant.name}.log)", True
+
+
+def judge(mutant, program, number=None):
+    """Runs the test of a mutant that was built. Returns the outcome for the table, and whether it is a fault."""
+    outcome, said = test(program, mutant.catch, seeded=number)
+    log(mutant, said)
     if outcome == "none":
         return "no test ran", True
     if outcome != "pass":
@@ -339,22 +465,19 @@ def main():
         return min(check(mutants), 1)
     WORK.mkdir(parents=True, exist_ok=True)
     synchronize()
-    # Those of one target together: builds are incremental.
-    mutants.sort(key=lambda mutant: (mutant.is_loom(), mutant.catch))
     start = time.monotonic()
-    for catch in dict.fromkeys(mutant.catch for mutant in mutants):
-        outcome, said = attempt(catch, "loom-tests" in catch)
-        if outcome != "pass":
-            print(said[-4000:], file=sys.stderr)
-            raise SystemExit(f"mutants: without any mutant this does not pass ({outcome}): {catch}")
-    print(f"{time.monotonic() - start:.0f} s for the tests without a mutant", flush=True)
-    faults = 0
+    faults, fit = 0, []
     print("| Name | Mistake | Outcome | Seconds |\n| --- | --- | --- | ---: |", flush=True)
     for mutant in mutants:
-        begun = time.monotonic()
-        outcome, is_fault = try_one(mutant)
-        faults += is_fault
-        print(f"| {mutant.name} | {mutant.mistake} | {outcome} | {time.monotonic() - begun:.0f} |", flush=True)
+        try:
+            mutant.body()
+            fit.append(mutant)
+        except Unfit as reason:
+            faults += 1
+            print(f"| {mutant.name} | {mutant.mistake} | does not apply: {reason} | |", flush=True)
+    unfit = set()
+    for target in sorted({split(mutant.catch)[0] for mutant in fit}):
+        faults += try_target(target, fit, unfit)
     print(f"mutants: {len(mutants)} in {time.monotonic() - start:.0f} s, {faults} of them at fault")
     return min(faults, 1)
 
