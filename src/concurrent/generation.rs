@@ -596,6 +596,7 @@ impl Replaced {
 
 #[cfg(all(test, not(kvns_loom)))]
 mod tests {
+    use super::super::version::VersionBox;
     use super::*;
 
     fn wait(grace: impl Fn() -> bool) {
@@ -628,6 +629,58 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Reaps and releases all that was queued.
+    fn clear(generation: &Generation) {
+        while let Some(mut reaping) = generation.begin_reaping(64) {
+            wait(|| reaping.is_ready());
+            assert!(generation.reap(&mut reaping, 64, &pin()));
+        }
+        settle(generation);
+    }
+
+    #[test]
+    fn a_reused_slot_keeps_its_note_and_forgets_its_accesses() {
+        let generation = Generation::new(1, 0);
+        let (position, seq) = {
+            let guard = pin();
+            let (slot, _) = generation.find_or_create(b"a/x", b"a", &guard);
+            generation.find_or_create(b"a/keeps the chunk", b"a", &guard);
+            slot.touch(1000);
+            generation.inbox.arm(slot, 5000);
+            let seq = slot.cell().read(&guard).seq();
+            generation.left_absent(slot, seq);
+            (slot.position(), seq)
+        };
+        clear(&generation);
+        let guard = pin();
+        let free = generation.directory().slot(position, &guard).expect("the chunk is in use");
+        assert!(free.cell().read(&guard).is_dead() && free.cell().read(&guard).seq() != seq);
+        let (slot, _) = generation.find_or_create(b"a/y", b"a", &guard);
+        assert_eq!(slot.position(), position, "the slot is used again");
+        assert!(slot.is_noted(), "the wheel still has an alarm for it");
+        assert!(!slot.is_used(), "its name is another");
+    }
+
+    #[test]
+    fn what_was_read_is_not_another_slot_at_its_place() {
+        let generation = Generation::new(1, 0);
+        let position = {
+            let guard = pin();
+            let (slot, _) = generation.find_or_create(b"a/x", b"a", &guard);
+            generation.was_read(slot, 1);
+            generation.left_absent(slot, slot.cell().read(&guard).seq());
+            slot.position()
+        };
+        clear(&generation);
+        let guard = pin();
+        let (slot, _) = generation.find_or_create(b"b/y", b"b", &guard);
+        assert_eq!(slot.position(), position, "the number is given out again");
+        let mut live = VersionBox::integer(7, None);
+        live.set_seq(1);
+        assert!(slot.cell().replace(slot.cell().read(&guard), live.into(), None, &guard).is_ok());
+        assert!(generation.take_read(&guard).is_some_and(|found| found.is_none()), "nobody read it");
     }
 
     #[test]

@@ -1,4 +1,6 @@
 mod accounting;
+mod leftovers;
+mod restore;
 mod snapshots;
 mod sorted_sets;
 

@@ -547,3 +547,49 @@ fn what_is_no_regular_file_is_refused_without_waiting() {
     }
     fs::remove_dir_all(folder).unwrap();
 }
+
+/// A disk that may lose what was not synced.
+#[derive(Default)]
+struct CachingDisk {
+    bytes: Cursor<Vec<u8>>,
+    unsynced: usize,
+}
+
+impl Write for CachingDisk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.starts_with(&MAGIC) {
+            assert_eq!(self.unsynced, 0, "the header vouches for what the disk may lose");
+        }
+        self.unsynced += bytes.len();
+        self.bytes.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for CachingDisk {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.bytes.seek(to)
+    }
+}
+
+impl Storage for CachingDisk {
+    fn sync(&mut self) -> io::Result<()> {
+        self.unsynced = 0;
+        Ok(())
+    }
+}
+
+#[test]
+fn the_header_is_written_when_the_disk_has_the_rest_and_synced_itself() {
+    let mut disk = CachingDisk::default();
+    let mut sink = FileSink::new(&mut disk, 0);
+    let keys = keys(&mut SmallRng::seed_from_u64(9), 20);
+    keys.iter().for_each(|(name, value)| feed(&mut sink, name, value));
+    sink.complete().unwrap();
+    drop(sink);
+    assert_eq!(disk.unsynced, 0, "the file may take its place");
+    assert!(read(disk.bytes.get_ref(), 1).is_ok());
+}
