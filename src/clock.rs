@@ -1,13 +1,19 @@
 //! The only reader of time; tests drive it by hand.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of the time of day and of durations. Cheap to clone; clones of a manual clock are one clock.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Unix time in microseconds of a manual clock.
-    manual: Option<Arc<Mutex<u64>>>,
+    manual: Option<Arc<Mutex<Manual>>>,
+}
+
+/// What a manual clock shows.
+#[derive(Clone, Copy, Debug)]
+struct Manual {
+    unix_us: u64,
+    monotonic_us: u64,
 }
 
 impl Clock {
@@ -18,20 +24,34 @@ impl Clock {
 
     /// A clock that stands at `unix_ms` until [`Clock::advance`] moves it.
     pub fn manual(unix_ms: u64) -> Clock {
-        Clock { manual: Some(Arc::new(Mutex::new(unix_ms * 1000))) }
+        let shown = Manual { unix_us: unix_ms * 1000, monotonic_us: unix_ms * 1000 };
+        Clock { manual: Some(Arc::new(Mutex::new(shown))) }
+    }
+
+    fn shown(manual: &Mutex<Manual>) -> MutexGuard<'_, Manual> {
+        manual.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Moves a manual clock on by `ms` milliseconds; the machine's clock goes its own way.
     pub fn advance(&self, ms: u64) {
         if let Some(manual) = &self.manual {
-            *manual.lock().unwrap_or_else(PoisonError::into_inner) += ms * 1000;
+            let mut shown = Clock::shown(manual);
+            shown.unix_us += ms * 1000;
+            shown.monotonic_us += ms * 1000;
+        }
+    }
+
+    /// Sets the time of day of a manual clock, as somebody does whose clock was wrong: no time passes.
+    pub fn set_unix_ms(&self, unix_ms: u64) {
+        if let Some(manual) = &self.manual {
+            Clock::shown(manual).unix_us = unix_ms * 1000;
         }
     }
 
     /// Unix time in microseconds.
     pub fn unix_us(&self) -> u64 {
         match &self.manual {
-            Some(manual) => *manual.lock().unwrap_or_else(PoisonError::into_inner),
+            Some(manual) => Clock::shown(manual).unix_us,
             None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64),
         }
     }
@@ -45,7 +65,7 @@ impl Clock {
     pub fn monotonic_us(&self) -> u64 {
         static START: OnceLock<Instant> = OnceLock::new();
         match &self.manual {
-            Some(manual) => *manual.lock().unwrap_or_else(PoisonError::into_inner),
+            Some(manual) => Clock::shown(manual).monotonic_us,
             None => START.get_or_init(Instant::now).elapsed().as_micros() as u64,
         }
     }
@@ -127,6 +147,8 @@ mod tests {
         let other = clock.clone();
         clock.advance(5);
         assert_eq!((other.unix_ms(), other.monotonic_us()), (1_005, 1_005_000));
+        clock.set_unix_ms(3);
+        assert_eq!((other.unix_ms(), other.monotonic_us()), (3, 1_005_000));
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct Engine {
     pub run_id: String,
     /// When the engine was made: Unix time in milliseconds.
     pub started_ms: u64,
+    /// The same by the monotonic clock, in microseconds.
+    started_us: u64,
     offload: Offload,
 }
 
@@ -89,6 +91,7 @@ impl Engine {
             ending: Ending::default(),
             run_id: random_run_id(),
             started_ms: clock.unix_ms(),
+            started_us: clock.monotonic_us(),
             keyspace,
             clock,
             settings: ArcSwap::from_pointee(settings),
@@ -113,6 +116,11 @@ impl Engine {
         self.slow_ticks.set(slow_ticks(&settings));
         self.keyspace.bind(settings.memory_limit, settings.eviction.clone());
         self.persistence.notice();
+    }
+
+    /// Microseconds since the engine was made.
+    pub fn uptime_us(&self) -> u64 {
+        self.clock.monotonic_us() - self.started_us
     }
 
     /// Reads the allocator, for the memory limit and the peak. Some microseconds.

@@ -267,6 +267,8 @@ pub enum Bug {
     OneHalfIsBelieved,
     /// A namespace is told rules under the number with which they were asked for, not under their own.
     ToldUnderOldNumber,
+    /// Who arms an alarm reads what the clock is ahead of the wheel before the wheel's time.
+    OffsetReadFirst,
 }
 
 /// True in a loom model that seeded `bug`; false, at compile time, in every other build.

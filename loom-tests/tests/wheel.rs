@@ -1,11 +1,12 @@
 //! The wheel's note against a change of the deadline.
 //!
 //! Invariants (`concurrent/wheel.rs`): I1, the note is the earliest entry; I2, other entries are dropped; I3, a
-//! cell with a deadline has an entry no later than that, whoever came first.
+//! cell with a deadline has an entry no later than that, whoever came first; I5, a leap of the clock overtakes no alarm.
 //!
-//! I5, sifting drops an alarm only with its note.
+//! I7, sifting drops an alarm only with its note.
 //!
-//! Twins: either side without its fence, so that it may read before it writes; an alarm dropped without its note.
+//! Twins: either side without its fence, so that it may read before it writes; a later deadline that takes the note; the
+//! offset read before the wheel's time; an alarm dropped without its note.
 
 #![cfg(kvns_loom)]
 
@@ -149,4 +150,29 @@ model!(
         (&[Bug::SiftedKeepsNote], "without"),
     ],
     sift_against_arm
+);
+
+model!(
+    /// The write of a deadline while the clock leaps far ahead: the alarm is there for the time that the clock shows then.
+    a_leap_of_the_clock_overtakes_no_alarm, 3, Newest, 10,
+    &[(&[Bug::OffsetReadFirst], "without its alarm")],
+    || {
+        const LEAP_MS: u64 = 1 << 40;
+        let generation = Generation::new(1, 0);
+        generation.find_or_create(NAME, DEFAULT_NAMESPACE, &pin());
+        let writer = {
+            let generation = Arc::clone(&generation);
+            thread::spawn(move || set_deadline(&generation, LEAP_MS + BUCKET_MS))
+        };
+        let mut wheel = Wheel::default();
+        turn(&generation, &mut wheel, LEAP_MS);
+        writer.join().unwrap();
+        turn(&generation, &mut wheel, LEAP_MS);
+        let guard = pin();
+        let mut fired = false;
+        wheel.turn(&generation.inbox, LEAP_MS + 2 * BUCKET_MS, 10, |alarm| {
+            fired |= generation.inbox.fire(alarm, slot(&generation, &guard));
+        });
+        assert!(fired, "a deadline passed without its alarm");
+    }
 );

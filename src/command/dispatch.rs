@@ -208,7 +208,7 @@ pub fn dispatch_run<'r>(
     errors.iter().for_each(|text| engine.stats.count_error(text));
     let ran = runs.len();
     for ((row, request), run) in commands.iter().zip(runs) {
-        session.client().note_command(row.number(), view.now_ms());
+        session.client().note_command(row.number(), view.steady_ms());
         observe::count(engine, session, *row, *request, run);
     }
     session.show();
@@ -257,7 +257,7 @@ fn admit(
         row.spec().flags.is_checked() || session.queue().is_some_and(|queue| queue.is_checked()),
     );
     let mut view = batch.view();
-    session.client().note_command(row.number(), view.now_ms());
+    session.client().note_command(row.number(), view.steady_ms());
     let (result, next) = call(engine, session, &mut view, row, request, reply);
     let (result, next) = match (result, next) {
         (Ok(()), Next::Execute) => execute(engine, session, &mut view, reply),

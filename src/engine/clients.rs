@@ -17,7 +17,7 @@ pub struct Client {
     pub peer: SocketAddr,
     /// The server's address it connected to.
     pub local: SocketAddr,
-    /// When it connected: Unix time in milliseconds.
+    /// When it connected: milliseconds of the steady time (`Keyspace::steady_ms`).
     pub connected_ms: u64,
     /// What others send it outside its replies, and the word that ends it.
     pub mailbox: Mailbox<Arc<Mail>>,
@@ -115,7 +115,7 @@ impl Client {
         self.labels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a command by its row's number and the time it ran, in Unix milliseconds. Two plain stores.
+    /// Notes a command by its row's number and the steady time when it ran, in milliseconds. Two plain stores.
     #[inline]
     pub fn note_command(&self, number: usize, now_ms: u64) {
         self.last.command.set(number as u64 + 1);
@@ -167,7 +167,7 @@ pub struct ClientRegistry {
 }
 
 impl ClientRegistry {
-    /// Adds a client that connects now, in Unix milliseconds.
+    /// Adds a client that connects now, in milliseconds of the steady time.
     pub fn register(&self, peer: SocketAddr, local: SocketAddr, now_ms: u64) -> Arc<Client> {
         let client = Arc::new(Client {
             id: self.ids.next(),

@@ -52,6 +52,8 @@ pub struct Persistence {
     pub load_tally: RestoreTally,
     /// When the load began: Unix time in seconds.
     pub load_started_s: Latest,
+    /// The same by the monotonic clock, in microseconds.
+    pub load_started_us: Latest,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +85,8 @@ struct Running {
 pub struct Figures {
     /// When the last good one was complete: Unix time in seconds; at first when the server was started.
     pub last_save_s: u64,
+    /// The same by the monotonic clock, in microseconds.
+    pub last_save_us: u64,
     /// Why the last one failed, if it did.
     pub last_error: Option<String>,
     /// How long the last one took.
@@ -118,8 +122,9 @@ pub struct RunningFigures {
 
 impl Persistence {
     pub(super) fn new(clock: &Clock) -> Persistence {
-        let figures = Figures { last_save_s: clock.unix_ms() / 1000, ..Figures::default() };
         let begun_us = clock.monotonic_us();
+        let figures =
+            Figures { last_save_s: clock.unix_ms() / 1000, last_save_us: begun_us, ..Figures::default() };
         Persistence {
             state: Mutex::new(State { figures, begun_us, ..State::default() }),
             changed: Condvar::new(),
@@ -128,6 +133,7 @@ impl Persistence {
             load_progress: Progress::default(),
             load_tally: RestoreTally::default(),
             load_started_s: Latest::default(),
+            load_started_us: Latest::default(),
         }
     }
 
@@ -384,7 +390,8 @@ impl Engine {
 
     /// Notes what a snapshot came to that was begun at these microseconds of the monotonic clock.
     fn note_snapshot(&self, taken: Result<Taken, String>, begun_us: u64) -> Outcome {
-        let duration_us = self.clock.monotonic_us().saturating_sub(begun_us);
+        let now_us = self.clock.monotonic_us();
+        let duration_us = now_us.saturating_sub(begun_us);
         let mut state = self.persistence.state();
         let figures = &mut state.figures;
         figures.last_duration_us = Some(duration_us);
@@ -392,7 +399,7 @@ impl Engine {
             Ok(Taken { changes, keys, bytes, retained_peak }) => {
                 figures.saves += 1;
                 figures.last_error = None;
-                figures.last_save_s = self.clock.unix_ms() / 1000;
+                (figures.last_save_s, figures.last_save_us) = (self.clock.unix_ms() / 1000, now_us);
                 (figures.last_keys, figures.last_bytes) = (keys, bytes);
                 figures.last_retained_peak = retained_peak;
                 state.saved_changes = Some(changes);
@@ -484,6 +491,7 @@ impl Engine {
         tally.restored.reset();
         persistence.load_started_s.set(self.clock.unix_ms() / 1000);
         let begun_us = self.clock.monotonic_us();
+        persistence.load_started_us.set(begun_us);
         let loaded = match &self.sharded {
             Some(store) => {
                 let now_ms = self.clock.unix_ms();

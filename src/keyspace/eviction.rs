@@ -303,7 +303,7 @@ impl Keyspace {
     /// How much the policy of a chunk's namespace wants to keep its keys, by a run of them; `None` if it evicts none.
     fn warmth(&self, chunk: &Chunk, guard: &Guard) -> Option<u32> {
         let policy = self.memory.rules_of(chunk.namespace(guard)).policy;
-        let now_s = (self.clock.unix_ms() / 1000) as u32;
+        let now_s = (self.steady_ms(self.clock.unix_ms()) / 1000) as u32;
         let (mut slots, mut sum) = (0, 0);
         chunk.walk(0, |slot| {
             if slot.is_used() {
@@ -389,7 +389,7 @@ impl Keyspace {
         guard: &Guard,
     ) -> i64 {
         let now_ms = self.clock.unix_ms();
-        let mut sample = sample(namespace, (now_ms / 1000) as u32, guard);
+        let mut sample = sample(namespace, (self.steady_ms(now_ms) / 1000) as u32, guard);
         if sample.is_empty() {
             sample.extend(walk(namespace, guard));
         }

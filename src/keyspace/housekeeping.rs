@@ -50,6 +50,7 @@ impl Keyspace {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
+        self.follow_clock();
         housekeeper.round(self)
     }
 

@@ -145,6 +145,10 @@ impl NamespaceInfo {
 #[derive(Debug)]
 pub struct Keyspace {
     clock: Clock,
+    /// Milliseconds by which the time of day was set since the start; a signed number. The housekeeper writes it.
+    steps_ms: Latest,
+    /// The time of day less the steady time at the start, in milliseconds.
+    start_ms: i64,
     current: Current,
     generations: NextId,
     snapshots: Arc<Snapshots>,
@@ -177,6 +181,8 @@ impl Keyspace {
         let generations = NextId::default();
         let first = Generation::new(generations.next(), clock.unix_ms());
         Keyspace {
+            steps_ms: Latest::default(),
+            start_ms: ahead_of_monotonic(&clock),
             clock,
             current: Current::new(first),
             generations,
@@ -191,6 +197,22 @@ impl Keyspace {
             freeing: Arc::default(),
             no_removals_until_us: Arc::default(),
             stats: KeyspaceStats::default(),
+        }
+    }
+
+    /// What the time of day would be if nobody had set the clock since the start: for durations. One load.
+    #[inline]
+    pub fn steady_ms(&self, unix_ms: u64) -> u64 {
+        unix_ms.wrapping_sub(self.steps_ms.get())
+    }
+
+    /// Notices that somebody has set the clock. To be called many times a second.
+    fn follow_clock(&self) {
+        /// What may pass between two readings of the clocks.
+        const NOISE_MS: u64 = 100;
+        let steps_ms = ahead_of_monotonic(&self.clock) - self.start_ms;
+        if steps_ms.abs_diff(self.steps_ms.get() as i64) > NOISE_MS {
+            self.steps_ms.set(steps_ms as u64);
         }
     }
 
@@ -340,6 +362,11 @@ impl Keyspace {
         });
         infos
     }
+}
+
+/// How far the time of day is ahead of the monotonic clock, in milliseconds.
+fn ahead_of_monotonic(clock: &Clock) -> i64 {
+    clock.unix_ms() as i64 - (clock.monotonic_us() / 1000) as i64
 }
 
 #[cfg(all(test, not(kvns_loom)))]

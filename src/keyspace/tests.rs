@@ -111,6 +111,62 @@ fn a_deadline_that_moves_is_followed() {
 }
 
 #[test]
+fn keys_expire_at_their_time_when_the_clock_is_set() {
+    const HOUR_MS: u64 = 3_600_000;
+    let (keyspace, clock) = keyspace();
+    let start = clock.unix_ms() + 10_000 * HOUR_MS;
+    clock.set_unix_ms(start);
+    let settle = |keys: u64| {
+        while keyspace.housekeep() {}
+        assert_eq!(keyspace.len(), keys, "at {}", clock.unix_ms());
+    };
+    let put = |name: &[u8], deadline_ms| {
+        set(&mut keyspace.enter().view(), name, b"v", Some(deadline_ms)).unwrap();
+    };
+    settle(0);
+    put(b"later", start + HOUR_MS);
+    put(b"soon", start + 1_000);
+    // Back, beyond where the wheel began, then on.
+    clock.set_unix_ms(start - 5_000 * HOUR_MS);
+    put(b"earlier", start - 5_000 * HOUR_MS + 1_000);
+    settle(3);
+    clock.advance(999);
+    settle(3);
+    clock.advance(100);
+    settle(2);
+    clock.set_unix_ms(start);
+    clock.advance(999);
+    settle(2);
+    clock.advance(100);
+    settle(1);
+    // Ahead of a deadline, and of all.
+    put(b"next", start + 2 * HOUR_MS);
+    clock.set_unix_ms(start + HOUR_MS + 100);
+    settle(1);
+    clock.set_unix_ms(start + 500_000 * HOUR_MS);
+    settle(0);
+    keyspace.check_invariants().unwrap();
+}
+
+#[test]
+fn idle_times_pass_as_the_monotonic_clock_does() {
+    let (keyspace, clock) = keyspace();
+    set(&mut keyspace.enter().view(), b"k", b"v", None).unwrap();
+    let idle = || {
+        keyspace.housekeep();
+        keyspace.enter().view().peek(Key::new(b"k")).unwrap().expect("it is there").idle_seconds()
+    };
+    let now = clock.unix_ms();
+    for at in [now + 90_000_000, 1_000, now] {
+        let before = idle();
+        clock.set_unix_ms(at);
+        assert_eq!(idle(), before, "nothing has passed");
+        clock.advance(7_000);
+        assert_eq!(idle(), before + 7);
+    }
+}
+
+#[test]
 fn a_transaction_sees_its_own_writes_and_commits_at_once() {
     let (keyspace, _) = keyspace();
     let mut batch = keyspace.enter();

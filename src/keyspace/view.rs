@@ -64,8 +64,14 @@ impl<'g> View<'g> {
         self.batch.now_ms
     }
 
+    /// The same for durations ([`Keyspace::steady_ms`]).
+    pub fn steady_ms(&self) -> u64 {
+        self.keyspace().steady_ms(self.batch.now_ms)
+    }
+
+    /// The seconds of [`View::steady_ms`], for accesses of keys.
     pub(super) fn now_s(&self) -> u32 {
-        (self.batch.now_ms / 1000) as u32
+        (self.steady_ms() / 1000) as u32
     }
 
     pub(super) fn entry(&self, slot: &'g Slot, version: &'g Version) -> Entry<'g> {
@@ -299,7 +305,7 @@ impl<'g> View<'g> {
     pub fn put(&mut self, key: Key<'_>, draft: Draft) -> Result<(), KeyspaceError> {
         debug_assert!(self.transaction.is_some(), "a direct update may run its closure again");
         let mut draft = Some(draft);
-        self.update(key, |_| Ok((draft.take().map_or(Change::Keep, Change::Put), ())))
+        self.update(key, |_| Ok((Change::Put(draft.take().expect("a transaction's closure runs once")), ())))
     }
 
     /// Puts the collection that `delta` built in place of whatever is there, without a deadline; an empty one

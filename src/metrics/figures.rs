@@ -180,7 +180,7 @@ pub(super) const OF_SERVER: &[OfServer] = &[
     gauge(
         "kvns_snapshot_age_seconds",
         "Time since the last good snapshot was complete, or else since the start.",
-        |from| (from.engine.clock.unix_ms() / 1000).saturating_sub(from.snapshots.last_save_s) as f64,
+        |from| ((from.engine.clock.monotonic_us() - from.snapshots.last_save_us) / 1_000_000) as f64,
     ),
     gauge("kvns_snapshot_pending_changes", "Changes of keys since the last good snapshot began.", |from| {
         from.snapshots.changes as f64

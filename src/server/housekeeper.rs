@@ -33,8 +33,8 @@ pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
         let mut swept_us = 0;
         while !shared.is_gone.is_raised() {
             let engine = &shared.engine;
-            engine.stats.sample(engine.clock.unix_ms());
             let now_us = engine.clock.monotonic_us();
+            engine.stats.sample(now_us / 1000);
             if let Some(store) = &engine.sharded
                 && now_us.saturating_sub(swept_us) >= SWEEP_INTERVAL_US
             {

@@ -81,7 +81,7 @@ impl Session {
     pub fn new(engine: &Arc<Engine>, peer: SocketAddr, local: SocketAddr) -> Session {
         engine.stats.connections.add(1);
         Session {
-            client: engine.clients.register(peer, local, engine.clock.unix_ms()),
+            client: engine.clients.register(peer, local, engine.keyspace.steady_ms(engine.clock.unix_ms())),
             engine: Arc::clone(engine),
             preferences: Preferences::default(),
             queue: None,

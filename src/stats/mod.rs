@@ -115,7 +115,8 @@ impl Stats {
         self.errors.iter().map(Counter::get).sum()
     }
 
-    /// Takes a sample for the rates, if it is time for one. To be called now and then. O(number of commands x threads).
+    /// Takes a sample for the rates, if it is time for one by the monotonic clock. To be called now and then.
+    /// O(number of commands x threads).
     pub fn sample(&self, now_ms: u64) {
         if self.rates.is_due(now_ms) {
             self.rates.add(Sample {

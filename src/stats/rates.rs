@@ -12,7 +12,7 @@ const INTERVAL_MS: u64 = 100;
 /// The counters at some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// Unix time in milliseconds.
+    /// Milliseconds of the monotonic clock.
     pub at_ms: u64,
     /// Commands run.
     pub commands: u64,
@@ -43,7 +43,7 @@ impl Rates {
     /// True if it is time for the next sample.
     pub fn is_due(&self, now_ms: u64) -> bool {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        samples.back().is_none_or(|last| now_ms >= last.at_ms + INTERVAL_MS || now_ms < last.at_ms)
+        samples.back().is_none_or(|last| now_ms >= last.at_ms + INTERVAL_MS)
     }
 
     /// Takes a sample in.

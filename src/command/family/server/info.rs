@@ -92,7 +92,7 @@ pub fn info(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 fn server(cx: &Context<'_, '_>, lines: &mut Lines) {
     let settings = cx.engine.settings.load();
     let now_us = cx.engine.clock.unix_us();
-    let uptime_s = (now_us / 1000).saturating_sub(cx.engine.started_ms) / 1000;
+    let uptime_s = cx.engine.uptime_us() / 1_000_000;
     lines.field("redis_version", VERSION);
     lines.field("kvns_version", env!("CARGO_PKG_VERSION"));
     lines.field("redis_git_sha1", "00000000");

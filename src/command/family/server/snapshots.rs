@@ -209,7 +209,7 @@ fn loading(engine: &Engine, lines: &mut Lines) {
     let progress = &engine.persistence.load_progress;
     let (total, read) = (progress.total_bytes.get(), progress.bytes.get());
     let started_s = engine.persistence.load_started_s.get();
-    let elapsed_s = (engine.clock.unix_ms() / 1000).saturating_sub(started_s);
+    let elapsed_s = (engine.clock.monotonic_us() - engine.persistence.load_started_us.get()) / 1_000_000;
     let left_s = elapsed_s.saturating_mul(total.saturating_sub(read)) / read.max(1);
     lines.field("loading_start_time", started_s);
     lines.field("loading_total_bytes", total);

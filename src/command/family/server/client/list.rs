@@ -40,7 +40,7 @@ impl Kind {
 pub(super) fn info(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
     let mut line = String::new();
     cx.session.show();
-    describe(&mut line, cx.session.client(), cx.view.now_ms());
+    describe(&mut line, cx.session.client(), cx.view.steady_ms());
     cx.reply.verbatim("txt", line.as_bytes());
     Ok(())
 }
@@ -60,7 +60,7 @@ pub(super) fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResul
     }
     args.finish()?;
     cx.session.show();
-    let (clients, now_ms) = (&cx.engine.clients, cx.view.now_ms());
+    let (clients, now_ms) = (&cx.engine.clients, cx.view.steady_ms());
     let lines = cx.engine.run_long(|| {
         let mut lines = String::new();
         let mut shown = clients.list();

@@ -89,7 +89,7 @@ pub(super) fn kill(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResul
 
 /// Ends every client that the filters let through; this one once it has its reply.
 fn end_clients(cx: &mut Context<'_, '_>, filters: Filters<'_>) -> i64 {
-    let (me, now_ms) = (cx.session.client().id, cx.engine.clock.unix_ms());
+    let (me, now_ms) = (cx.session.client().id, cx.view.steady_ms());
     let mut killed = 0;
     for client in cx.engine.clients.list().iter().filter(|client| filters.admits(client, me, now_ms)) {
         if client.id == me {
