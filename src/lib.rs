@@ -18,8 +18,10 @@
 //! - A1. `resp` knows no command, `value` no key, clock or reply, `keyspace` no RESP, session
 //!   or command, and of policy that of eviction alone.
 //! - A2. Handlers see no socket, no papaya and no epoch: they see a [`keyspace::View`].
-//! - A3. Unsafe code lives in `concurrent` and in the tree's nodes (`value::tree::node`), atomics in `concurrent`
-//!   only; `sync` is the one place that chooses between the standard library's atomics and loom's.
+//! - A3. Unsafe code lives in `concurrent` and in the tree's nodes (`value::tree::node`), beside the processor's
+//!   instructions in `sync`. Atomics live in `concurrent` only, and `sync` chooses them: those that loom explores, or
+//!   plain ones, each of which says why it needs no model. Elsewhere threads share by what the libraries have: locks,
+//!   cells that are written once, queues, swapped pointers.
 //! - A4. `clock` is the only reader of time.
 //! - A5. tokio appears in `server`, `metrics` and `main` only; dispatch is synchronous.
 

@@ -51,9 +51,10 @@ const WORDS: &[(&str, &[&str], &str)] = &[
     (
         "unsafe",
         &["concurrent", "sync", "src/value/tree/node/"],
-        "unsafe code lives in concurrent and in the nodes of the tree, beside the prefetch of sync.rs",
+        "unsafe code lives in concurrent and in the nodes of the tree, beside the instructions of sync.rs",
     ),
     ("Atomic", &["concurrent", "sync"], "atomics live in concurrent only, chosen in sync.rs"),
+    ("std::sync::atomic", &["sync"], "atomics are chosen in sync.rs, so that loom sees those of a protocol"),
     ("tokio", &["server", "metrics", "main"], "tokio appears in server, metrics and main only"),
     ("papaya", &["concurrent", "keyspace"], "handlers see no papaya"),
     ("crossbeam_epoch", &["concurrent"], "reclamation is behind concurrent"),
@@ -341,6 +342,37 @@ fn words_stay_in_their_modules() {
             }
         }
     }
+    check(problems);
+}
+
+/// Atomics that loom never sees say why they carry no protocol: beside them, or where a file takes them for all it has.
+#[test]
+fn plain_atomics_have_their_reasons() {
+    let mut problems = Vec::new();
+    let mut found = 0;
+    for source in sources().iter().filter(|source| source.module == "concurrent") {
+        let lines: Vec<&str> = source.text.lines().collect();
+        let header = lines.iter().take_while(|line| line.starts_with("//!"));
+        let speaks_for_all = header.filter(|line| line.contains("Orderings")).count() > 0;
+        // The last reason holds for the fields that follow it without another word.
+        let mut has_reason = false;
+        for (number, line) in lines.iter().map(|line| line.trim()).enumerate() {
+            let is_comment = line.starts_with("//");
+            let takes_all = line.starts_with("use ") && line.contains("sync::plain::{");
+            let is_declared = line.contains(": plain::Atomic") || line.contains("[plain::Atomic");
+            if is_comment {
+                has_reason |= line.contains("ORDERING:");
+            } else if takes_all || is_declared && !line.contains("::new(") {
+                found += 1;
+                if !has_reason && !(takes_all && speaks_for_all) {
+                    problems.push(format!("{}:{}: why is it no protocol?", source.path, number + 1));
+                }
+            } else {
+                has_reason = false;
+            }
+        }
+    }
+    assert!(found > 10, "only {found} plain atomics found");
     check(problems);
 }
 

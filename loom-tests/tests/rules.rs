@@ -43,7 +43,7 @@ impl Bound {
 model!(
     /// Two ask while the rules change twice: each finds what was in force at some time, never the half of one and the
     /// half of another, and in the end all find the last.
-    askers_find_rules_that_were_set, 3, Stale, 1_000,
+    askers_find_rules_that_were_set, 3, Stale, 5_000,
     &[
         (&[Bug::OneHalfIsBelieved], "nobody ever set"),
         (&[Bug::ToldUnderOldNumber], "nobody ever set"),
@@ -71,7 +71,7 @@ model!(
 
 model!(
     /// A teller that was overtaken by a change leaves nothing that outlives it.
-    a_late_teller_leaves_nothing, 3, Newest, 20,
+    a_late_teller_leaves_nothing, 3, Newest, 300,
     &[(&[Bug::OneHalfIsBelieved], "nobody ever set")],
     || {
         let bound = bound();

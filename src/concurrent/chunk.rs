@@ -66,6 +66,7 @@ struct Header {
     birth: u32,
     occupied: Occupancy,
     /// The word of the bitmap to look at first.
+    /// ORDERING: Relaxed and plain; from a wrong one the search goes on to the others.
     hint: plain::AtomicU32,
     taken: Box<[AtomicU64]>,
 }

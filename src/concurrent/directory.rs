@@ -46,6 +46,7 @@ pub struct Directory {
     /// Numbers given out so far.
     next: AtomicU32,
     /// Chunks made so far.
+    /// ORDERING: Relaxed and plain; only uniqueness matters, and the add gives it.
     births: plain::AtomicU32,
     /// Numbers whose chunks are gone.
     free: SegQueue<u32>,

@@ -39,6 +39,7 @@ pub struct Releases {
     /// Chunks that were made and not needed.
     chunks: SegQueue<Removed>,
     /// The generation is being dropped: nothing is queued any more (I5).
+    /// ORDERING: plain; set by the generation's sole owner, and read after that only within its own drop.
     is_dying: plain::AtomicBool,
 }
 

@@ -57,6 +57,7 @@ pub struct Namespace {
 struct Table {
     chunks: Box<[*const Chunk]>,
     /// A bit for each chunk that may have a free slot; a hint.
+    /// ORDERING: Relaxed and plain; a wrong bit costs a look at a full chunk, or a chunk more until the next release.
     open: Box<[plain::AtomicU64]>,
 }
 

@@ -28,6 +28,7 @@ const BYTES_AN_OBJECT: usize = 1024;
 #[cfg(not(kvns_loom))]
 mod backend {
     use super::BYTES_AN_OBJECT;
+    // ORDERING: plain; loom never sees crossbeam's collector. Models have `sim`, whose graces it explores.
     use crate::sync::plain::{AtomicBool, Ordering};
     use crossbeam_epoch as epoch;
     use std::cell::Cell;

@@ -139,6 +139,7 @@ pub struct Slot {
     /// The wheel's note: the earliest bucket scheduled for this slot, plus one; 0 for none.
     note: AtomicU32,
     /// Second of the last access in the upper 24 bits, aged access counter in the lower 8. Lossy.
+    /// ORDERING: Relaxed and plain; it only chooses among keys to evict, and a lost access is none.
     access: plain::AtomicU32,
     /// Clients that watch the slot; sticks at its maximum.
     watchers: AtomicU16,

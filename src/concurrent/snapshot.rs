@@ -81,6 +81,7 @@ impl Default for KeptGeneration {
 /// Bytes that are kept for the running snapshot only.
 #[derive(Debug, Default)]
 struct Retained {
+    /// ORDERING: Relaxed and plain, all three; statistics, and a limit that only has to be seen eventually.
     bytes: plain::AtomicU64,
     peak: plain::AtomicU64,
     limit: plain::AtomicU64,

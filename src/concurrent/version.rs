@@ -87,11 +87,13 @@ const HAS_DEADLINE: u8 = 1;
 #[derive(Debug)]
 pub struct Version {
     /// Written once, before the version enters a cell.
+    /// ORDERING: Relaxed and plain; the exchange that publishes the version orders it, and that is modelled.
     stamp: plain::AtomicU32,
     seq: u32,
     content: Content,
     flags: u8,
     /// Set by the first reader of a key that is to go once it was read; see [`Version::mark_read`].
+    /// ORDERING: Relaxed and plain; the swap alone decides who is first, and the sweep trusts the seq, not the mark.
     is_read: plain::AtomicBool,
     len: u32,
 }
