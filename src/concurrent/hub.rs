@@ -73,7 +73,7 @@ impl<S: Numbered> Members<S> {
             return None;
         }
         if self.len >= self.buckets.len() * BUCKET {
-            return Some(self.doubled().with(member).unwrap_or_default());
+            return Some(self.doubled().with(member).expect("it is not in there"));
         }
         let bucket = self.buckets[place].iter().chain([member]).cloned().collect();
         Some(self.replaced(place, bucket, self.len + 1))

@@ -193,10 +193,11 @@ impl Change {
             Next::Large { tree, pending, index, heap } => {
                 let base = entry.and_then(|entry| Some((entry.version.large_set()?, entry.is_planned)));
                 let set = match (index, base) {
+                    (Some(members), _) => LargeSet::new(tree.root(), members, heap, guard),
                     (None, Some((base, is_planned))) => {
                         base.next(tree.root(), pending, heap, is_planned, guard)
                     }
-                    (members, _) => LargeSet::new(tree.root(), members.unwrap_or_default(), heap, guard),
+                    (None, None) => unreachable!("what has no large set before it brings its own index"),
                 };
                 (VersionBox::large_sorted_set(set, deadline_ms), tree)
             }

@@ -110,8 +110,8 @@ impl Scored<'_> {
     /// Compares by (score, member).
     #[inline]
     pub fn compare(&self, other: &Scored<'_>) -> Ordering {
-        // No NaN is among them, and zeros tie.
-        let scores = self.score.partial_cmp(&other.score).unwrap_or(Ordering::Equal);
+        // Zeros tie.
+        let scores = self.score.partial_cmp(&other.score).expect("no score is NaN");
         scores.then_with(|| self.member.cmp(other.member))
     }
 }
