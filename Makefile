@@ -6,6 +6,9 @@ BENCH_DIR ?=
 # Seconds that `make fuzz` spends on each target.
 FUZZ_SECONDS ?= 60
 
+# Minutes that `make asan` loads the server.
+ASAN_MINUTES ?= 10
+
 # The container engine, what composes with it, the image that it builds and runs, and where the image is pushed.
 PODMAN ?= podman
 COMPOSE ?= $(PODMAN) compose
@@ -19,11 +22,11 @@ PLATFORMS ?= linux/amd64,linux/arm64
 # true pushes the image as :latest too.
 PUSH_LATEST ?= false
 
-export BENCH_DIR FUZZ_SECONDS IMAGE TAG GHCR_TOKEN
+export ASAN_MINUTES BENCH_DIR FUZZ_SECONDS IMAGE TAG GHCR_TOKEN
 
 .DEFAULT_GOAL := help
 .PHONY: help run build release test lint fmt fmt-check loom bench benchmark benchmark-sharded benchmark-compare measure \
-	clients memcheck fuzz mutants mutants-check stress night podman-build podman-run podman-compose-up podman-compose-logs podman-compose-down \
+	clients memcheck asan fuzz mutants mutants-check stress night podman-build podman-run podman-compose-up podman-compose-logs podman-compose-down \
 	podman-login-ghcr podman-push-ghcr
 
 help: ## Prints this list
@@ -79,6 +82,9 @@ clients: release ## Runs redis-py, ioredis and the Redis tools against the serve
 
 memcheck: ## Runs the tests of the lock-free parts under valgrind
 	scripts/memcheck.sh
+
+asan: ## Loads a server built with AddressSanitizer for ASAN_MINUTES (default 10)
+	scripts/asan.sh
 
 fuzz: ## Feeds the fuzz targets for FUZZ_SECONDS each (default 60)
 	scripts/fuzz.sh

@@ -151,7 +151,7 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
         lines.field("mem_fragmentation_ratio", ratio(resident, allocator.allocated));
         lines.field("mem_fragmentation_bytes", resident.saturating_sub(allocator.allocated));
     }
-    lines.field("mem_allocator", "jemalloc");
+    lines.field("mem_allocator", if cfg!(kvns_asan) { "libc" } else { "jemalloc" });
     lines.field("lazyfree_pending_objects", cx.engine.keyspace.freeing());
 }
 
