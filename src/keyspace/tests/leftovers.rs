@@ -5,7 +5,6 @@ use super::{Result, get, keyspace, remove, set};
 use crate::concurrent::reclaim::pin;
 use crate::config::EvictionRules;
 use crate::keyspace::{Key, Keyspace, KeyspaceError, View};
-use std::collections::BTreeMap;
 
 fn indexed(keyspace: &Keyspace) -> usize {
     keyspace.check_invariants().unwrap();
@@ -44,7 +43,7 @@ fn names_that_came_to_nothing_leave_no_slots() {
 #[test]
 fn refused_writes_of_new_names_leave_no_slots() {
     let (keyspace, _) = keyspace();
-    let quotas = BTreeMap::from([(b"ns".to_vec(), 10)]);
+    let quotas = [(b"ns".to_vec(), 10_u64)].into_iter().collect();
     keyspace.bind(64 << 20, EvictionRules { quotas, ..EvictionRules::default() });
     let refuse = |name: &[u8]| {
         let mut batch = keyspace.enter();
