@@ -10,7 +10,7 @@
 
 use super::Shared;
 use super::buffers::Buffers;
-use super::departure::{has_left, left};
+use super::departure::{has_left, left, read_ahead};
 use super::roster::Seat;
 use crate::command;
 use crate::command::dispatch::{Hold, Outcome, dispatch, dispatch_run, run_length};
@@ -60,10 +60,6 @@ const LONG_WORK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest time that a request waits at once: a day, after which it looks again.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
-
-/// While a request waits its client is read from up to this much input: the end of a connection is seen only
-/// when the kernel has taken in what was sent before it.
-const READ_AHEAD: usize = 256 << 10;
 
 /// How long a closing connection goes on dropping input: closing a socket with unread input would make the
 /// kernel discard the last reply.
@@ -530,30 +526,6 @@ async fn within<T>(limit: Option<Duration>, work: impl Future<Output = io::Resul
 /// True if the client has broken the connection.
 fn is_reset(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
-}
-
-/// Reads what is there, while the input is within its bound. The end of it is noticed elsewhere.
-fn read_ahead(
-    shared: &Shared,
-    stream: &TcpStream,
-    session: &Session,
-    buffers: &mut Buffers,
-    cx: &mut Context<'_>,
-) {
-    while buffers.input.len() < READ_AHEAD && stream.poll_read_ready(cx).is_ready() {
-        buffers.make_room();
-        let count = match stream.try_read_buf(&mut buffers.input) {
-            Ok(count @ 1..) => count,
-            // Now this task is woken when there is something.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            _ => break,
-        };
-        shared.engine.stats.input_bytes.add(count as u64);
-        shared.engine.stats.reads.add(1);
-        let sizes = &session.client().buffers;
-        sizes.input.set(buffers.input.len() as u64);
-        sizes.input_room.set(buffers.room() as u64);
-    }
 }
 
 /// Reads once. Buffers are taken only when there is something to read, so a waiting connection holds none.
