@@ -170,7 +170,7 @@ mod tests {
         assert_eq!((one.left(), room.free()), (BLOCK + 100, 2 * BLOCK - 100));
         assert!(one.pay(100));
         assert!(room.lease(&mut other, 2 * BLOCK - 100, 0), "the last of it");
-        assert!(!room.lease(&mut one, BLOCK + 1, 0), "nothing is left");
+        assert!(!one.pay(BLOCK + 1) && !room.lease(&mut one, BLOCK + 1, 0), "nothing is left");
         assert_eq!(one.left(), BLOCK, "and the refusal cost nothing");
         one.charge(-50);
         room.end(&mut one);

@@ -398,6 +398,9 @@ fn a_watch_sees_every_kind_of_change() {
     keyspace.enter().view().flush().unwrap();
     assert!(!unchanged(&keyspace, &live), "flushed");
     assert!(unchanged(&keyspace, &absent), "missing before the flush and after");
+    set(&mut keyspace.enter().view(), b"g", b"1", None).unwrap();
+    assert!(!unchanged(&keyspace, &absent), "made since the flush");
+    remove(&mut keyspace.enter().view(), b"g").unwrap();
     give_back(live);
     give_back(absent);
     keyspace.check_invariants().unwrap();

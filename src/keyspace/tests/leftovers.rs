@@ -4,7 +4,8 @@
 use super::{Result, get, keyspace, remove, set};
 use crate::concurrent::reclaim::pin;
 use crate::config::EvictionRules;
-use crate::keyspace::{Key, Keyspace, KeyspaceError, View};
+use crate::keyspace::{Change, Draft, Key, Keyspace, KeyspaceError, View};
+use crate::value::tree::List;
 
 fn indexed(keyspace: &Keyspace) -> usize {
     keyspace.check_invariants().unwrap();
@@ -86,4 +87,50 @@ fn keys_that_go_by_themselves_give_their_bytes_back() {
     assert_eq!(get(&mut keyspace.enter().view(), b"lazy").unwrap(), None);
     keyspace.housekeep();
     assert_eq!((keyspace.len(), keyspace.memory.free()), (0, free));
+}
+
+#[test]
+fn alarms_that_deadlines_left_behind_come_to_one() {
+    let (keyspace, clock) = keyspace();
+    let start = clock.unix_ms();
+    let set_deadline =
+        |after_ms| set(&mut keyspace.enter().view(), b"k", b"1", Some(start + after_ms)).unwrap();
+    set_deadline(1_000_000);
+    set_deadline(1_000_000);
+    assert_eq!(keyspace.alarms(), 1, "the bucket is noted");
+    set_deadline(500_000);
+    set_deadline(100_000_000);
+    assert_eq!(keyspace.alarms(), 2, "an earlier bucket was not");
+    // The second alarm is the noted one: it goes on to the deadline. The first one is dropped in its time.
+    for (after_ms, alarms) in [(600_000, 2), (1_100_000, 1)] {
+        clock.advance(start + after_ms - clock.unix_ms());
+        while keyspace.housekeep() {}
+        assert_eq!(keyspace.alarms(), alarms, "after {after_ms} ms");
+    }
+    keyspace.check_invariants().unwrap();
+    assert_eq!(keyspace.len(), 1);
+}
+
+#[test]
+fn a_change_of_the_deadline_keeps_the_tree() {
+    let (keyspace, clock) = keyspace();
+    let items: Vec<Vec<u8>> = (0..2_000).map(|number| format!("item {number}").into_bytes()).collect();
+    let pushed: Vec<&[u8]> = items.iter().map(Vec::as_slice).collect();
+    let push = keyspace.enter().view().edit::<List, _, KeyspaceError>(Key::new(b"list"), |_, delta| {
+        delta.push_back(&pushed);
+        Ok(())
+    });
+    push.unwrap();
+    let deadline = Some(clock.unix_ms() + 1_000_000);
+    let change = keyspace.enter().view().update(Key::new(b"list"), |entry| {
+        let change = entry.map_or(Change::Keep, |entry| Change::Put(Draft::value_of(&entry, deadline)));
+        Ok::<_, KeyspaceError>((change, ()))
+    });
+    change.unwrap();
+    // What was retired is freed by then.
+    keyspace.check_invariants().unwrap();
+    keyspace.help_reclaim();
+    let mut batch = keyspace.enter();
+    let list = batch.view().tree::<List>(Key::new(b"list")).unwrap();
+    assert!(list.iter().map(|item| item.key).eq(pushed));
 }
