@@ -554,6 +554,17 @@ mod tests {
     }
 
     #[test]
+    fn an_error_leaves_nothing_of_its_request_behind() {
+        let mut decoder = Decoder::new(LIMITS);
+        for half in [b"SET a \"b\r\n".as_slice(), b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n!!!\r\n"] {
+            assert!(decoder.decode(half).error.is_some());
+            let input = b"*1\r\n$4\r\nPING\r\n";
+            assert_eq!((decoder.decode(input).error, decoder.count()), (None, 1));
+            assert_eq!(decoder.request(input, 0).iter().collect::<Vec<_>>(), [b"PING"]);
+        }
+    }
+
+    #[test]
     fn a_batch_is_bounded_by_requests_and_by_bytes() {
         let input = b"PING\r\n".repeat(MAX_BATCH_REQUESTS + 1);
         let mut decoder = Decoder::new(Limits::default());
