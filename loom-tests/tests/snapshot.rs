@@ -176,14 +176,15 @@ model!(
 model!(
     /// A transaction that reads a key and writes another against one that overwrites the first, which commits again as it
     /// lost to a fresh copy only: a snapshot that has the overwriting has what was written before it.
-    a_transaction_that_commits_again, 2, Newest, 1_000,
+    a_transaction_that_commits_again, 3, Newest, 50_000,
     &[(&[Bug::RecommitKeepsEpoch], "without its cause")],
     || {
         let keyspace = numbers();
         let overwriting = spawn(&keyspace, |view| view.transact(|view| put(view, A, 1)));
         let reading = spawn(&keyspace, |view| {
             view.transact(|view| {
-                let is_first = view.peek(Key::new(A))?.map(|entry| entry.string()) == Some(Ok(Str::Int(0)));
+                let found = view.peek(Key::new(A))?.map(|entry| entry.string());
+                let is_first = matches!(found, Some(Ok(Str::Int(0))));
                 if is_first { put(view, B, 1).map(|()| true) } else { Ok(false) }
             })
         });

@@ -155,7 +155,7 @@ model!(
 model!(
     /// RENAME and a change of the renamed set in one transaction, while its operation is not applied and another
     /// writer is about to.
-    a_set_moves_with_an_unapplied_operation, 3, Newest, 3_000,
+    a_set_moves_with_an_unapplied_operation, 3, Newest, 2_500,
     &[(&[Bug::MovedPendingMerged], "Z3"), (&[Bug::PendingLeftUnapplied], "Z3")],
     || {
         let keyspace = keyspace();
