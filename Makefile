@@ -3,6 +3,8 @@
 CARGO ?= cargo
 # Where `make benchmark` leaves its artifacts; a new kvns-bench-* folder in the temp directory when empty.
 BENCH_DIR ?=
+# A binary built from the commit before, for `make instructions`.
+BEFORE ?=
 # Seconds that `make fuzz` spends on each target.
 FUZZ_SECONDS ?= 60
 
@@ -25,7 +27,7 @@ PUSH_LATEST ?= false
 export ASAN_MINUTES BENCH_DIR FUZZ_SECONDS IMAGE TAG GHCR_TOKEN
 
 .DEFAULT_GOAL := help
-.PHONY: help run build release test lint fmt fmt-check loom bench benchmark benchmark-sharded benchmark-compare measure \
+.PHONY: help run build release test lint fmt fmt-check loom bench benchmark benchmark-sharded benchmark-compare measure instructions \
 	clients memcheck asan fuzz mutants mutants-check stress night podman-build podman-run podman-compose-up podman-compose-logs podman-compose-down \
 	podman-login-ghcr podman-push-ghcr
 
@@ -76,6 +78,10 @@ benchmark-compare: release ## Measures kvns against its lock-sharded baseline an
 
 measure: release ## Measures memory per key, MSET, hot keys, SCAN, KEYS and expiry storms
 	scripts/measure.py target/release/kvns $(shell command -v redis-server)
+
+instructions: ## Counts instructions by command with callgrind, against the binary BEFORE if it is given
+	$(CARGO) build --profile dev-opt --locked
+	python3 scripts/instructions.py target/dev-opt/kvns $(BEFORE)
 
 clients: release ## Runs redis-py, ioredis and the Redis tools against the server
 	scripts/clients.sh
