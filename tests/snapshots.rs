@@ -298,7 +298,7 @@ fn where_nothing_can_be_written_the_server_starts_with_a_warning() {
     // Nobody can make a file there, whoever runs the test.
     let server = start("/proc/kvns.snapshot");
     let mut client = server.client();
-    assert!(server.log().contains("nothing keeps other servers from the snapshot /proc/kvns.snapshot"));
+    server.expect_log("nothing keeps other servers from the snapshot /proc/kvns.snapshot");
     assert!(client.run("SAVE").is_error_of("ERR the snapshot failed: cannot write /proc/kvns.snapshot"));
     client.send(&cmd!["SHUTDOWN", "NOSAVE"]);
     assert_eq!(client.receive_to_end(), b"");
@@ -357,7 +357,7 @@ fn an_end_that_fails_can_be_called_off_or_forced() {
     assert_eq!(client.run("SHUTDOWN ABORT"), refused);
     fs::remove_file(folder.path("sub")).expect("removed");
     assert_eq!(client.run("SAVE"), Value::ok());
-    eventually("it goes on", BOUND, || server.log().contains("called the shutdown off"));
+    server.expect_log("called the shutdown off");
     assert_eq!(client.run("INCR a").integer(), 2);
     fs::remove_dir_all(folder.path("sub")).expect("removed");
     fs::write(folder.path("sub"), "").expect("a file");

@@ -216,7 +216,7 @@ fn who_speaks_http_is_closed_and_logged_once() {
         assert!(client.is_closed_within(Duration::from_secs(20)));
     }
     assert_eq!(server.client().run("EXISTS a"), Value::Integer(0));
-    let log = server.log();
+    let log = server.expect_log("POST or Host:");
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("POST or Host:")).collect();
     assert!(lines.len() == 1 && lines[0].contains(&addresses[0]), "{log}");
 }

@@ -123,7 +123,7 @@ fn a_subscriber_that_does_not_read_is_cut_off_and_others_lose_nothing() {
     });
     assert_eq!(publisher.command(&cmd!["PUBLISH", "news", "end"]).integer(), 20);
     assert!(slow.is_closed_within(BOUND), "the slow subscriber is closed");
-    assert!(server.log().contains("does not read its messages fast enough"), "{}", server.log());
+    server.expect_log("does not read its messages fast enough");
     assert_eq!(info(&mut publisher, "client_output_buffer_limit_disconnections"), 1);
     let grown = server.resident_bytes().saturating_sub(before);
     assert!(grown < 100 << 20, "{grown} bytes more");

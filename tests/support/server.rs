@@ -95,8 +95,8 @@ impl Server {
 
     /// Where it serves its metrics, as its log says.
     pub fn metrics_address(&self) -> SocketAddr {
-        let log = self.log();
-        let from = log.find("metrics=").expect("the address of the metrics") + "metrics=".len();
+        let log = self.expect_log("metrics=");
+        let from = log.find("metrics=").expect("it is there") + "metrics=".len();
         log[from..].split_whitespace().next().and_then(|word| word.parse().ok()).expect("an address")
     }
 
@@ -130,6 +130,12 @@ impl Server {
         child.kill().expect("the process is there");
         child.wait().expect("its end");
         self.process.child = None;
+    }
+
+    /// Waits until the server has logged a text, and returns its log: a thread of its own writes it, a little later.
+    pub fn expect_log(&self, text: &str) -> String {
+        eventually(&format!("{text:?} in the log"), START_BOUND, || self.log().contains(text));
+        self.log()
     }
 
     /// What the server logged so far.
