@@ -372,7 +372,8 @@ impl Drop for Cgroup {
 
 #[test]
 fn the_limit_follows_the_cgroup_and_the_kernel_kills_nobody() {
-    const BYTES: u64 = 64 << 20;
+    // Beside a busy machine more is waiting to be reclaimed than a third of a much smaller one.
+    const BYTES: u64 = 256 << 20;
     let Some(group) = Cgroup::make(BYTES) else {
         return eprintln!("skipped: no cgroup can be made here");
     };
@@ -384,7 +385,7 @@ fn the_limit_follows_the_cgroup_and_the_kernel_kills_nobody() {
     assert!(server.log.contains(&format!("memory_limit={}", BYTES / 10 * 7)), "{}", server.log);
     let mut client = server.connect();
     let value = "v".repeat(1000);
-    for thousand in 0..200 {
+    for thousand in 0..400 {
         let requests: String =
             (0..1000).map(|i| format!("SET {} {value}\r\n", thousand * 1000 + i)).collect();
         client.write_all(requests.as_bytes()).expect("requests");
