@@ -302,6 +302,9 @@ def test(program, catch, limit_s=TEST_LIMIT_S, seeded=None):
     code, said, in_time = run([program, *split(catch)[1]], COPY / "loom-tests" if is_loom else COPY, env, limit_s)
     if not in_time:
         return "time", said
+    # A program that ran no test and failed, be it for its arguments, has found nothing.
+    if not re.search(r"^running [1-9]\d* tests?$", said, re.MULTILINE):
+        return "none", f"{said}\nended with {code}"
     if code != 0:
         return "fail", f"{said}\nended with {code}"
     ran = sum(int(count) for count in re.findall(r"^test result: ok\. (\d+) passed", said, re.MULTILINE))
