@@ -69,6 +69,8 @@ model!(
         assert_eq!(slots[0], slots[1], "a creator lost its slot");
         let guard = pin();
         assert_eq!(generation.find(NAME, &guard).unwrap().cell().read(&guard).seq(), 2, "a write was lost");
+        let chunks = (0..generation.directory().end()).filter_map(|id| generation.directory().get(id, &guard));
+        assert_eq!(chunks.count(), 1, "a chunk that lost the race to be the first was forgotten");
     }
 );
 

@@ -191,4 +191,15 @@ mod tests {
         room.correct(-7);
         assert_eq!(room.free(), -7);
     }
+
+    #[test]
+    fn a_correction_counts_what_is_leased() {
+        let room = Room::new(1000);
+        let mut lease = Lease::default();
+        assert!(room.lease(&mut lease, 300, 600));
+        room.correct(2000);
+        assert_eq!((room.free(), room.leased()), (1600, 400));
+        room.end(&mut lease);
+        assert_eq!(room.free(), 2000);
+    }
 }

@@ -706,4 +706,16 @@ mod tests {
         assert!(generation.reap(&mut stale, 1, &guard));
         assert!(!slot.cell().read(&guard).is_dead(), "its creator is about to write it");
     }
+
+    #[test]
+    fn a_slot_that_left_the_index_does_not_take_its_successor_along() {
+        let generation = Generation::new(1, 0);
+        let guard = pin();
+        let (first, _) = generation.find_or_create(b"a/x", b"a", &guard);
+        generation.index.remove(first, &guard);
+        let (second, is_new) = generation.find_or_create(b"a/x", b"a", &guard);
+        assert!(is_new && first.position() != second.position());
+        generation.index.remove(first, &guard);
+        assert!(generation.find(b"a/x", &guard).is_some_and(|found| found.position() == second.position()));
+    }
 }

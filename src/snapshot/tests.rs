@@ -327,6 +327,36 @@ fn damaged_records_with_right_checksums_are_no_panic() {
     }
 }
 
+#[test]
+fn a_score_that_is_no_number_is_refused() {
+    let items = vec![b"a".to_vec(), b"b".to_vec()];
+    let value = Value { kind: Kind::SortedSet, deadline_ms: None, items, scores: vec![1.0, f64::NAN] };
+    let reason = refuse(&written(&Keys::from([(b"z".to_vec(), value)])));
+    assert!(reason.contains("a score is not a number"), "{reason}");
+}
+
+/// Two keys whose parts have the same type, deadline and length: their names alone tell them apart.
+#[test]
+fn parts_of_two_keys_do_not_make_one() {
+    let value =
+        Value { kind: Kind::String, deadline_ms: None, items: vec![vec![b'.'; 900_000]], scores: Vec::new() };
+    let bytes = written(&Keys::from([(b"the key".to_vec(), value)]));
+    let starts = frame_starts(&bytes);
+    assert!(starts.len() > 3, "the key comes in parts");
+    let mut damaged = bytes.clone();
+    let last = starts[starts.len() - 2]..starts[starts.len() - 1];
+    let body = last.start + FRAME_HEADER_SIZE..last.end;
+    let name = damaged[body.clone()].windows(7).position(|found| found == b"the key").unwrap();
+    damaged[body.start + name..][..7].copy_from_slice(b"another");
+    let header = damaged[last.start..body.start].try_into().unwrap();
+    let header = FrameHeader {
+        body_sum: crc32fast::hash(&damaged[body.clone()]),
+        ..FrameHeader::read(header).unwrap()
+    };
+    damaged[last.start..body.start].copy_from_slice(&header.write());
+    assert!(refuse(&damaged).contains("a part belongs to another key"));
+}
+
 /// A frame that announces a gigabyte and has nothing.
 #[test]
 fn what_a_header_announces_is_not_allocated() {

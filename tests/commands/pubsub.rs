@@ -1,7 +1,9 @@
 //! Family pubsub.
 
 use crate::harness::Server;
+use bytes::Bytes;
 use kvns::config::Settings;
+use kvns::engine::pubsub::{Mail, Topic};
 
 /// What a RESP2 client reads when its subscriptions change.
 fn change(word: &str, name: &str, count: usize) -> String {
@@ -40,6 +42,30 @@ fn messages_reach_channels_and_patterns() {
     assert_eq!(one.mail(), "");
     drop(two);
     publisher.check_all(&[("PUBLISH a again", ":0"), ("PUBSUB NUMPAT", ":0")]);
+}
+
+/// Who publishes may have found a listener that has unsubscribed since.
+#[test]
+fn a_message_that_comes_after_unsubscribe_is_not_delivered() {
+    let server = Server::new();
+    let mut c = server.client();
+    let late = |topic, pattern: &'static [u8], channel: &'static [u8]| Mail::Message {
+        topic,
+        pattern: Bytes::from_static(pattern),
+        channel: Bytes::from_static(channel),
+        payload: Bytes::from_static(b"late"),
+    };
+    c.check_all(&[
+        ("SUBSCRIBE a", &change("subscribe", "a", 1)),
+        ("PSUBSCRIBE a*", &change("psubscribe", "a*", 2)),
+        ("UNSUBSCRIBE a", &change("unsubscribe", "a", 1)),
+    ]);
+    for mail in
+        [late(Topic::Channel, b"", b"a"), late(Topic::Pattern, b"*", b"a"), late(Topic::Pattern, b"a*", b"a")]
+    {
+        c.session.client().mailbox.post(mail.into(), 1, usize::MAX);
+    }
+    assert_eq!(c.mail(), "*4\n$8\npmessage\n$2\na*\n$1\na\n$4\nlate");
 }
 
 #[test]

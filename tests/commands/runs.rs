@@ -1,6 +1,8 @@
 //! Pipelined commands of one key that run as one transaction, and edits that stay open inside EXEC.
 
 use super::harness::{Client, Server};
+use kvns::command::dispatch::run_length;
+use kvns::resp::OwnedRequest;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -27,6 +29,22 @@ fn what_takes_the_place_of_an_emptied_collection_has_no_deadline() {
         }
         c.check("TTL k", ":200");
     }
+}
+
+#[test]
+fn commands_of_another_key_or_kind_end_a_run() {
+    let length = |lines: &[&str]| {
+        let requests: Vec<OwnedRequest> =
+            lines.iter().map(|line| OwnedRequest::from_args(line.split(' ').map(str::as_bytes))).collect();
+        run_length(requests.iter().map(OwnedRequest::as_request))
+    };
+    assert_eq!(length(&["RPUSH k a", "LPOP k", "LLEN k"]), 3);
+    assert_eq!(length(&["RPUSH k a", "RPUSH k b", "RPUSH other c"]), 2);
+    assert_eq!(length(&["RPUSH k a", "RPUSH other b"]), 1);
+    assert_eq!(length(&["RPUSH k a", "PUBLISH k b"]), 1);
+    assert_eq!(length(&["LLEN k", "RPUSH k a"]), 1, "a run begins with a write");
+    assert_eq!(length(&["PING", "PING"]), 1);
+    assert_eq!(length(&[]), 0);
 }
 
 /// One write and many reads of a large value gathered all their replies before any of them could be sent.

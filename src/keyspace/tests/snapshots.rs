@@ -359,6 +359,45 @@ fn what_goes_by_itself_while_a_snapshot_runs_is_in_it() {
     keyspace.check_invariants().unwrap();
 }
 
+/// Transactions put copies of what they only read in its place: a copy belongs to the snapshot exactly if the original
+/// does, and what it takes the place of is not kept.
+#[test]
+fn what_transactions_read_while_a_snapshot_runs_is_not_kept() {
+    let (keyspace, _) = keyspace();
+    let key = |i: usize| format!("key:{i}").into_bytes();
+    for i in 0..200 {
+        set(&mut keyspace.enter().view(), &key(i), &[b'x'; 100], None).unwrap();
+    }
+    let before = state(&keyspace);
+    let read = |name: &[u8]| {
+        keyspace
+            .enter()
+            .view()
+            .transact(|view| {
+                get(view, name)?.expect("it is there");
+                set(view, b"written", b"v", None)
+            })
+            .unwrap();
+        keyspace.housekeep();
+    };
+    let mut sink = Collector::stepping(
+        |step| {
+            if step == 0 {
+                (0..1000).for_each(|_| read(&key(7)));
+                set(&mut keyspace.enter().view(), &key(199), b"later", None).unwrap();
+                read(&key(199));
+            }
+            Ok(())
+        },
+        usize::MAX,
+    );
+    let summary = take(&keyspace, &mut sink).unwrap();
+    assert!(sink.taken == before, "a snapshot that is not of one moment");
+    drop(sink);
+    assert!(summary.retained_peak < 1000, "{summary:?}");
+    keyspace.check_invariants().unwrap();
+}
+
 /// A list that is pushed to all the time, and trees that are dropped, keep only what the snapshot needs.
 #[test]
 fn what_is_born_and_dropped_while_a_snapshot_runs_is_not_kept() {

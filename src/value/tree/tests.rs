@@ -361,7 +361,28 @@ fn small_hashes_keep_the_order_of_insertion() {
     assert!(versions.tree().iter().map(|item| item.key).eq(expected.clone()));
     let many: Vec<Edit<'_>> = (0..9).map(|_| Edit { key: b"new", op: Op::Put(b"x") }).collect();
     versions.edit(|delta| delta.apply(&many));
-    assert!(versions.tree().iter().map(|item| item.key).eq(expected.chain([b"new".as_slice()])));
+    assert!(versions.tree().iter().map(|item| item.key).eq(expected.clone().chain([b"new".as_slice()])));
+    let later: Vec<String> = (0..20).map(|i| format!("later {i}")).collect();
+    let many: Vec<Edit<'_>> =
+        later.iter().map(|key| Edit { key: key.as_bytes(), op: Op::Put(b"x") }).collect();
+    versions.edit(|delta| delta.apply(&many));
+    let expected = expected.chain([b"new".as_slice()]).chain(later.iter().map(String::as_bytes));
+    assert!(versions.tree().iter().map(|item| item.key).eq(expected));
+    versions.end(|_, ()| {});
+}
+
+#[test]
+fn a_field_that_is_removed_and_put_again_in_one_patch_comes_last() {
+    let mut versions = Versions::<Hash, ()>::new();
+    versions
+        .edit(|delta| ["a", "b", "c"].iter().for_each(|field| drop(delta.insert(field.as_bytes(), b"1"))));
+    versions.edit(|delta| {
+        let mut patch = Patch::new(std::mem::replace(delta, Delta::new(Tree::EMPTY, 0)), true);
+        patch.apply(&[Edit { key: b"a", op: Op::Remove }]);
+        patch.apply(&[Edit { key: b"a", op: Op::Put(b"2") }]);
+        *delta = patch.into();
+    });
+    assert!(versions.tree().iter().map(|item| item.key).eq([b"b", b"c", b"a"]));
     versions.end(|_, ()| {});
 }
 
@@ -645,6 +666,27 @@ fn gathered_pushes_and_pops_come_to_what_they_say() {
     }
     versions.tree().check().unwrap();
     versions.end(|_, ()| {});
+}
+
+#[test]
+fn a_list_that_is_taken_whole_is_filled_again_in_order() {
+    for len in [0, 3, 5_000] {
+        let mut versions = Versions::<List, ()>::new();
+        let items = vec![&b"item"[..]; len];
+        versions.edit(|delta| delta.push_back(&items));
+        versions.edit(|delta| {
+            let mut ends = Ends::from(std::mem::replace(delta, Delta::new(Tree::EMPTY, 0)));
+            for taken in 0..len {
+                let _ = if taken % 2 == 0 { ends.pop_front() } else { ends.pop_back() };
+            }
+            ends.push_back(b"2");
+            ends.push_front(b"1");
+            ends.push_back(b"3");
+            *delta = ends.into();
+        });
+        assert!(versions.tree().iter().map(|item| item.key).eq([b"1", b"2", b"3"]), "of {len}");
+        versions.end(|_, ()| {});
+    }
 }
 
 #[test]
