@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sees to what `make test` needs beside the sources: a Rust toolchain, a C compiler and make for the allocator,
-# and redis-server to compare with. Installs missing system packages where this user may. Starts nothing.
+# Python from 3.11 on for the seeded mistakes, and redis-server to compare with. Installs missing system packages where this user may. Starts nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +15,7 @@ cargo clippy --version >/dev/null 2>&1 || rustup component add clippy || die "cl
 
 missing=()
 command -v cc >/dev/null && command -v make >/dev/null || missing+=(compiler)
+python3 -c 'import tomllib' 2>/dev/null || missing+=(python)
 if [[ ${KVNS_SKIP_COMPAT:-} != 1 ]]; then
     command -v redis-server >/dev/null || missing+=(redis)
 fi
@@ -31,10 +32,11 @@ fi
 
 # Names of the packages of each missing tool, by the table of one package manager.
 packages_of() {
-    local compiler=$1 redis=$2 tool
+    local compiler=$1 python=$2 redis=$3 tool
     for tool in "${missing[@]}"; do
         case $tool in
         compiler) echo "$compiler" ;;
+        python) echo "$python" ;;
         redis) echo "$redis" ;;
         esac
     done
@@ -42,14 +44,14 @@ packages_of() {
 
 echo "setup: installing with the system's package manager: ${missing[*]}"
 if command -v apt-get >/dev/null; then
-    mapfile -t packages < <(packages_of build-essential redis-server)
+    mapfile -t packages < <(packages_of build-essential python3 redis-server)
     "${as_root[@]}" apt-get update -q
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}"
 elif command -v dnf >/dev/null; then
-    read -ra packages <<<"$(packages_of "gcc make" redis | tr '\n' ' ')"
+    read -ra packages <<<"$(packages_of "gcc make" python3 redis | tr '\n' ' ')"
     "${as_root[@]}" dnf install -y -q "${packages[@]}"
 elif command -v apk >/dev/null; then
-    mapfile -t packages < <(packages_of build-base redis)
+    mapfile -t packages < <(packages_of build-base python3 redis)
     "${as_root[@]}" apk add --quiet "${packages[@]}"
 else
     die "missing: ${missing[*]}, and no package manager that this script knows"
