@@ -374,8 +374,8 @@ fn small_hashes_keep_the_order_of_insertion() {
 #[test]
 fn a_field_that_is_removed_and_put_again_in_one_patch_comes_last() {
     let mut versions = Versions::<Hash, ()>::new();
-    versions
-        .edit(|delta| ["a", "b", "c"].iter().for_each(|field| drop(delta.insert(field.as_bytes(), b"1"))));
+    let fields: Vec<Edit<'_>> = [b"a", b"b", b"c"].map(|key| Edit { key, op: Op::Put(b"1") }).into();
+    versions.edit(|delta| delta.apply(&fields));
     versions.edit(|delta| {
         let mut patch = Patch::new(std::mem::replace(delta, Delta::new(Tree::EMPTY, 0)), true);
         patch.apply(&[Edit { key: b"a", op: Op::Remove }]);
