@@ -71,8 +71,8 @@ fn time(keyspace: &Keyspace, mut operation: impl FnMut(&mut View<'_>) -> Result<
 fn settle(keyspace: &Keyspace) {
     for _ in 0..100 {
         keyspace.housekeep();
-        kvns::concurrent::reclaim::quiesce();
-        while !kvns::concurrent::reclaim::Grace::start().has_passed() {}
+        kvns::concurrent::epoch::reclaim::quiesce();
+        while !kvns::concurrent::epoch::reclaim::Grace::start().has_passed() {}
     }
 }
 

@@ -11,7 +11,7 @@ pub mod persistence;
 pub mod pubsub;
 
 use crate::clock::{Clock, TICKS_PER_US};
-use crate::concurrent::counter::{Counter, Latest};
+use crate::concurrent::counters::counter::{Counter, Latest};
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::sharded::{Sharded, Totals};

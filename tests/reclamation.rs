@@ -1,7 +1,7 @@
 //! The cadence of reclamation, in a process of its own: other tests' pins would hold the epoch back.
 #![allow(unsafe_code, reason = "retiring is unsafe; the closure here frees nothing that anyone can reach")]
 
-use kvns::concurrent::reclaim::pin;
+use kvns::concurrent::epoch::reclaim::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -2,8 +2,8 @@
 //! measured.
 
 use kvns::clock::Clock;
-use kvns::concurrent::nodes::free_some;
-use kvns::concurrent::reclaim::{Grace, quiesce};
+use kvns::concurrent::epoch::freer::free_some;
+use kvns::concurrent::epoch::reclaim::{Grace, quiesce};
 use kvns::keyspace::{Change, Key, Keyspace, KeyspaceError};
 use kvns::value::sorted_set::Placed;
 use rand::rngs::SmallRng;

@@ -1,7 +1,7 @@
 //! Reads the source and refuses what the layout of `src/lib.rs` forbids: imports that go up, long functions and
 //! files, words that belong to one module only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,37 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("sharded", "keyspace"),
     ("clock", "sync"),
     ("concurrent", "value"),
+];
+
+/// The rooms of `src/concurrent`, each with those that it may import.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("counters", &[]),
+    ("mail", &[]),
+    ("ledger", &[]),
+    ("epoch", &["counters"]),
+    ("versions", &["epoch"]),
+    ("slots", &["counters", "epoch", "ledger", "versions"]),
+    ("snapshot", &["epoch", "slots", "versions"]),
+];
+
+/// Files that import each other in a circle, because they are one thing in several pieces.
+const CIRCLES: &[&[&str]] = &[
+    &["concurrent/versions/cell", "concurrent/versions/transaction"],
+    &["concurrent/versions/nodes", "concurrent/versions/retention"],
+    &[
+        "concurrent/slots/chunk",
+        "concurrent/slots/directory",
+        "concurrent/slots/namespace",
+        "concurrent/slots/slot",
+    ],
+    &["command/context", "command/spec"],
+    &["command/dispatch", "command/execute"],
+    &["command/family/server/info", "command/family/server/snapshots"],
+    &["engine/clients", "engine/pubsub"],
+    &["keyspace/multi", "keyspace/open", "keyspace/view"],
+    &["metrics/exposition", "metrics/figures"],
+    &["server/listener", "server/shutdown"],
+    &["value/sorted_set/read", "value/sorted_set/segments"],
 ];
 
 /// A word, the modules (or folders) that may use it, and why the others may not.
@@ -254,6 +285,148 @@ fn modules_import_downward_only() {
                 problems.push(format!("{}: {} may not import {import}", source.path, source.module));
             }
         }
+    }
+    check(problems);
+}
+
+/// The path of a source's module: `concurrent/slots/slot`.
+fn module_path(source: &Source) -> String {
+    let path = source.path.trim_start_matches("src/").trim_end_matches(".rs");
+    path.trim_end_matches("/mod").to_owned()
+}
+
+/// Every path of a `use` tree: `a::{b, c::{d, e}}` has `a::b`, `a::c::d` and `a::c::e`.
+fn leaves(prefix: &str, tree: &str, found: &mut Vec<String>) {
+    match tree.split_once('{') {
+        None => found.push(format!("{prefix}{}", tree.trim())),
+        Some((head, group)) => {
+            let prefix = format!("{prefix}{}", head.trim());
+            top_level_names(group).into_iter().for_each(|item| leaves(&prefix, item, found));
+        }
+    }
+}
+
+/// Every path from `crate`, `super` or `self` that a source names.
+fn paths(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for root in ["crate::", "super::", "self::"] {
+        for (at, _) in code.match_indices(root) {
+            let before = code[..at].chars().next_back();
+            if before.is_some_and(|char| char.is_alphanumeric() || char == '_' || char == ':') {
+                continue;
+            }
+            let part_of_path = |char: char| char.is_alphanumeric() || "_:".contains(char);
+            let end = code[at..].find(|char| !part_of_path(char)).map_or(code.len(), |end| at + end);
+            match code[end..].strip_prefix('{') {
+                Some(_) => leaves("", &code[at..], &mut found),
+                None => found.push(code[at..end].to_owned()),
+            }
+        }
+    }
+    found
+}
+
+/// The module that a path in module `own` leads into.
+fn resolve(own: &str, path: &str, modules: &BTreeSet<String>) -> Option<String> {
+    let mut names = path.split("::").peekable();
+    let mut at: Vec<&str> = own.split('/').collect();
+    while let Some(root) = names.next_if(|name| ["crate", "super", "self"].contains(name)) {
+        match root {
+            "crate" => at.clear(),
+            "super" => drop(at.pop()),
+            _ => {}
+        }
+    }
+    let mut module = Some(at.join("/")).filter(|module| modules.contains(module));
+    for name in names {
+        at.push(name);
+        match modules.get(&at.join("/")) {
+            Some(deeper) => module = Some(deeper.clone()),
+            None => break,
+        }
+    }
+    module
+}
+
+/// Which modules each module imports; a module and the ones inside it do not count, as they are one.
+fn import_graph() -> BTreeMap<String, BTreeSet<String>> {
+    let sources = sources();
+    let modules: BTreeSet<String> = sources.iter().map(module_path).collect();
+    let is_inside = |inner: &str, outer: &str| inner == outer || inner.starts_with(&format!("{outer}/"));
+    let imports = |source: &Source| {
+        let own = module_path(source);
+        let found = paths(&source.code).into_iter().filter_map(|path| resolve(&own, &path, &modules));
+        let found = found.filter(|other| !is_inside(other, &own) && !is_inside(&own, other)).collect();
+        (own, found)
+    };
+    sources.iter().map(imports).collect()
+}
+
+/// Everything that can be reached from `start`.
+fn reachable(graph: &BTreeMap<String, BTreeSet<String>>, start: &str) -> BTreeSet<String> {
+    let (mut seen, mut open) = (BTreeSet::new(), vec![start.to_owned()]);
+    while let Some(next) = open.pop() {
+        let imports = graph.get(&next).into_iter().flatten();
+        open.extend(imports.filter(|import| seen.insert((*import).clone())).cloned());
+    }
+    seen
+}
+
+/// The sets of nodes that reach each other.
+fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String>> {
+    let reach: BTreeMap<&String, BTreeSet<String>> =
+        graph.keys().map(|node| (node, reachable(graph, node))).collect();
+    let circle_of = |node: &&String| -> Vec<String> {
+        let both =
+            reach[*node].iter().filter(|other| reach.get(other).is_some_and(|back| back.contains(*node)));
+        both.cloned().collect()
+    };
+    graph.keys().map(|node| circle_of(&node)).filter(|circle| !circle.is_empty()).collect()
+}
+
+#[test]
+fn imports_go_in_no_circle_but_the_named_ones() {
+    let named: BTreeSet<Vec<String>> =
+        CIRCLES.iter().map(|circle| circle.iter().map(|name| (*name).to_owned()).collect()).collect();
+    let graph = import_graph();
+    let found = circles(&graph);
+    let mut problems: Vec<String> = found
+        .difference(&named)
+        .map(|circle| format!("a circle of imports: {}", circle.join(", ")))
+        .collect();
+    let gone = named.difference(&found);
+    problems.extend(
+        gone.map(|circle| format!("no circle any more, to be taken off the list: {}", circle.join(", "))),
+    );
+    let folder =
+        |module: &String| module.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned());
+    let mut folders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (own, imports) in &graph {
+        let own = folder(own);
+        let is_apart = |other: &String| {
+            !other.is_empty() && !own.starts_with(other.as_str()) && !other.starts_with(own.as_str())
+        };
+        folders.entry(own.clone()).or_default().extend(imports.iter().map(folder).filter(is_apart));
+    }
+    folders.remove("");
+    problems
+        .extend(circles(&folders).iter().map(|circle| format!("a circle of folders: {}", circle.join(", "))));
+    check(problems);
+}
+
+#[test]
+fn rooms_import_only_what_they_may() {
+    let room = |module: &str| Some(module.strip_prefix("concurrent/")?.split('/').next()?.to_owned());
+    let mut problems = Vec::new();
+    for (module, imports) in import_graph() {
+        let Some(own) = room(&module) else { continue };
+        let Some((_, may)) = ROOMS.iter().find(|(name, _)| **name == own) else {
+            problems.push(format!("src/{module}.rs: room {own} is not in tests/tidy.rs"));
+            continue;
+        };
+        let others = imports.iter().filter_map(|import| room(import)).filter(|other| *other != own);
+        let refused = others.filter(|other| !may.contains(&other.as_str()));
+        problems.extend(refused.map(|other| format!("src/{module}.rs: {own} may not import {other}")));
     }
     check(problems);
 }

@@ -10,7 +10,7 @@
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::reclaim::sim;
+use kvns::concurrent::epoch::reclaim::sim;
 use kvns::sync::{Bug, Loads, seed};
 use std::cell::Cell;
 use std::io::Write;
@@ -158,9 +158,9 @@ macro_rules! model {
     };
 }
 
-use kvns::concurrent::cell::Cell as VersionCell;
-use kvns::concurrent::reclaim::pin;
-use kvns::concurrent::version::{Version, VersionBox};
+use kvns::concurrent::epoch::reclaim::pin;
+use kvns::concurrent::versions::cell::Cell as VersionCell;
+use kvns::concurrent::versions::version::{Version, VersionBox};
 use kvns::value::string::Str;
 
 /// The integer that a version holds.

@@ -1,6 +1,6 @@
 //! Cells: a compare-and-swap against readers and other writers.
 //!
-//! Invariants (`concurrent/cell.rs`): I2, whoever moves a version out retires it, once, after it has left; I3, no
+//! Invariants (`concurrent/versions/cell.rs`): I2, whoever moves a version out retires it, once, after it has left; I3, no
 //! version comes back; and no update is lost. Every execution also checks that nothing leaks and that what a
 //! reader touches had not been retired before its guard.
 //!
@@ -8,8 +8,8 @@
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::cell::Cell;
-use kvns::concurrent::reclaim::pin;
+use kvns::concurrent::epoch::reclaim::pin;
+use kvns::concurrent::versions::cell::Cell;
 use kvns::sync::Bug;
 use loom::thread;
 use loom_tests::{add_one, cells, model, value};

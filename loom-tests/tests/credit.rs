@@ -1,6 +1,6 @@
 //! Credit under a limit, and what goes to make room.
 //!
-//! Invariants (`concurrent/credit.rs`): I1, what was paid never exceeds the room; I2, what a lease has left goes
+//! Invariants (`concurrent/ledger/credit.rs`): I1, what was paid never exceeds the room; I2, what a lease has left goes
 //! back; I3, a correction loses nothing. And `keyspace/eviction.rs`, V2: what goes is the very version that was seen;
 //! the sweep of read keys removes the version that was read and no other.
 //!
@@ -9,8 +9,8 @@
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::credit::{BLOCK, Lease, Room};
-use kvns::concurrent::rules::Policy;
+use kvns::concurrent::ledger::credit::{BLOCK, Lease, Room};
+use kvns::concurrent::ledger::rules::Policy;
 use kvns::config::EvictionRules;
 use kvns::keyspace::{Change, Draft, Key, View};
 use kvns::sync::Bug;

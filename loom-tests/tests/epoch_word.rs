@@ -1,17 +1,17 @@
 //! The epoch word against writes: stamps never decrease along a cell, or along a chain of cause and effect.
 //!
-//! Invariants (`concurrent/epoch_word.rs`): I1, I2. That stamps do not decrease along a cell is asserted in every
+//! Invariants (`concurrent/epoch/epoch_word.rs`): I1, I2. That stamps do not decrease along a cell is asserted in every
 //! model, wherever a version enters a cell.
 //!
 //! Twin: an attempt that reads the epoch before its last read.
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::cell::Cell;
-use kvns::concurrent::epoch_word::EpochWord;
-use kvns::concurrent::nodes::Edits;
-use kvns::concurrent::reclaim::pin;
-use kvns::concurrent::transaction::{Write, commit};
+use kvns::concurrent::epoch::epoch_word::EpochWord;
+use kvns::concurrent::epoch::reclaim::pin;
+use kvns::concurrent::versions::cell::Cell;
+use kvns::concurrent::versions::nodes::Edits;
+use kvns::concurrent::versions::transaction::{Write, commit};
 use kvns::sync::{Bug, seeded};
 use loom::thread;
 use loom_tests::{cells, model, next, value};

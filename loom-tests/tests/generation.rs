@@ -1,8 +1,8 @@
 //! Generations: a flush swaps one pointer.
 //!
-//! Invariants (`concurrent/generation.rs`): I1, an attempt loads the generation once, so a write lands before the
+//! Invariants (`concurrent/slots/generation.rs`): I1, an attempt loads the generation once, so a write lands before the
 //! flush or after it, whole; I5, the old generation goes only when nobody holds a guard from when it was current.
-//! (`concurrent/chunk.rs`): I3, who reaches a chunk under a guard reaches its namespace too, and both stay.
+//! (`concurrent/slots/chunk.rs`): I3, who reaches a chunk under a guard reaches its namespace too, and both stay.
 //!
 //! Twins: loading the generation twice, for a write and for a read that `ear` queues; freeing at the swap; for chunks
 //! see the models.
@@ -10,10 +10,10 @@
 #![cfg(kvns_loom)]
 
 use kvns::clock::Clock;
-use kvns::concurrent::generation::{Current, Generation, Replaced};
-use kvns::concurrent::reclaim::pin;
-use kvns::concurrent::rules::Policy;
-use kvns::concurrent::slot::Reaped;
+use kvns::concurrent::epoch::reclaim::pin;
+use kvns::concurrent::ledger::rules::Policy;
+use kvns::concurrent::slots::generation::{Current, Generation, Replaced};
+use kvns::concurrent::slots::slot::Reaped;
 use kvns::config::EvictionRules;
 use kvns::keyspace::{Change, Draft, Key, Keyspace, KeyspaceError};
 use kvns::sync::Bug;

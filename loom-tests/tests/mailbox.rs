@@ -1,13 +1,13 @@
 //! The mailbox: senders that never wait, against the one owner that takes.
 //!
-//! Invariants (`concurrent/mailbox.rs`): I1, what the owner's round misses tells it again; I2, one caller learns that it
+//! Invariants (`concurrent/mail/mailbox.rs`): I1, what the owner's round misses tells it again; I2, one caller learns that it
 //! ended the owner; I3, the weight is never less than what is in the queue.
 //!
 //! The queue itself is not loom's: each of its operations is one step here.
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::mailbox::{Mailbox, Posted};
+use kvns::concurrent::mail::mailbox::{Mailbox, Posted};
 use kvns::sync::Bug;
 use loom::thread;
 use loom_tests::model;

@@ -1,13 +1,13 @@
 //! Occupied counts: who is inside a chunk or a namespace, and when that ends.
 //!
-//! Invariants (`concurrent/occupancy.rs`): I2, one `leave` ends the count; an `enter` comes before the end or is
+//! Invariants (`concurrent/epoch/occupancy.rs`): I2, one `leave` ends the count; an `enter` comes before the end or is
 //! refused.
 //!
 //! Twins: closing by a store; entering a closed count.
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::occupancy::{Occupancy, Refused};
+use kvns::concurrent::epoch::occupancy::{Occupancy, Refused};
 use kvns::sync::Bug;
 use loom::thread;
 use loom_tests::model;

@@ -1,15 +1,15 @@
 //! The reservation: a transaction that runs alone, against attempts in flight.
 //!
-//! Invariants (`concurrent/reservation.rs`): I1, an attempt reads the word under its pin, before its first read; I2,
+//! Invariants (`concurrent/epoch/reservation.rs`): I1, an attempt reads the word under its pin, before its first read; I2,
 //! the holder runs only after a grace period. So nothing changes under it.
 //!
 //! Twins: running without the grace period; an attempt that looks before it is pinned.
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::cell::Cell;
-use kvns::concurrent::reclaim::pin;
-use kvns::concurrent::reservation::ReservationWord;
+use kvns::concurrent::epoch::reclaim::pin;
+use kvns::concurrent::epoch::reservation::ReservationWord;
+use kvns::concurrent::versions::cell::Cell;
 use kvns::sync::{Bug, seeded};
 use loom::thread;
 use loom_tests::{cells, model, next, value};

@@ -1,13 +1,13 @@
 //! What namespaces are bound to.
 //!
-//! Invariants (`concurrent/rules.rs`): I1, a number's rules are always the same; I2, whoever finds one number in both
+//! Invariants (`concurrent/ledger/rules.rs`): I1, a number's rules are always the same; I2, whoever finds one number in both
 //! words has that number's rules.
 //!
 //! Twins: the number beside one half only is looked at; rules are told under the number with which they were asked for.
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::rules::{InForce, NamespaceRules, Policy, SeenRules};
+use kvns::concurrent::ledger::rules::{InForce, NamespaceRules, Policy, SeenRules};
 use kvns::sync::Bug;
 use loom::thread;
 use loom_tests::model;

@@ -1,19 +1,19 @@
 //! The life of a slot: absent -> live <-> absent -> closing -> dead -> out of the index -> reused.
 //!
-//! Invariants (`concurrent/slot.rs`): I1, who reads a name; I2, the seq goes on; I3, when a slot closes, and
-//! watchers; I4, closing changes nothing. (`concurrent/generation.rs`): I2, a slot enters absent; I3, I4, the
-//! reaper and the release. (`concurrent/index.rs`): I2, removal by slot.
+//! Invariants (`concurrent/slots/slot.rs`): I1, who reads a name; I2, the seq goes on; I3, when a slot closes, and
+//! watchers; I4, closing changes nothing. (`concurrent/slots/generation.rs`): I2, a slot enters absent; I3, I4, the
+//! reaper and the release. (`concurrent/slots/index.rs`): I2, removal by slot.
 //!
 //! Twins: one for each rule, see the models.
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::generation::{DEFAULT_NAMESPACE, Generation};
-use kvns::concurrent::nodes::Edits;
-use kvns::concurrent::reclaim::{Guard, pin};
-use kvns::concurrent::slot::{Reaped, Slot};
-use kvns::concurrent::transaction::{Write, commit};
-use kvns::concurrent::version::{Content, VersionBox};
+use kvns::concurrent::epoch::reclaim::{Guard, pin};
+use kvns::concurrent::slots::generation::{DEFAULT_NAMESPACE, Generation};
+use kvns::concurrent::slots::slot::{Reaped, Slot};
+use kvns::concurrent::versions::nodes::Edits;
+use kvns::concurrent::versions::transaction::{Write, commit};
+use kvns::concurrent::versions::version::{Content, VersionBox};
 use kvns::sync::atomic::{AtomicBool, Ordering};
 use kvns::sync::{Bug, seeded};
 use loom::thread;

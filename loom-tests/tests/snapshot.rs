@@ -1,6 +1,6 @@
 //! Snapshots against writes, transactions, flushes and the freeing of trees.
 //!
-//! Invariants (`concurrent/snapshot.rs`): I1, the generation is the write's own; I2, after the start every change is
+//! Invariants (`concurrent/versions/retention.rs`): I1, the generation is the write's own; I2, after the start every change is
 //! stamped; I3, what is displaced is handed over once; I4, nodes that the snapshot may read stay, and are freed in
 //! the end; I5, what was given to a snapshot is given back when nobody can give it more.
 //!
@@ -14,7 +14,7 @@
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::reclaim::pin;
+use kvns::concurrent::epoch::reclaim::pin;
 use kvns::keyspace::{Change, Draft, Key, Keyspace, KeyspaceError, SnapshotControl, View};
 use kvns::snapshot::{Head, Sink};
 use kvns::sync::Bug;

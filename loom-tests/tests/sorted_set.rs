@@ -1,6 +1,6 @@
 //! Large sorted sets: versions that share an index, and the operation that each of them carries.
 //!
-//! Invariants (`concurrent/order_index.rs`): I1, what a version builds on is applied before it enters a cell; I2, only
+//! Invariants (`concurrent/versions/order_index.rs`): I1, what a version builds on is applied before it enters a cell; I2, only
 //! published operations are applied, and of each number there is one; I5, a node is unlinked after everybody who
 //! might need it or insert it again has left. Every model reads the set whole, in the middle and at the end: the
 //! index as the version sees it, merged with the version's operation, has exactly the members of the version's

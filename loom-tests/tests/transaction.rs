@@ -1,6 +1,6 @@
 //! Transactions: several cells change at one instant.
 //!
-//! Invariants (`concurrent/transaction.rs`): I1, I2, the status changes once, after all intents are there; I3, no
+//! Invariants (`concurrent/versions/transaction.rs`): I1, I2, the status changes once, after all intents are there; I3, no
 //! read-only cells; I4, I5, who owns which version after commit and abort (every execution checks that each is
 //! retired once, freed, and not touched under a later guard; and Rule V); I6, how long a descriptor lives.
 //!
@@ -12,11 +12,11 @@
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::cell::Cell;
-use kvns::concurrent::nodes::Edits;
-use kvns::concurrent::reclaim::{Guard, pin};
-use kvns::concurrent::transaction::{Write, commit};
-use kvns::concurrent::version::VersionBox;
+use kvns::concurrent::epoch::reclaim::{Guard, pin};
+use kvns::concurrent::versions::cell::Cell;
+use kvns::concurrent::versions::nodes::Edits;
+use kvns::concurrent::versions::transaction::{Write, commit};
+use kvns::concurrent::versions::version::VersionBox;
 use kvns::sync::Bug;
 use loom::thread;
 use loom_tests::{add_one, cells, model, next, value};

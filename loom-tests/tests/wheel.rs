@@ -1,6 +1,6 @@
 //! The wheel's note against a change of the deadline.
 //!
-//! Invariants (`concurrent/wheel.rs`): I1, the note is the earliest entry; I2, other entries are dropped; I3, a
+//! Invariants (`concurrent/slots/wheel.rs`): I1, the note is the earliest entry; I2, other entries are dropped; I3, a
 //! cell with a deadline has an entry no later than that, whoever came first; I5, a leap of the clock overtakes no alarm.
 //!
 //! I7, sifting drops an alarm only with its note.
@@ -10,11 +10,11 @@
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::generation::{DEFAULT_NAMESPACE, Generation};
-use kvns::concurrent::reclaim::{Guard, pin};
-use kvns::concurrent::slot::Slot;
-use kvns::concurrent::version::VersionBox;
-use kvns::concurrent::wheel::{BUCKET_MS, Wheel};
+use kvns::concurrent::epoch::reclaim::{Guard, pin};
+use kvns::concurrent::slots::generation::{DEFAULT_NAMESPACE, Generation};
+use kvns::concurrent::slots::slot::Slot;
+use kvns::concurrent::slots::wheel::{BUCKET_MS, Wheel};
+use kvns::concurrent::versions::version::VersionBox;
 use kvns::sync::Bug;
 use loom::thread;
 use loom_tests::model;

@@ -7,26 +7,10 @@
 //! Each module's header states its invariants by number; SAFETY and ORDERING comments cite them.
 #![allow(unsafe_code, reason = "lock-free structures; every block cites its module's invariants")]
 
-pub mod cell;
-pub mod chunk;
-pub mod counter;
-pub mod credit;
-pub mod directory;
-pub mod epoch_word;
-pub mod generation;
-pub mod hub;
-pub mod index;
-pub mod mailbox;
-pub mod namespace;
-pub mod nodes;
-pub mod occupancy;
-pub mod order_index;
-pub mod reclaim;
-pub mod recorder;
-pub mod reservation;
-pub mod rules;
-pub mod slot;
+pub mod counters;
+pub mod epoch;
+pub mod ledger;
+pub mod mail;
+pub mod slots;
 pub mod snapshot;
-pub mod transaction;
-pub mod version;
-pub mod wheel;
+pub mod versions;

@@ -8,7 +8,7 @@ mod links;
 mod memory;
 mod parse;
 
-use crate::concurrent::rules::Policy;
+use crate::concurrent::ledger::rules::Policy;
 use crate::resp::Limits;
 use clap::builder::{Resettable, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};

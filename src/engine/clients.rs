@@ -1,9 +1,9 @@
 //! Who is connected: what CLIENT LIST shows of each client, and their number.
 
 use super::pubsub::{Mail, Topic};
-use crate::concurrent::counter::{Latest, NextId};
-use crate::concurrent::hub::Numbered;
-use crate::concurrent::mailbox::Mailbox;
+use crate::concurrent::counters::counter::{Latest, NextId};
+use crate::concurrent::mail::hub::Numbered;
+use crate::concurrent::mail::mailbox::Mailbox;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

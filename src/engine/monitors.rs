@@ -3,8 +3,8 @@
 use super::Engine;
 use super::clients::Client;
 use super::pubsub::Mail;
-use crate::concurrent::counter::Latest;
-use crate::concurrent::hub::Members;
+use crate::concurrent::counters::counter::Latest;
+use crate::concurrent::mail::hub::Members;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -2,7 +2,7 @@
 //!
 //! While it lasts nothing is removed by itself either: no key expires, is evicted or goes for having been read.
 
-use crate::concurrent::counter::{Latest, Tally};
+use crate::concurrent::counters::counter::{Latest, Tally};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which commands wait.

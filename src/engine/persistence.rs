@@ -6,8 +6,8 @@
 
 use super::Engine;
 use crate::clock::Clock;
-use crate::concurrent::counter::{Flag, Latest};
-use crate::concurrent::reclaim::Grace;
+use crate::concurrent::counters::counter::{Flag, Latest};
+use crate::concurrent::epoch::reclaim::Grace;
 use crate::keyspace::{RestoreTally, SnapshotControl, SnapshotError};
 use crate::snapshot::{FileSink, Head, Home, NotLocked, Progress, Refused, Sink, load};
 use std::collections::VecDeque;

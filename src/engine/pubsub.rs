@@ -5,8 +5,8 @@
 
 use super::Engine;
 use super::clients::Client;
-use crate::concurrent::hub::Hub;
-use crate::concurrent::mailbox::Posted;
+use crate::concurrent::mail::hub::Hub;
+use crate::concurrent::mail::mailbox::Posted;
 use crate::glob::Pattern;
 use bytes::Bytes;
 use std::sync::Arc;

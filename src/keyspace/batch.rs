@@ -2,8 +2,8 @@
 
 use super::memory::Funds;
 use super::{Key, Keyspace, View};
-use crate::concurrent::namespace::{Namespace, Record};
-use crate::concurrent::reclaim::{Guard, pin};
+use crate::concurrent::epoch::reclaim::{Guard, pin};
+use crate::concurrent::slots::namespace::{Namespace, Record};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

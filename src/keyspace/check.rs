@@ -2,11 +2,11 @@
 
 use super::Keyspace;
 use super::entry::footprint;
-use crate::concurrent::generation::{DEFAULT_NAMESPACE, Generation};
-use crate::concurrent::namespace::Namespace;
-use crate::concurrent::reclaim::{Guard, pin};
-use crate::concurrent::slot::Slot;
-use crate::concurrent::version::{Content, Version};
+use crate::concurrent::epoch::reclaim::{Guard, pin};
+use crate::concurrent::slots::generation::{DEFAULT_NAMESPACE, Generation};
+use crate::concurrent::slots::namespace::Namespace;
+use crate::concurrent::slots::slot::Slot;
+use crate::concurrent::versions::version::{Content, Version};
 use crate::value::string::Str;
 use crate::value::tree::{Hash, List, Set, Tree};
 use std::collections::HashMap;
@@ -31,7 +31,7 @@ impl Keyspace {
         if !self.settle(ROUNDS) {
             return Err("the housekeeper does not come to rest".into());
         }
-        if !self.snapshots.is_settled() {
+        if !self.snapshots.retention.is_settled() {
             return Err(format!("{:?} bytes are kept for a snapshot", self.retained().0));
         }
         let guard = pin();

@@ -3,11 +3,11 @@
 
 use super::Keyspace;
 use super::entry::footprint;
-use crate::concurrent::generation::Generation;
-use crate::concurrent::namespace::{Namespace, Record};
-use crate::concurrent::reclaim::Guard;
-use crate::concurrent::slot::Slot;
-use crate::concurrent::version::{Content, Version, VersionBox};
+use crate::concurrent::epoch::reclaim::Guard;
+use crate::concurrent::slots::generation::Generation;
+use crate::concurrent::slots::namespace::{Namespace, Record};
+use crate::concurrent::slots::slot::Slot;
+use crate::concurrent::versions::version::{Content, Version, VersionBox};
 use crate::sync::{Bug, seeded};
 use std::sync::Arc;
 
@@ -93,9 +93,10 @@ impl Keyspace {
         }
         let seen = if seeded(Bug::EvictsUnseen) { slot.cell().settle(guard) } else { seen };
         let tombstone = absent_after(seen);
-        let attempt = self.snapshots.attempt(generation);
+        let attempt = self.snapshots.retention.attempt(generation.number());
         tombstone.set_stamp(attempt.stamp());
-        let Ok(new) = slot.cell().replace(seen, tombstone.into(), attempt.claim(slot).as_ref(), guard) else {
+        let Ok(new) = slot.cell().replace(seen, tombstone.into(), attempt.claim(slot.name()).as_ref(), guard)
+        else {
             return 0;
         };
         let bytes = growth(slot, seen, new);

@@ -1,11 +1,11 @@
 //! Entries as handlers see them, and the drafts of what is to replace them.
 
 use super::KeyspaceError;
-use crate::concurrent::nodes::Candidate;
-use crate::concurrent::order_index::{LargeSet, OrderAt};
-use crate::concurrent::reclaim::Guard;
-use crate::concurrent::slot::Slot;
-use crate::concurrent::version::{Collection, Version, VersionBox};
+use crate::concurrent::epoch::reclaim::Guard;
+use crate::concurrent::slots::slot::Slot;
+use crate::concurrent::versions::nodes::Candidate;
+use crate::concurrent::versions::order_index::{LargeSet, OrderAt};
+use crate::concurrent::versions::version::{Collection, Version, VersionBox};
 use crate::value::Kind;
 use crate::value::chunks::{ChunksDelta, FLAT_MAX, ZEROS};
 use crate::value::sorted_set::{self, Next, Order};
@@ -16,7 +16,7 @@ use bytes::Bytes;
 /// The index's share of a key's bytes: its node, and about two places in the table.
 const INDEX_SHARE: usize = 8 + 18;
 
-/// A key's share of what [`Generation::frame_bytes`](crate::concurrent::generation::Generation::frame_bytes) counts.
+/// A key's share of what [`Generation::frame_bytes`](crate::concurrent::slots::generation::Generation::frame_bytes) counts.
 pub(super) const FRAME_SHARE: usize = INDEX_SHARE + size_of::<Slot>();
 
 /// One version of a sorted set, to be read.

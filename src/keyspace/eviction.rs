@@ -21,14 +21,14 @@
 
 use super::commit::Removal;
 use super::{Keyspace, KeyspaceError, View};
-use crate::concurrent::chunk::Chunk;
-use crate::concurrent::credit::{BLOCK, Lease};
-use crate::concurrent::generation::Generation;
-use crate::concurrent::namespace::Namespace;
-use crate::concurrent::nodes;
-use crate::concurrent::reclaim::{Grace, Guard, pin};
-use crate::concurrent::rules::{NO_QUOTA, NamespaceRules, Policy};
-use crate::concurrent::slot::{Position, Slot};
+use crate::concurrent::epoch::freer;
+use crate::concurrent::epoch::reclaim::{Grace, Guard, pin};
+use crate::concurrent::ledger::credit::{BLOCK, Lease};
+use crate::concurrent::ledger::rules::{NO_QUOTA, NamespaceRules, Policy};
+use crate::concurrent::slots::chunk::Chunk;
+use crate::concurrent::slots::generation::Generation;
+use crate::concurrent::slots::namespace::Namespace;
+use crate::concurrent::slots::slot::{Position, Slot};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use smallvec::SmallVec;
@@ -164,8 +164,8 @@ impl Keyspace {
         if let Reclamation::Awaited(grace, looks) = &mut need.reclamation {
             // Others may go on removing large ones for ever.
             *looks = looks.saturating_sub(1);
-            nodes::free_some(FREED_NODES);
-            if grace.has_passed() && !nodes::is_freeing() || *looks == 0 {
+            freer::free_some(FREED_NODES);
+            if grace.has_passed() && !freer::is_freeing() || *looks == 0 {
                 need.reclamation = Reclamation::Done;
             }
             return Eviction::Reclaiming;
@@ -223,7 +223,7 @@ impl Keyspace {
     /// end: the limit is reached, or there is nothing to evict.
     fn descend_to_limit(&self, descent: &mut Descent, generation: &Generation, is_cleared: bool) -> bool {
         let measured = self.memory.measured.get();
-        let is_calm = is_cleared && !nodes::is_freeing();
+        let is_calm = is_cleared && !freer::is_freeing();
         if !is_calm && (measured == 0 || self.memory.is_over()) {
             descent.since = None;
             return false;

@@ -6,11 +6,11 @@
 
 use super::Keyspace;
 use super::eviction::Descent;
-use crate::concurrent::counter::Gauge;
-use crate::concurrent::generation::{Departure, Generation, Reaping, Replaced};
-use crate::concurrent::nodes;
-use crate::concurrent::reclaim::{Guard, pin};
-use crate::concurrent::wheel::{Alarm, Wheel};
+use crate::concurrent::counters::counter::Gauge;
+use crate::concurrent::epoch::freer;
+use crate::concurrent::epoch::reclaim::{Guard, pin};
+use crate::concurrent::slots::generation::{Departure, Generation, Reaping, Replaced};
+use crate::concurrent::slots::wheel::{Alarm, Wheel};
 use std::sync::{Arc, PoisonError, TryLockError};
 
 /// Alarms or slots that are handled under one pin.
@@ -121,7 +121,7 @@ impl Housekeeper {
         let more =
             !keyspace.keeps_all() && keyspace.descend(&mut self.descent, &generation, is_cleared) | more;
         self.end_resize(&generation);
-        let more = nodes::free_some(FREED_NODES) | more;
+        let more = freer::free_some(FREED_NODES) | more;
         drop(generation);
         self.free(keyspace);
         pin().renew();

@@ -1,6 +1,6 @@
 //! Key names: `namespace/key` as bytes, never text.
 
-use crate::concurrent::generation::DEFAULT_NAMESPACE;
+use crate::concurrent::slots::generation::DEFAULT_NAMESPACE;
 use memchr::memchr;
 
 /// A key's canonical name.

@@ -4,7 +4,7 @@
 //! The room under the limit is what is left of it after the accounted bytes (all keys, and what is kept for keys: free
 //! slots, the index, alarms) and the *overhead*: all else that the allocator has handed out (clients' buffers and
 //! queues, what waits to be reclaimed). A change
-//! that adds bytes pays before its compare-and-swap, from its batch's lease (`concurrent/credit.rs`); one that frees
+//! that adds bytes pays before its compare-and-swap, from its batch's lease (`concurrent/ledger/credit.rs`); one that frees
 //! some is paid back. The overhead is measured many times a second, so that the figure follows the allocator whatever
 //! the estimates are.
 //!
@@ -15,13 +15,13 @@
 use super::entry::footprint_of;
 use super::eviction::{Bound, Need};
 use super::{Batch, Contention, Key, Keyspace, KeyspaceError, View};
-use crate::concurrent::counter::{Latest, Tally};
-use crate::concurrent::credit::{BLOCK, Lease, Room, UNLIMITED};
-use crate::concurrent::namespace::Namespace;
-use crate::concurrent::nodes;
-use crate::concurrent::reclaim::pin;
-use crate::concurrent::rules::{InForce, NO_QUOTA, NamespaceRules};
-use crate::concurrent::version::Version;
+use crate::concurrent::counters::counter::{Latest, Tally};
+use crate::concurrent::epoch::freer;
+use crate::concurrent::epoch::reclaim::pin;
+use crate::concurrent::ledger::credit::{BLOCK, Lease, Room, UNLIMITED};
+use crate::concurrent::ledger::rules::{InForce, NO_QUOTA, NamespaceRules};
+use crate::concurrent::slots::namespace::Namespace;
+use crate::concurrent::versions::version::Version;
 use crate::config::EvictionRules;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -145,7 +145,7 @@ impl Keyspace {
         let is_known = allocated > self.used_bytes() / 2;
         // Nor how much of what is allocated are flushed keys that are being freed.
         if is_known && self.freeing() == 0 {
-            let (retained, _) = self.snapshots.retained();
+            let (retained, _) = self.snapshots.retention.retained();
             let overhead = allocated as i64 - retained as i64 - self.accounted_bytes() as i64;
             self.memory.overhead.set(overhead as u64);
         }
@@ -373,7 +373,7 @@ impl<'g> View<'g> {
     fn lacks(&self, namespace: &[u8], rules: NamespaceRules, bytes: i64, bound: Bound) -> KeyspaceError {
         let funds = &self.batch.funds;
         // What was removed may not be reclaimed yet: that is waited for where it may be worth it.
-        let may_wait = rules.policy.evicts() || bytes > BLOCK || nodes::is_freeing();
+        let may_wait = rules.policy.evicts() || bytes > BLOCK || freer::is_freeing();
         if !may_wait || funds.is_exhausted.get() {
             return KeyspaceError::NoRoom;
         }

@@ -34,14 +34,14 @@ pub use view::View;
 pub use watch::Watch;
 
 use crate::clock::Clock;
-use crate::concurrent::counter::{Counter, Gauge, Latest, NextId};
-use crate::concurrent::generation::{Current, Generation};
-use crate::concurrent::namespace::{Namespace, Record};
-use crate::concurrent::reclaim::pin;
-pub use crate::concurrent::recorder::Label;
-pub use crate::concurrent::reservation::Reservation;
-use crate::concurrent::reservation::ReservationWord;
-use crate::concurrent::rules::{NO_QUOTA, NamespaceRules, Policy};
+use crate::concurrent::counters::counter::{Counter, Gauge, Latest, NextId};
+pub use crate::concurrent::counters::recorder::Label;
+use crate::concurrent::epoch::reclaim::pin;
+pub use crate::concurrent::epoch::reservation::Reservation;
+use crate::concurrent::epoch::reservation::ReservationWord;
+use crate::concurrent::ledger::rules::{NO_QUOTA, NamespaceRules, Policy};
+use crate::concurrent::slots::generation::{Current, Generation};
+use crate::concurrent::slots::namespace::{Namespace, Record};
 use crate::concurrent::snapshot::Snapshots;
 use crate::sync;
 pub use crate::value::Kind;
@@ -151,7 +151,7 @@ pub struct Keyspace {
     start_ms: i64,
     current: Current,
     generations: NextId,
-    snapshots: Arc<Snapshots>,
+    snapshots: Snapshots,
     /// Covers the swap of a generation, or taking it and setting the word for a snapshot; never a wait.
     swapping: sync::Mutex<()>,
     reservation: ReservationWord,
@@ -186,7 +186,7 @@ impl Keyspace {
             clock,
             current: Current::new(first),
             generations,
-            snapshots: Arc::default(),
+            snapshots: Snapshots::default(),
             swapping: sync::Mutex::new(()),
             reservation: ReservationWord::default(),
             records: Records::new(most),

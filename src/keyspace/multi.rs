@@ -1,7 +1,7 @@
 //! Several keys at one instant: the transactional view.
 //!
 //! A transaction's body runs against a buffer. What it read and planned is kept by slot, so that two names of one
-//! slot are one cell. Then everything commits by one multi-word compare-and-swap (`concurrent/transaction.rs`),
+//! slot are one cell. Then everything commits by one multi-word compare-and-swap (`concurrent/versions/transaction.rs`),
 //! or the body runs again.
 //!
 //! # Rules
@@ -21,13 +21,13 @@ use super::memory::Payment;
 use super::open::Open;
 use super::view::Made;
 use super::{Contention, Key, KeyspaceError, View};
-use crate::concurrent::generation::{Current, Generation};
-use crate::concurrent::namespace::Namespace;
-use crate::concurrent::nodes::Edits;
-use crate::concurrent::reclaim::Guard;
-use crate::concurrent::slot::Slot;
-use crate::concurrent::transaction::{Write, commit};
-use crate::concurrent::version::{Planned, Version, VersionBox};
+use crate::concurrent::epoch::reclaim::Guard;
+use crate::concurrent::slots::generation::{Current, Generation};
+use crate::concurrent::slots::namespace::Namespace;
+use crate::concurrent::slots::slot::Slot;
+use crate::concurrent::versions::nodes::Edits;
+use crate::concurrent::versions::transaction::{Write, commit};
+use crate::concurrent::versions::version::{Planned, Version, VersionBox};
 use crate::sync::{Bug, seeded, spin_hint};
 use rand::Rng;
 use smallvec::SmallVec;
@@ -468,7 +468,7 @@ impl<'g> View<'g> {
     /// The multi-word compare-and-swap, again as long as it lost to fresh copies only (M3).
     fn commit_writes(&mut self, transaction: &mut Transaction<'g>) -> bool {
         let (keyspace, guard) = (self.keyspace(), self.guard());
-        let attempt = keyspace.snapshots.attempt(transaction.generation);
+        let attempt = keyspace.snapshots.retention.attempt(transaction.generation.number());
         let cells = std::mem::take(&mut transaction.cells);
         let mut changes = Vec::with_capacity(cells.len());
         let mut writes: Vec<Write<'g>> = Vec::with_capacity(cells.len());
@@ -487,7 +487,7 @@ impl<'g> View<'g> {
                 changes.push((Changed { slot, old: base, new }, growth(slot, base, new)));
             }
             let (cell, new) = (slot.cell(), planned.publish());
-            writes.push(Write { cell, expected: base, new, claim: attempt.claim(slot) });
+            writes.push(Write { cell, expected: base, new, claim: attempt.claim(slot.name()) });
         }
         for _ in 0..RECOMMITS {
             match commit(writes, &mut transaction.edits, guard) {

@@ -7,9 +7,9 @@
 use super::entry::{Change, Draft, Entry, SortedSet, SortedSetEdit};
 use super::multi::Plan;
 use super::{Key, KeyspaceError, View};
-use crate::concurrent::nodes::{Candidate, Edits};
-use crate::concurrent::reclaim::Guard;
-use crate::concurrent::version::{Collection, Planned, Version};
+use crate::concurrent::epoch::reclaim::Guard;
+use crate::concurrent::versions::nodes::{Candidate, Edits};
+use crate::concurrent::versions::version::{Collection, Planned, Version};
 use crate::value::tree::{Delta, Ends, Hash, List, Patch, Set, Tree};
 
 /// A collection with edits that can be gathered.

@@ -3,9 +3,9 @@
 //! A namespace gets its record with its first key, and the record a label, by which commands are counted. Records are
 //! never removed, so the table only grows, to a fixed size, and finding one in it takes no lock and no pin.
 
-use crate::concurrent::generation::DEFAULT_NAMESPACE;
-use crate::concurrent::namespace::Record;
-use crate::concurrent::recorder::Label;
+use crate::concurrent::counters::recorder::Label;
+use crate::concurrent::slots::generation::DEFAULT_NAMESPACE;
+use crate::concurrent::slots::namespace::Record;
 use ahash::RandomState;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 

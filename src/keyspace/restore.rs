@@ -2,7 +2,7 @@
 
 use super::entry::{Change, Draft};
 use super::{Key, Keyspace, KeyspaceError, View};
-use crate::concurrent::counter::Counter;
+use crate::concurrent::counters::counter::Counter;
 use crate::snapshot::{Frame, Head, Part, Place, Receiver};
 use crate::value::Kind;
 use crate::value::sorted_set::{self, Placed};

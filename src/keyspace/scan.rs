@@ -5,9 +5,9 @@
 
 use super::entry::Entry;
 use super::{KeyspaceError, View};
-use crate::concurrent::chunk::{Chunk, MAX_SLOTS};
-use crate::concurrent::generation::Generation;
-use crate::concurrent::slot::{Position, Slot};
+use crate::concurrent::slots::chunk::{Chunk, MAX_SLOTS};
+use crate::concurrent::slots::generation::Generation;
+use crate::concurrent::slots::slot::{Position, Slot};
 use rand::Rng;
 
 /// Missing chunks that cost a page as much as one entry.

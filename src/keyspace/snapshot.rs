@@ -1,6 +1,6 @@
 //! Snapshots: the walk that writes the state of one moment, while everybody goes on.
 //!
-//! `concurrent/snapshot.rs` says what that state is, and how what writes displace meanwhile is kept. The walk goes
+//! `concurrent/versions/retention.rs` says what that state is, and how what writes displace meanwhile is kept. The walk goes
 //! through the kept generation slot by slot. It is pinned for a chunk at a time at most, and never while it writes
 //! out. What is small is given to the sink under the pin; a large string is shared, and of a large collection the root
 //! is taken, which stays: both are given to the sink piece by piece without a pin.
@@ -8,12 +8,12 @@
 //! A key that is changed while the walk goes on may be given to the sink twice, each time with the same value.
 
 use super::Keyspace;
-use crate::concurrent::chunk::Chunk;
-use crate::concurrent::counter::{Flag, Latest};
-use crate::concurrent::reclaim::{Guard, pin};
-use crate::concurrent::slot::Slot;
+use crate::concurrent::counters::counter::{Flag, Latest};
+use crate::concurrent::epoch::reclaim::{Guard, pin};
+use crate::concurrent::slots::chunk::Chunk;
+use crate::concurrent::slots::slot::Slot;
 use crate::concurrent::snapshot::{Found, HandedOver, KeptTree, Running, Starting, TreeValue, Turn};
-use crate::concurrent::version::Version;
+use crate::concurrent::versions::version::Version;
 use crate::snapshot::{Head, Sink};
 use crate::value::string::Str;
 use bytes::Bytes;
@@ -157,7 +157,7 @@ impl Keyspace {
     /// Bytes that were overwritten or deleted and are kept for the running snapshot, and the most that were for the
     /// latest one. O(1).
     pub fn retained(&self) -> (u64, u64) {
-        self.snapshots.retained()
+        self.snapshots.retention.retained()
     }
 }
 

@@ -6,7 +6,7 @@ mod sorted_sets;
 
 use super::multi::Transaction;
 use super::*;
-use crate::concurrent::slot::Position;
+use crate::concurrent::slots::slot::Position;
 use crate::config::EvictionRules;
 use crate::value::string::Str;
 use crate::value::tree::List;

@@ -4,11 +4,11 @@ use super::commit::{Changed, absent_after, growth};
 use super::entry::{Change, Draft, Entry, SortedSet};
 use super::multi::Transaction;
 use super::{Batch, Contention, Key, Keyspace, KeyspaceError};
-use crate::concurrent::generation::Generation;
-use crate::concurrent::reclaim::Guard;
-use crate::concurrent::rules::Policy;
-use crate::concurrent::slot::Slot;
-use crate::concurrent::version::{Collection, Version};
+use crate::concurrent::epoch::reclaim::Guard;
+use crate::concurrent::ledger::rules::Policy;
+use crate::concurrent::slots::generation::Generation;
+use crate::concurrent::slots::slot::Slot;
+use crate::concurrent::versions::version::{Collection, Version};
 use crate::sync::{Bug, seeded};
 use crate::value::sorted_set::{self, Placed};
 use crate::value::tree::{Delta, Hash, Set, Tree};
@@ -241,7 +241,7 @@ impl<'g> View<'g> {
     /// The birth of nodes that are built now: the snapshot epoch, read before the version that will hold them is
     /// stamped.
     pub fn birth(&self) -> u32 {
-        self.keyspace().snapshots.birth()
+        self.keyspace().snapshots.retention.birth()
     }
 
     /// Reads a collection, as [`View::read`] does; one that is missing is empty.
@@ -339,9 +339,9 @@ impl<'g> View<'g> {
         let bytes = growth(slot, base, &new.version);
         let payment = self.pay(|| generation.namespace_of(slot, self.guard()), bytes)?;
         let judged = if seeded(Bug::HandOverAsksPresent) { self.present_generation() } else { generation };
-        let attempt = self.keyspace().snapshots.attempt(judged);
+        let attempt = self.keyspace().snapshots.retention.attempt(judged.number());
         new.version.set_stamp(attempt.stamp());
-        match slot.cell().replace(base, new, attempt.claim(slot).as_ref(), self.guard()) {
+        match slot.cell().replace(base, new, attempt.claim(slot.name()).as_ref(), self.guard()) {
             Ok(new) => {
                 self.touch_written(slot, base);
                 let changed = Changed { slot, old: base, new };

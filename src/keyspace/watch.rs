@@ -1,9 +1,9 @@
 //! WATCH: remembering a key as it is, to be compared when a transaction commits.
 
 use super::{Key, KeyspaceError, View};
-use crate::concurrent::generation::Generation;
-use crate::concurrent::slot::{Position, Slot};
-use crate::concurrent::version::{Content, Version};
+use crate::concurrent::slots::generation::Generation;
+use crate::concurrent::slots::slot::{Position, Slot};
+use crate::concurrent::versions::version::{Content, Version};
 use crate::sync::{Bug, seeded};
 
 /// A watched key: which slot of which generation, and the change it was at.

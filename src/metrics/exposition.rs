@@ -5,7 +5,7 @@
 use super::figures::{BY_NAMESPACE, COMMAND_DURATION, ERRORS, OF_SERVER, Readings, of_build};
 use crate::clock::TICKS_PER_US;
 use crate::command::table::Row;
-use crate::concurrent::recorder::{BOUNDS, PairSeries};
+use crate::concurrent::counters::recorder::{BOUNDS, PairSeries};
 use crate::engine::Engine;
 use crate::keyspace::{Label, NamespaceInfo, OTHERS};
 use crate::sharded::Totals;

@@ -17,8 +17,8 @@ mod shutdown;
 mod snapshots;
 mod trim;
 
-use crate::concurrent::counter::Flag;
-use crate::concurrent::reclaim;
+use crate::concurrent::counters::counter::Flag;
+use crate::concurrent::epoch::reclaim;
 use crate::engine::Engine;
 pub use descriptors::raise_descriptor_limit;
 pub use health::check_health;

@@ -3,7 +3,7 @@
 //! Its mutex is taken when a connection comes or goes and once at shutdown, never for a request: a running
 //! connection learns of the shutdown from a flag that it reads where it would wait for its client.
 
-use crate::concurrent::counter::Flag;
+use crate::concurrent::counters::counter::Flag;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;

@@ -4,7 +4,7 @@
 //! of 110. Only the thread itself can empty its cache; so workers do it before they wait for work, once for each time
 //! they are asked to, and idle ones are woken for it.
 
-use crate::concurrent::counter::Latest;
+use crate::concurrent::counters::counter::Latest;
 use crate::engine::memory::{Allocator, flush_thread_cache};
 use std::cell::Cell;
 use tokio::runtime::Handle;

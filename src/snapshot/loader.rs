@@ -4,7 +4,7 @@
 use super::format::{BODY_MAX, FRAME_HEADER_SIZE, FrameHeader, HEADER_SIZE, Header};
 use super::frame::{Frame, Part, Place};
 use crate::clock::Clock;
-use crate::concurrent::counter::{Counter, Flag};
+use crate::concurrent::counters::counter::{Counter, Flag};
 use crate::value::Kind;
 use crate::value::string::MAX_STRING_LEN;
 use rkyv::util::AlignedVec;

@@ -6,8 +6,8 @@ mod rates;
 mod seldom;
 mod slowlog;
 
-use crate::concurrent::counter::{Counter, Latest, Tally};
-use crate::concurrent::recorder::Recorder;
+use crate::concurrent::counters::counter::{Counter, Latest, Tally};
+use crate::concurrent::counters::recorder::Recorder;
 pub use latency::{LatencyEvent, LatencyLog, Spike};
 pub use rates::{PerSecond, Rates, Sample};
 pub use seldom::Seldom;

@@ -1,6 +1,6 @@
 //! What walks and random choices need of a collection of named items, whatever it is made of.
 
-use crate::concurrent::version::Collection;
+use crate::concurrent::versions::version::Collection;
 use crate::keyspace::{Key, KeyspaceError, SortedSet, View};
 use crate::value::sorted_set::Scored;
 use crate::value::tree::{Item, Keyed, Tree};

@@ -1,8 +1,8 @@
 //! What is accounted for keys that are gone: free slots, the index's table, alarms.
 
 use super::{keyspace, remove, set};
-use crate::concurrent::reclaim::pin;
-use crate::concurrent::wheel::SPARE;
+use crate::concurrent::epoch::reclaim::pin;
+use crate::concurrent::slots::wheel::SPARE;
 use crate::keyspace::Keyspace;
 use crate::keyspace::entry::FRAME_SHARE;
 

@@ -2,7 +2,7 @@
 //! nobody holds any more.
 
 use super::{Result, get, keyspace, remove, set};
-use crate::concurrent::reclaim::pin;
+use crate::concurrent::epoch::reclaim::pin;
 use crate::config::EvictionRules;
 use crate::keyspace::{Change, Draft, Key, Keyspace, KeyspaceError, View};
 use crate::value::tree::List;

@@ -5,7 +5,7 @@
 //! and the order's segments with their lengths (`layout.rs`), an *index*, which has the members in their order and
 //! is shared by all versions of the set, and the *pending* operation: what this version has and the index has not
 //! yet. Whoever reads a version merges the two; whoever writes the next version first applies the operation to the
-//! index (`concurrent/order_index.rs` has the protocol). So reading changes nothing, and an unpublished version is
+//! index (`concurrent/versions/order_index.rs` has the protocol). So reading changes nothing, and an unpublished version is
 //! read like any other.
 //!
 //! ```text

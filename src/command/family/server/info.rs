@@ -6,7 +6,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::CommandResult;
 use crate::command::table::ROWS;
-use crate::concurrent::recorder::Series;
+use crate::concurrent::counters::recorder::Series;
 use crate::engine::clients::Client;
 use crate::engine::memory::{Allocator, cpu_us, resident_bytes, system_bytes};
 use crate::engine::pubsub::Topic;

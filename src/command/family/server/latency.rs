@@ -8,7 +8,7 @@ use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags};
 use crate::command::table::{self, ROWS, Row};
-use crate::concurrent::recorder::{Series, bucket_start};
+use crate::concurrent::counters::recorder::{Series, bucket_start};
 use crate::stats::{LatencyEvent, Spike};
 use std::fmt::Write;
 
@@ -289,7 +289,7 @@ fn help(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::concurrent::recorder::bucket_of;
+    use crate::concurrent::counters::recorder::bucket_of;
 
     #[test]
     fn steps_are_powers_of_two_where_the_count_grows() {

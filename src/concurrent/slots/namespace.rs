@@ -12,12 +12,12 @@
 //! - I3. Every chunk in the table is open or about to be taken out by the housekeeper; a closed one refuses.
 
 use super::chunk::{CAPACITIES, Chunk, MAX_SLOTS};
-use super::counter::Tally;
 use super::directory::Directory;
-use super::occupancy::{Occupancy, Refused};
-use super::reclaim::Guard;
-use super::rules::SeenRules;
 use super::slot::Slot;
+use crate::concurrent::counters::counter::Tally;
+use crate::concurrent::epoch::occupancy::{Occupancy, Refused};
+use crate::concurrent::epoch::reclaim::Guard;
+use crate::concurrent::ledger::rules::SeenRules;
 use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::plain;

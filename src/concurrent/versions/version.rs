@@ -16,7 +16,7 @@
 //!   cell at most once between two grace periods (slots are not reset), and is never freed.
 
 use super::order_index::{LargeSet, OrderAt};
-use super::reclaim::Guard;
+use crate::concurrent::epoch::reclaim::Guard;
 use crate::size_class::size_class;
 use crate::sync::{give_back, plain};
 use crate::value::Kind;
@@ -246,7 +246,7 @@ impl Version {
     }
 
     /// Bytes the allocator holds for a version without a value.
-    pub(super) const EMPTY_FOOTPRINT: usize = size_class(HEADER);
+    pub(in crate::concurrent) const EMPTY_FOOTPRINT: usize = size_class(HEADER);
 
     /// Bytes the allocator holds for this version.
     pub fn footprint(&self) -> usize {

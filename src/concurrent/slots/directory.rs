@@ -11,11 +11,11 @@
 //! - I3. The directory owns the chunks in it: dropping it drops them.
 
 use super::chunk::Chunk;
-use super::counter::Tally;
-use super::generation::Releases;
 use super::namespace::Namespace;
-use super::reclaim::Guard;
+use super::releases::Releases;
 use super::slot::{Position, Slot};
+use crate::concurrent::counters::counter::Tally;
+use crate::concurrent::epoch::reclaim::Guard;
 use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::sync::plain;
@@ -41,7 +41,9 @@ type Entry = AtomicPtr<Kept>;
 /// From numbers to chunks.
 pub struct Directory {
     /// Where the chunks' slots go when they leave the index.
-    releases: NonNull<Releases>,
+    left: NonNull<Releases<Slot>>,
+    /// Chunks that were made and not needed.
+    given_up: SegQueue<Removed>,
     segments: [AtomicPtr<Entry>; SEGMENTS],
     /// Numbers given out so far.
     next: AtomicU32,
@@ -82,9 +84,10 @@ fn segment_footprint(segment: usize) -> usize {
 
 impl Directory {
     /// An empty directory, whose chunks' slots go to `releases`, which outlives it.
-    pub(super) fn new(releases: &Releases) -> Directory {
+    pub(super) fn new(left: &Releases<Slot>) -> Directory {
         Directory {
-            releases: NonNull::from(releases),
+            left: NonNull::from(left),
+            given_up: SegQueue::new(),
             segments: std::array::from_fn(|_| AtomicPtr::default()),
             next: AtomicU32::new(0),
             births: plain::AtomicU32::new(0),
@@ -102,10 +105,17 @@ impl Directory {
 
     /// Takes out a chunk that its creator has no use for after all, and queues it for its end.
     pub(super) fn give_up(&self, chunk: &Chunk) {
-        if let Some(removed) = self.remove(chunk.id()) {
-            // SAFETY: the generation drops its directory before its queue.
-            unsafe { self.releases.as_ref() }.push_chunk(removed);
-        }
+        self.remove(chunk.id()).into_iter().for_each(|removed| self.given_up.push(removed));
+    }
+
+    /// Takes the chunks that were given up; they may be recycled when a grace period has passed.
+    pub(super) fn take_given_up(&self) -> Vec<Removed> {
+        std::iter::from_fn(|| self.given_up.pop()).collect()
+    }
+
+    /// True if nothing waits for the housekeeper.
+    pub(super) fn is_settled(&self) -> bool {
+        self.given_up.is_empty()
     }
 
     /// Makes a chunk with its creator counted in, and gives it a number.
@@ -114,7 +124,7 @@ impl Directory {
         let id = self.free.pop().unwrap_or_else(|| self.next.fetch_add(1, Ordering::AcqRel));
         // ORDERING: Relaxed; only uniqueness matters.
         let birth = self.births.fetch_add(1, plain::Ordering::Relaxed);
-        let chunk = Chunk::new(id, birth, capacity, namespace, self.releases);
+        let chunk = Chunk::new(id, birth, capacity, namespace, self.left);
         let kept = Box::new(Kept(chunk));
         self.bytes.add(kept.footprint());
         self.slots.add(i64::from(capacity));

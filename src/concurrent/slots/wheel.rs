@@ -31,8 +31,8 @@
 //! and is paid for by as many entries that came or slots that lost their deadline since.
 
 use super::directory::Directory;
-use super::reclaim::Guard;
 use super::slot::{Position, Slot};
+use crate::concurrent::epoch::reclaim::Guard;
 use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
 use crate::sync::{Bug, seeded};

@@ -15,8 +15,8 @@
 //!   They are dropped together, with their generation, when nobody uses any of them.
 //! - I4. Every access happens inside a crossbeam pin, and papaya's guard does not leave this module.
 
-use super::reclaim::Guard;
 use super::slot::Slot;
+use crate::concurrent::epoch::reclaim::Guard;
 use crate::size_class::size_class;
 use std::hash::{Hash, Hasher};
 use std::ptr::NonNull;

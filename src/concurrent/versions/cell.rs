@@ -27,10 +27,10 @@
 //! Reading is wait-free: an intent resolves through its descriptor's status. Writing is lock-free.
 
 use super::nodes::{Candidate, free_whole, lose, retire_replaced};
-use super::reclaim::Guard;
-use super::snapshot::Claim;
+use super::retention::Claim;
 use super::transaction::Intent;
 use super::version::{FRESH, Version, VersionBox};
+use crate::concurrent::epoch::reclaim::Guard;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Bug, seeded};
 use std::ptr::NonNull;
@@ -83,7 +83,7 @@ impl Cell {
     /// Asks the processor to fetch the present version: a hint, which reads nothing behind the word.
     #[cfg(not(kvns_loom))]
     #[inline]
-    pub(super) fn prefetch(&self) {
+    pub(in crate::concurrent) fn prefetch(&self) {
         crate::sync::prefetch(self.load());
     }
 

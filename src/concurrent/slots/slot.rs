@@ -22,10 +22,10 @@
 //!   another seq.
 //! - I5. The wheel's note is kept across reuse, as long as the chunk is there (`wheel.rs`).
 
-use super::cell::Cell;
 use super::chunk::Chunk;
-use super::reclaim::Guard;
-use super::version::{Content, Version, VersionBox};
+use crate::concurrent::epoch::reclaim::Guard;
+use crate::concurrent::versions::cell::Cell;
+use crate::concurrent::versions::version::{Content, Version, VersionBox};
 use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
 use crate::sync::plain;

@@ -12,11 +12,11 @@
 //!   a grace period later.
 //! - I4. `slots` follows the header directly, and slot `i` says `i`: so a slot finds its chunk.
 
-use super::generation::Releases;
 use super::namespace::Namespace;
-use super::occupancy::{Occupancy, Refused};
-use super::reclaim::Guard;
+use super::releases::Releases;
 use super::slot::Slot;
+use crate::concurrent::epoch::occupancy::{Occupancy, Refused};
+use crate::concurrent::epoch::reclaim::Guard;
 use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Bug, plain, seeded};
@@ -59,7 +59,7 @@ struct Header {
     /// Whose slots these are (I3).
     namespace: NonNull<Namespace>,
     /// Where slots go that leave the index; outlives the chunk.
-    releases: NonNull<Releases>,
+    left: NonNull<Releases<Slot>>,
     id: u32,
     capacity: u32,
     /// Tells this chunk from earlier ones with its number.
@@ -91,13 +91,13 @@ impl Chunk {
         birth: u32,
         capacity: u32,
         namespace: NonNull<Namespace>,
-        releases: NonNull<Releases>,
+        left: NonNull<Releases<Slot>>,
     ) -> Box<Chunk> {
         assert!((1..=MAX_SLOTS).contains(&capacity));
         let words = capacity.div_ceil(64) as usize;
         let header = Header {
             namespace,
-            releases,
+            left,
             id,
             capacity,
             birth,
@@ -255,7 +255,7 @@ impl Chunk {
     /// Queues a slot whose index key was dropped for its release.
     pub(super) fn left_index(&self, slot: NonNull<Slot>) {
         // SAFETY: the generation drops its chunks before its queue.
-        unsafe { self.header.releases.as_ref() }.push_slot(slot);
+        unsafe { self.header.left.as_ref() }.push(slot);
     }
 }
 

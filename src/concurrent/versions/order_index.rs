@@ -47,7 +47,7 @@
 //! # Progress
 //! Applying and reading are lock-free. Applying k places is O(k log n), reading O(log n) to the first.
 
-use super::reclaim::Guard;
+use crate::concurrent::epoch::reclaim::Guard;
 use crate::size_class::size_class;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bug, seeded};
@@ -318,8 +318,8 @@ impl LargeSet {
 #[cfg(not(kvns_loom))]
 mod list {
     use super::{Guard, Key, NEVER, OrderIndex};
-    use crate::concurrent::nodes::free_later;
-    use crate::concurrent::reclaim::pin;
+    use crate::concurrent::epoch::freer::free_later;
+    use crate::concurrent::epoch::reclaim::pin;
     use crate::sync::atomic::AtomicU64;
     use crossbeam_skiplist::base::{Entry, IntoIter, RefEntry, SkipList};
     use std::mem::ManuallyDrop;

@@ -34,9 +34,9 @@
 
 use super::cell::{Cell, Word};
 use super::nodes::{Edits, displace};
-use super::reclaim::{Guard, pin};
-use super::snapshot::Claim;
+use super::retention::Claim;
 use super::version::{Version, VersionBox};
+use crate::concurrent::epoch::reclaim::{Guard, pin};
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Bug, give_back, seeded};
 use smallvec::SmallVec;

@@ -15,95 +15,48 @@
 //!   place of the plan it was made from. An edit is *live* if a final version holds its root or a live edit starts
 //!   from it. A base's root that no live edit starts from and no final version holds is retired whole; what dead
 //!   edits replaced is forgotten, and what they built is freed.
-//!   Where a snapshot claims nodes, giving them to it takes the place of retiring them (`snapshot.rs`).
+//!   Where a snapshot claims nodes, giving them to it takes the place of retiring them (`retention.rs`).
 //! - I4. Nodes that were never published may still be read by the transaction that planned them, so they too are
 //!   freed a grace period later.
 //!
 //! # Progress
 //! Retiring is O(nodes the edit replaced). A callback of a grace period frees about [`AT_ONCE`] nodes; what is
-//! larger is queued for [`free_some`].
+//! larger is left to the background freer (`epoch/freer.rs`).
 
-use super::counter::Tally;
-use super::reclaim::Guard;
-use super::snapshot::{Claim, Owner};
+use super::retention::{Claim, Owner};
 use super::version::{Version, VersionBox};
+use crate::concurrent::epoch::freer::free_later;
+use crate::concurrent::epoch::reclaim::Guard;
 use crate::sync::{Bug, seeded};
 use crate::value::tree::{Garbage, Root, Sealed};
-use crossbeam_queue::SegQueue;
 use std::collections::HashSet;
 use std::ptr::NonNull;
 
 /// Nodes that are freed in one go where a grace period ends.
 const AT_ONCE: usize = 1000;
 
-/// A large structure that nobody reads any more.
-enum Large {
-    /// Nodes of trees, and the snapshot that ran when they were dropped, if one did.
-    Nodes(Garbage, Option<Owner>),
-    /// Anything else: frees up to so many objects, true when none are left. Models free everything at once.
-    #[cfg_attr(kvns_loom, allow(dead_code, reason = "models have no large index"))]
-    Steps(Box<dyn FnMut(usize) -> bool + Send>),
-}
-
-/// What is too large to be freed where its grace period ended.
-static LARGE: SegQueue<Large> = SegQueue::new();
-
-/// Structures that are in [`LARGE`], or were taken out of it to free some more of them.
-static UNFREED: Tally = Tally::new();
-
-/// Frees up to `nodes` nodes of large structures that nobody reads any more. True if more are waiting.
-pub fn free_some(nodes: usize) -> bool {
-    let Some(mut large) = LARGE.pop() else { return false };
-    if large.free_some(nodes) {
-        UNFREED.add(-1);
-    } else {
-        LARGE.push(large);
-    }
-    !LARGE.is_empty()
-}
-
-/// True while large structures that nobody reads any more are not freed yet.
-pub fn is_freeing() -> bool {
-    UNFREED.get() > 0
-}
-
-fn queue(large: Large) {
-    UNFREED.add(1);
-    LARGE.push(large);
-}
-
-impl Large {
-    /// Frees up to `nodes` objects. True when none are left.
-    fn free_some(&mut self, nodes: usize) -> bool {
-        match self {
-            // SAFETY: I1; it was queued when its grace period had passed, and only the queue had it.
-            Large::Nodes(garbage, Some(owner)) => unsafe { owner.free_some(garbage, nodes) },
-            // SAFETY: as above.
-            Large::Nodes(garbage, None) => unsafe { garbage.free_some(nodes, 0, &mut Garbage::default()) },
-            Large::Steps(step) => step(nodes),
-        }
-    }
-}
-
-/// Queues what nobody reads any more: `step` frees up to so many objects, true when none are left.
-#[cfg(not(kvns_loom))]
-pub(super) fn free_later(step: impl FnMut(usize) -> bool + Send + 'static) {
-    queue(Large::Steps(Box::new(step)));
-}
-
 /// # Safety
 /// Nobody reads these nodes now or later, but the snapshot that may own some.
 unsafe fn free(mut garbage: Garbage, owner: Option<Owner>) {
     if !cfg!(kvns_loom) && garbage.is_larger_than(AT_ONCE) {
-        queue(Large::Nodes(garbage, owner));
-        return;
+        // SAFETY: the caller's promise.
+        return free_later(move |nodes| unsafe { free_some(&mut garbage, owner.as_ref(), nodes) });
     }
+    // SAFETY: the caller's promise.
+    unsafe { free_some(&mut garbage, owner.as_ref(), usize::MAX) };
+}
+
+/// Frees up to `nodes` nodes. True when none are left.
+///
+/// # Safety
+/// As for [`free`].
+unsafe fn free_some(garbage: &mut Garbage, owner: Option<&Owner>, nodes: usize) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         match owner {
-            Some(owner) => owner.free_some(&mut garbage, usize::MAX),
-            None => garbage.free_some(usize::MAX, 0, &mut Garbage::default()),
-        };
+            Some(owner) => owner.free_some(garbage, nodes),
+            None => garbage.free_some(nodes, 0, &mut Garbage::default()),
+        }
     }
 }
 
@@ -205,7 +158,7 @@ unsafe fn retire_claimed(garbage: Garbage, claim: Option<&Claim<'_>>, guard: &Gu
 ///
 /// # Safety
 /// No later guard reaches these nodes, and they are retired only here.
-pub(super) unsafe fn retire(garbage: Garbage, guard: &Guard) {
+pub(in crate::concurrent) unsafe fn retire(garbage: Garbage, guard: &Guard) {
     if !garbage.is_empty() {
         #[cfg(kvns_loom)]
         garbage.each_node(0, |node| crate::sync::memory::retire(node));

@@ -12,113 +12,22 @@
 //! - I4. Who leaves an absent slot behind queues it once for the reaper; the reaper acts on nothing else, and
 //!   only a grace period later.
 //! - I5. When a generation is dropped nobody holds a guard from when it was current, and its keys release
-//!   nothing any more. The fields drop in their order: index, registry, default namespace, directory, queue.
+//!   nothing any more. The fields drop in their order: index, registry, default namespace, directory, queue of slots.
 
-use super::counter::{Gauge, Latest};
 use super::directory::{Directory, Removed};
-use super::index::{Index, Insertion, NODE_BYTES, table_bytes, tables_bytes};
+use super::index::{Index, Insertion, NODE_BYTES, tables_bytes};
 use super::namespace::Namespace;
-use super::reclaim::{Grace, Guard, pin};
+use super::registry::Registry;
+use super::releases::{Left, Releases};
 use super::slot::{Position, Reaped, Slot};
-use super::version::Version;
 use super::wheel::Inbox;
+use crate::concurrent::counters::counter::{Gauge, Latest};
+use crate::concurrent::epoch::reclaim::{Grace, Guard, pin};
+use crate::concurrent::versions::version::Version;
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::sync::{Bug, plain, seeded};
+use crate::sync::{Bug, seeded};
 use crossbeam_queue::SegQueue;
-use papaya::{Equivalent, HashMap};
-use seize::Collector;
-use std::hash::{Hash, Hasher};
-use std::ptr::NonNull;
 use std::sync::Arc;
-
-/// What has left the index or the registry and waits for the housekeeper.
-#[derive(Debug, Default)]
-pub struct Releases {
-    slots: SegQueue<Pointer<Slot>>,
-    namespaces: SegQueue<Pointer<Namespace>>,
-    /// Chunks that were made and not needed.
-    chunks: SegQueue<Removed>,
-    /// The generation is being dropped: nothing is queued any more (I5).
-    /// ORDERING: plain; set by the generation's sole owner, and read after that only within its own drop.
-    is_dying: plain::AtomicBool,
-}
-
-#[derive(Debug)]
-struct Pointer<T>(NonNull<T>);
-
-// SAFETY: the pointers are to shared structures that outlive the queue's use of them.
-unsafe impl<T: Sync> Send for Pointer<T> {}
-
-impl Releases {
-    pub(super) fn push_slot(&self, slot: NonNull<Slot>) {
-        if !self.is_dying.load(plain::Ordering::Acquire) {
-            self.slots.push(Pointer(slot));
-        }
-    }
-
-    pub(super) fn push_chunk(&self, chunk: Removed) {
-        self.chunks.push(chunk);
-    }
-}
-
-/// A namespace's place in the registry; dropping it lets the namespace go.
-struct NamespaceKey {
-    namespace: NonNull<Namespace>,
-    releases: NonNull<Releases>,
-}
-
-// SAFETY: namespaces and the queue are shared between threads.
-unsafe impl Send for NamespaceKey {}
-// SAFETY: as above.
-unsafe impl Sync for NamespaceKey {}
-
-impl NamespaceKey {
-    fn namespace(&self) -> &Namespace {
-        // SAFETY: a namespace is not given up before its key is dropped.
-        unsafe { self.namespace.as_ref() }
-    }
-}
-
-impl Drop for NamespaceKey {
-    fn drop(&mut self) {
-        // SAFETY: the queue outlives the registry (I5).
-        let releases = unsafe { self.releases.as_ref() };
-        if releases.is_dying.load(plain::Ordering::Acquire) {
-            // SAFETY: I5: nobody else has the namespace any more.
-            drop(unsafe { Box::from_raw(self.namespace.as_ptr()) });
-        } else {
-            releases.namespaces.push(Pointer(self.namespace));
-        }
-    }
-}
-
-impl Hash for NamespaceKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(self.namespace().name());
-    }
-}
-
-impl PartialEq for NamespaceKey {
-    fn eq(&self, other: &NamespaceKey) -> bool {
-        self.namespace().name() == other.namespace().name()
-    }
-}
-
-impl Eq for NamespaceKey {}
-
-struct NamespaceName<'a>(&'a [u8]);
-
-impl Hash for NamespaceName<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(self.0);
-    }
-}
-
-impl Equivalent<NamespaceKey> for NamespaceName<'_> {
-    fn equivalent(&self, key: &NamespaceKey) -> bool {
-        key.namespace().name() == self.0
-    }
-}
 
 /// An absent slot that was left behind. It may be queued more than once, and its chunk may be gone and its number
 /// another's when it is looked at; so it is told by the chunk's birth too.
@@ -133,10 +42,11 @@ struct Reap {
 pub struct Generation {
     number: u64,
     index: Index,
-    registry: HashMap<NamespaceKey, (), ahash::RandomState>,
+    registry: Registry,
     default: Box<Namespace>,
     directory: Directory,
-    releases: Box<Releases>,
+    /// Slots that have left the index.
+    left: Box<Releases<Slot>>,
     reaps: SegQueue<Reap>,
     /// Versions that were read and are to go for it.
     reads: SegQueue<Reap>,
@@ -160,17 +70,9 @@ impl std::fmt::Debug for Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        // ORDERING: Release; the drops of the fields, on this thread or papaya's behalf, see it.
-        self.releases.is_dying.store(true, plain::Ordering::Release);
-        for Pointer(namespace) in std::iter::from_fn(|| self.releases.namespaces.pop()) {
-            // SAFETY: I5; it has left the registry, and only the queue had it.
-            drop(unsafe { Box::from_raw(namespace.as_ptr()) });
-        }
+        self.left.close();
     }
 }
-
-/// Namespaces that have left the registry which its collector gathers before it looks whether they can go.
-const REGISTRY_BATCH: usize = if cfg!(kvns_loom) { 1 } else { 32 };
 
 /// The name of the namespace of keys without a prefix.
 pub const DEFAULT_NAMESPACE: &[u8] = b"default";
@@ -178,16 +80,14 @@ pub const DEFAULT_NAMESPACE: &[u8] = b"default";
 impl Generation {
     /// An empty keyspace, the `number`th; its wheel counts from `now_ms`.
     pub fn new(number: u64, now_ms: u64) -> Arc<Generation> {
-        let releases = Box::new(Releases::default());
-        let collector = Collector::new().batch_size(REGISTRY_BATCH);
-        let registry = HashMap::builder().hasher(ahash::RandomState::new()).collector(collector).build();
+        let left = Box::<Releases<Slot>>::default();
         Arc::new(Generation {
             number,
             index: Index::new(),
-            registry,
+            registry: Registry::new(),
             default: Namespace::new(DEFAULT_NAMESPACE),
-            directory: Directory::new(&releases),
-            releases,
+            directory: Directory::new(&left),
+            left,
             reaps: SegQueue::new(),
             reads: SegQueue::new(),
             inbox: Inbox::new(now_ms),
@@ -249,26 +149,17 @@ impl Generation {
     }
 
     /// The namespace with this name, if it has slots.
-    pub fn namespace<'g>(&'g self, name: &[u8], _guard: &'g Guard) -> Option<&'g Namespace> {
+    pub fn namespace<'g>(&'g self, name: &[u8], guard: &'g Guard) -> Option<&'g Namespace> {
         if name == DEFAULT_NAMESPACE {
             return Some(&self.default);
         }
-        let inner = self.registry.guard();
-        let (key, ()) = self.registry.get_key_value(&NamespaceName(name), &inner)?;
-        // SAFETY: a namespace is dropped a crossbeam grace period after its key (I3).
-        Some(unsafe { key.namespace.as_ref() })
+        self.registry.get(name, guard)
     }
 
     /// Calls `visit` with each namespace. O(namespaces).
     pub fn each_namespace(&self, _guard: &Guard, mut visit: impl FnMut(&Namespace) -> bool) {
-        if !visit(&self.default) {
-            return;
-        }
-        let inner = self.registry.guard();
-        for (key, ()) in self.registry.iter(&inner) {
-            if !visit(key.namespace()) {
-                return;
-            }
+        if visit(&self.default) {
+            self.registry.each(visit);
         }
     }
 
@@ -287,22 +178,14 @@ impl Generation {
         loop {
             match self.namespace(name, guard) {
                 Some(namespace) if namespace.enter().is_ok() => return namespace,
-                Some(ended) => self.unregister(ended),
+                Some(ended) => self.registry.remove(ended),
                 None => {
-                    let made = NonNull::from(Box::leak(Namespace::new(name)));
-                    let key = NamespaceKey { namespace: made, releases: NonNull::from(&*self.releases) };
-                    if self.registry.try_insert(key, (), &self.registry.guard()).is_ok() {
-                        // SAFETY: it cannot end while its creator is counted in.
-                        return unsafe { made.as_ref() };
+                    if let Some(made) = self.registry.insert(Namespace::new(name)) {
+                        return made;
                     }
                 }
             }
         }
-    }
-
-    fn unregister(&self, ended: &Namespace) {
-        let is_this = |key: &NamespaceKey, _: &()| key.namespace == NonNull::from(ended);
-        let _ = self.registry.remove_if(&NamespaceName(ended.name()), is_this, &self.registry.guard());
     }
 
     /// Queues an absent slot for the reaper (I4). `seq` is that of its absent version.
@@ -363,9 +246,8 @@ impl Generation {
 
     /// Takes what has left the index and the registry; it may be released when the grace period has passed.
     pub fn begin_departure(&self) -> Option<Departure> {
-        let slots: Vec<_> = std::iter::from_fn(|| self.releases.slots.pop()).collect();
-        let namespaces: Vec<_> = std::iter::from_fn(|| self.releases.namespaces.pop()).collect();
-        let chunks: Vec<_> = std::iter::from_fn(|| self.releases.chunks.pop()).collect();
+        let (slots, namespaces, chunks) =
+            (self.left.take(), self.registry.take_left(), self.directory.take_given_up());
         if slots.is_empty() && namespaces.is_empty() && chunks.is_empty() {
             return None;
         }
@@ -381,12 +263,12 @@ impl Generation {
         );
         let mut guard = pin();
         departure.chunks.drain(..).for_each(|removed| self.directory.recycle(removed));
-        for Pointer(namespace) in departure.namespaces.drain(..) {
+        for Left(namespace) in departure.namespaces.drain(..) {
             // SAFETY: I3: it left the registry a grace period ago, and all its chunks left before that.
             drop(unsafe { Box::from_raw(namespace.as_ptr()) });
         }
         let mut ended = Vec::new();
-        for Pointer(slot) in departure.slots.drain(..) {
+        for Left(slot) in departure.slots.drain(..) {
             // SAFETY: the slot's chunk stays until its last slot is released here.
             self.release(unsafe { slot.as_ref() }, &mut ended, &guard);
             if guard.is_renewal_due() {
@@ -418,7 +300,7 @@ impl Generation {
             namespace.reopen(chunk, guard);
         }
         if namespace.leave() {
-            self.unregister(namespace);
+            self.registry.remove(namespace);
         }
     }
 
@@ -432,9 +314,10 @@ impl Generation {
         // A free slot that was used keeps an empty version, so that its numbers go on.
         let spent_slots = (peak as i64 - names).min(free_slots).max(0);
         let index = (names as usize * NODE_BYTES + tables_bytes(peak as usize)) as i64;
-        let namespaces = (self.registry.len() * (Namespace::FOOTPRINT + NODE_BYTES)) as i64
-            + table_bytes(self.registry.len()) as i64;
-        self.directory.bytes.get() + spent_slots * Version::EMPTY_FOOTPRINT as i64 + index + namespaces
+        self.directory.bytes.get()
+            + spent_slots * Version::EMPTY_FOOTPRINT as i64
+            + index
+            + self.registry.footprint()
     }
 
     /// Ends resizes of the index, for what left it during one is not released before. O(n) if there are any.
@@ -451,9 +334,9 @@ impl Generation {
     pub fn is_settled(&self) -> bool {
         self.reaps.is_empty()
             && self.reads.is_empty()
-            && self.releases.slots.is_empty()
-            && self.releases.namespaces.is_empty()
-            && self.releases.chunks.is_empty()
+            && self.left.is_empty()
+            && self.registry.is_settled()
+            && self.directory.is_settled()
     }
 }
 
@@ -473,8 +356,8 @@ impl Reaping {
 
 /// What has left the index, the registry or a namespace's table, and waits for its grace period.
 pub struct Departure {
-    slots: Vec<Pointer<Slot>>,
-    namespaces: Vec<Pointer<Namespace>>,
+    slots: Vec<Left<Slot>>,
+    namespaces: Vec<Left<Namespace>>,
     chunks: Vec<Removed>,
     grace: Grace,
 }
@@ -494,7 +377,7 @@ impl Drop for Departure {
             // SAFETY: the chunk has left the directory and its namespace's table, and only we have it.
             unsafe { guard.retire(move || drop(removed)) };
         }
-        for Pointer(namespace) in self.namespaces.drain(..) {
+        for Left(namespace) in self.namespaces.drain(..) {
             // SAFETY: the namespace has left the registry, and only we have it.
             unsafe { guard.retire(move || drop(Box::from_raw(namespace.as_ptr()))) };
         }
@@ -597,8 +480,8 @@ impl Replaced {
 
 #[cfg(all(test, not(kvns_loom)))]
 mod tests {
-    use super::super::version::VersionBox;
     use super::*;
+    use crate::concurrent::versions::version::VersionBox;
 
     fn wait(grace: impl Fn() -> bool) {
         while !grace() {
@@ -611,10 +494,9 @@ mod tests {
         let record = Arc::new(super::super::namespace::Record::default());
         let generation = Generation::new(1, 0);
         let guard = pin();
-        let made = NonNull::from(Box::leak(Namespace::new(b"a")));
-        // SAFETY: just made.
-        unsafe { made.as_ref() }.record_or(|| Arc::clone(&record));
-        drop(NamespaceKey { namespace: made, releases: NonNull::from(&*generation.releases) });
+        let namespace = generation.registry.insert(Namespace::new(b"a")).unwrap();
+        namespace.record_or(|| Arc::clone(&record));
+        generation.registry.remove(namespace);
         drop((guard, generation));
         assert_eq!(Arc::strong_count(&record), 1);
     }

@@ -1,0 +1,4 @@
+//! Messages between connections: mailboxes, and who listens to what.
+
+pub mod hub;
+pub mod mailbox;
