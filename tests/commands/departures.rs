@@ -1,4 +1,4 @@
-//! What kvns does otherwise than Redis, on purpose, as far as no other test shows it. The README lists all of it.
+//! What kvns does otherwise than Redis, on purpose, as far as no other test shows it. COMPATIBILITY.md lists all of it.
 
 use crate::harness::Server;
 use kvns::config::Settings;

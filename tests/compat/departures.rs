@@ -1,4 +1,4 @@
-//! What may differ from redis-server 7.0 in a reply, each with a reason, and the name of its row in the README.
+//! What may differ from redis-server 7.0 in a reply, each with a reason, and the name of its row in COMPATIBILITY.md.
 
 use crate::support::Value;
 
@@ -371,14 +371,14 @@ fn same_hello(ours: &Value, theirs: &Value) -> bool {
 }
 
 #[test]
-fn every_departure_says_why_and_stands_in_the_readme() {
-    let readme =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
+fn every_departure_says_why_and_is_listed() {
+    let paper = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/COMPATIBILITY.md"))
+        .expect("COMPATIBILITY.md");
     for departure in BY_NATURE.iter().chain(DEPARTURES) {
         assert!(!departure.name.is_empty() && departure.reason.len() > 20, "{}", departure.name);
     }
     for departure in DEPARTURES {
         let row = format!("| {} |", departure.name);
-        assert!(readme.contains(&row), "the README's table of departures has no row {row}");
+        assert!(paper.contains(&row), "COMPATIBILITY.md has no row {row}");
     }
 }
