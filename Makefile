@@ -28,7 +28,7 @@ export ASAN_MINUTES BENCH_DIR FUZZ_SECONDS IMAGE TAG GHCR_TOKEN
 
 .DEFAULT_GOAL := help
 .PHONY: help run build release test lint fmt fmt-check loom bench benchmark benchmark-sharded benchmark-compare measure instructions \
-	clients memcheck asan fuzz mutants mutants-check stress night podman-build podman-run podman-compose-up podman-compose-logs podman-compose-down \
+	clients memcheck asan deny fuzz mutants mutants-check stress night podman-build podman-run podman-compose-up podman-compose-logs podman-compose-down \
 	podman-login-ghcr podman-push-ghcr
 
 help: ## Prints this list
@@ -88,6 +88,9 @@ clients: release ## Runs redis-py, ioredis and the Redis tools against the serve
 
 memcheck: ## Runs the tests of the lock-free parts under valgrind
 	scripts/memcheck.sh
+
+deny: ## Checks licences and advisories of the crates, and the minimum Rust version, where the tools are installed
+	scripts/deny.sh
 
 asan: ## Loads a server built with AddressSanitizer for ASAN_MINUTES (default 10)
 	scripts/asan.sh

@@ -15,6 +15,7 @@ mkdir -p "$logs"
 
 step() {
     case $1 in
+    deny) scripts/deny.sh ;;
     mutants) scripts/mutants.sh ;;
     memcheck) scripts/memcheck.sh ;;
     asan) scripts/asan.sh ;;
@@ -31,9 +32,7 @@ step() {
 
 steps=("$@")
 if ((${#steps[@]} == 0)); then
-    steps=(mutants memcheck)
-    [[ -x scripts/asan.sh ]] && steps+=(asan)
-    steps+=(clients fuzz stress crashes)
+    steps=(deny mutants memcheck asan clients fuzz stress crashes)
 fi
 failed=()
 for name in "${steps[@]}"; do
