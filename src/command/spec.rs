@@ -22,6 +22,8 @@ pub struct CommandSpec {
     pub summary: &'static str,
     /// Cost in terms of the arguments and the values involved.
     pub complexity: &'static str,
+    /// The grammar of the arguments ([`super::grammar`]), for COMMAND DOCS.
+    pub arguments: &'static str,
     /// The family, as COMMAND DOCS names it.
     pub group: Group,
     /// How many arguments, the command's name (and its subcommand's) included.

@@ -24,6 +24,7 @@ const CONNECTION: CommandSpec = CommandSpec {
     complexity: "O(1)",
     group: Group::Connection,
     arity: AtLeast(1),
+    arguments: "",
     flags: ALWAYS,
     keys: &[],
     tips: &[],
@@ -35,6 +36,7 @@ const CONNECTION: CommandSpec = CommandSpec {
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "ping",
+        arguments: "[message]",
         summary: "Answers PONG, or the message it is given.",
         arity: AtLeast(1),
         flags: Flags::FAST.or(Flags::IN_SUBSCRIBED),
@@ -44,6 +46,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "echo",
+        arguments: "message",
+        flags: ALWAYS,
         summary: "Answers the message it is given.",
         arity: Exactly(2),
         handler: echo,
@@ -51,6 +55,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "quit",
+        arguments: "",
         summary: "Closes the connection.",
         flags: BEFORE_AUTH.or(Flags::IMMEDIATE).or(Flags::IN_SUBSCRIBED),
         handler: quit,
@@ -58,6 +63,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hello",
+        arguments: "[{protover:integer [AUTH={username password}] [SETNAME=clientname]}]",
         since: "6.0.0",
         summary: "Chooses the protocol version, and may authenticate and name the connection.",
         flags: BEFORE_AUTH,
@@ -66,6 +72,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "auth",
+        arguments: "[username] password",
         summary: "Authenticates the connection.",
         arity: AtLeast(2),
         flags: BEFORE_AUTH,
@@ -74,6 +81,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "reset",
+        arguments: "",
         since: "6.2.0",
         summary: "Makes the connection as it was when it was new.",
         complexity: "O(N) with N keys watched and commands queued",
@@ -84,6 +92,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "select",
+        arguments: "index:integer",
+        flags: ALWAYS,
         summary: "Chooses the database; there is only database 0.",
         arity: Exactly(2),
         handler: select,

@@ -29,6 +29,7 @@ const HASH: CommandSpec = CommandSpec {
     complexity: "O(log N) with N fields in the hash",
     group: Group::Hash,
     arity: Exactly(3),
+    arguments: "",
     flags: READ_FAST,
     keys: READ_KEY,
     tips: &[],
@@ -48,6 +49,7 @@ const WHOLE: CommandSpec = CommandSpec {
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "hset",
+        arguments: "key:key {field value}...",
         summary: "Sets fields of a hash, creating it if needed.",
         complexity: "O(M log N) with M fields set and N fields in the hash",
         arity: AtLeast(4),
@@ -58,6 +60,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hmset",
+        arguments: "key:key {field value}...",
         summary: "Sets fields of a hash, creating it if needed; HSET with another reply.",
         complexity: "O(M log N) with M fields set and N fields in the hash",
         arity: AtLeast(4),
@@ -68,6 +71,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hsetnx",
+        arguments: "key:key field value",
         summary: "Sets a field of a hash if it does not exist.",
         arity: Exactly(4),
         flags: WRITE_FAST,
@@ -75,9 +79,18 @@ pub const ROWS: &[CommandSpec] = &[
         handler: hsetnx,
         ..HASH
     },
-    CommandSpec { name: "hget", summary: "Answers the value of a field.", handler: hget, ..HASH },
+    CommandSpec {
+        name: "hget",
+        arguments: "key:key field",
+        flags: READ_FAST,
+        summary: "Answers the value of a field.",
+        handler: hget,
+        ..HASH
+    },
     CommandSpec {
         name: "hmget",
+        arguments: "key:key field...",
+        flags: READ_FAST,
         summary: "Answers the values of several fields as of one instant.",
         complexity: "O(M log N) with M fields asked for and N fields in the hash",
         arity: AtLeast(3),
@@ -86,6 +99,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hdel",
+        arguments: "key:key field...",
         summary: "Deletes fields of a hash, and the hash with the last of them.",
         complexity: "O(M log N) with M fields to delete and N fields in the hash",
         arity: AtLeast(3),
@@ -96,6 +110,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hexists",
+        arguments: "key:key field",
+        flags: READ_FAST,
         summary: "Tells whether a field exists.",
         keys: LOOK_AT_KEY,
         handler: hexists,
@@ -103,6 +119,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hstrlen",
+        arguments: "key:key field",
+        flags: READ_FAST,
         since: "3.2.0",
         summary: "Answers the length of a field's value.",
         keys: LOOK_AT_KEY,
@@ -111,6 +129,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hlen",
+        arguments: "key:key",
+        flags: READ_FAST,
         summary: "Answers the number of fields.",
         complexity: "O(1)",
         arity: Exactly(2),
@@ -120,6 +140,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hincrby",
+        arguments: "key:key field increment:integer",
         summary: "Adds to the integer of a field; a missing field counts as 0.",
         arity: Exactly(4),
         flags: WRITE_FAST,
@@ -129,6 +150,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hincrbyfloat",
+        arguments: "key:key field increment:double",
         since: "2.6.0",
         summary: "Adds to the number of a field; a missing field counts as 0.",
         arity: Exactly(4),
@@ -139,6 +161,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hrandfield",
+        arguments: "key:key [{count:integer [WITHVALUES]}]",
         since: "6.2.0",
         summary: "Answers some fields.",
         complexity: "O(M log N) with M fields answered and N fields in the hash",
@@ -150,6 +173,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hscan",
+        arguments: "key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]",
         since: "2.8.0",
         summary: "Walks over the fields and values, some at a time.",
         complexity: "O(COUNT + log N) for every call, with N fields in the hash",
@@ -159,9 +183,30 @@ pub const ROWS: &[CommandSpec] = &[
         handler: hscan,
         ..HASH
     },
-    CommandSpec { name: "hgetall", summary: "Answers every field and its value.", handler: hgetall, ..WHOLE },
-    CommandSpec { name: "hkeys", summary: "Answers every field.", handler: hkeys, ..WHOLE },
-    CommandSpec { name: "hvals", summary: "Answers the value of every field.", handler: hvals, ..WHOLE },
+    CommandSpec {
+        name: "hgetall",
+        arguments: "key:key",
+        flags: READ,
+        summary: "Answers every field and its value.",
+        handler: hgetall,
+        ..WHOLE
+    },
+    CommandSpec {
+        name: "hkeys",
+        arguments: "key:key",
+        flags: READ,
+        summary: "Answers every field.",
+        handler: hkeys,
+        ..WHOLE
+    },
+    CommandSpec {
+        name: "hvals",
+        arguments: "key:key",
+        flags: READ,
+        summary: "Answers the value of every field.",
+        handler: hvals,
+        ..WHOLE
+    },
 ];
 
 /// Writes the value of a field, or null for a missing one.

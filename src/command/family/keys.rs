@@ -32,6 +32,7 @@ const GENERIC: CommandSpec = CommandSpec {
     complexity: "O(1)",
     group: Group::Generic,
     arity: Exactly(2),
+    arguments: "",
     flags: READ_FAST,
     keys: READ_KEY,
     tips: &[],
@@ -47,6 +48,7 @@ const EXPIRE: CommandSpec =
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "del",
+        arguments: "key:key...",
         summary: "Deletes keys at one instant.",
         complexity: "O(N) with N keys; the values are freed in the background",
         arity: AtLeast(2),
@@ -58,6 +60,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "unlink",
+        arguments: "key:key...",
         since: "4.0.0",
         summary: "Deletes keys at one instant; the same as DEL.",
         complexity: "O(N) with N keys; the values are freed in the background",
@@ -70,6 +73,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "exists",
+        arguments: "key:key...",
+        flags: READ_FAST,
         summary: "Counts how many of the keys exist at one instant.",
         complexity: "O(N) with N keys",
         arity: AtLeast(2),
@@ -80,6 +85,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "touch",
+        arguments: "key:key...",
+        flags: READ_FAST,
         since: "3.2.1",
         summary: "Counts how many of the keys exist and marks them as just used.",
         complexity: "O(N) with N keys",
@@ -91,12 +98,16 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "type",
+        arguments: "key:key",
+        flags: READ_FAST,
         summary: "Answers the type of the value at a key.",
         handler: kind,
         ..GENERIC
     },
     CommandSpec {
         name: "ttl",
+        arguments: "key:key",
+        flags: READ_FAST,
         summary: "Answers how many seconds a key has to live.",
         keys: READ_DEADLINE,
         tips: VARIES,
@@ -105,6 +116,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "pttl",
+        arguments: "key:key",
+        flags: READ_FAST,
         since: "2.6.0",
         summary: "Answers how many milliseconds a key has to live.",
         keys: READ_DEADLINE,
@@ -114,6 +127,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "expiretime",
+        arguments: "key:key",
+        flags: READ_FAST,
         since: "7.0.0",
         summary: "Answers when a key expires, in Unix seconds.",
         keys: READ_DEADLINE,
@@ -122,6 +137,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "pexpiretime",
+        arguments: "key:key",
+        flags: READ_FAST,
         since: "7.0.0",
         summary: "Answers when a key expires, in Unix milliseconds.",
         keys: READ_DEADLINE,
@@ -130,12 +147,16 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "expire",
+        arguments: "key:key seconds:integer [(NX|XX|GT|LT)]",
+        flags: WRITE_FAST,
         summary: "Lets a key live for some seconds more.",
         handler: expiry::expire,
         ..EXPIRE
     },
     CommandSpec {
         name: "expireat",
+        arguments: "key:key unix-time-seconds:unix-time [(NX|XX|GT|LT)]",
+        flags: WRITE_FAST,
         since: "1.2.0",
         summary: "Lets a key live until a Unix time in seconds.",
         handler: expiry::expireat,
@@ -143,6 +164,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "pexpire",
+        arguments: "key:key milliseconds:integer [(NX|XX|GT|LT)]",
+        flags: WRITE_FAST,
         since: "2.6.0",
         summary: "Lets a key live for some milliseconds more.",
         handler: expiry::pexpire,
@@ -150,6 +173,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "pexpireat",
+        arguments: "key:key unix-time-milliseconds:unix-time [(NX|XX|GT|LT)]",
+        flags: WRITE_FAST,
         since: "2.6.0",
         summary: "Lets a key live until a Unix time in milliseconds.",
         handler: expiry::pexpireat,
@@ -157,6 +182,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "persist",
+        arguments: "key:key",
         since: "2.2.0",
         summary: "Lets a key live for ever.",
         flags: WRITE_FAST,
@@ -166,6 +192,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "rename",
+        arguments: "key:key newkey:key",
         summary: "Renames a key, replacing the one that has the new name.",
         arity: Exactly(3),
         flags: Flags::WRITE.or(Flags::MOVES),
@@ -175,6 +202,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "renamenx",
+        arguments: "key:key newkey:key",
         summary: "Renames a key if no key has the new name.",
         arity: Exactly(3),
         flags: WRITE_FAST.or(Flags::MOVES),
@@ -184,6 +212,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "copy",
+        arguments: "source:key destination:key [DB=destination-db:integer] [REPLACE]",
         since: "6.2.0",
         summary: "Copies the value at a key, with its time to live, to another key.",
         complexity: "O(N) with N elements; O(1) for strings that were not edited when they were long",
@@ -195,6 +224,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "scan",
+        arguments: "cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer] [TYPE=type]",
         since: "2.8.0",
         summary: "Walks over the keys, some at a time.",
         complexity: "O(COUNT) for every call",
@@ -207,6 +237,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "keys",
+        arguments: "pattern:pattern",
         summary: "Answers every key that matches a pattern.",
         complexity: "O(N) with N keys, those of one namespace if the pattern names it",
         flags: READ.or(Flags::DANGEROUS),
@@ -217,6 +248,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "randomkey",
+        arguments: "",
         summary: "Answers some key.",
         arity: Exactly(1),
         flags: READ,

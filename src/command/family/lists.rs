@@ -34,6 +34,7 @@ const LIST: CommandSpec = CommandSpec {
     complexity: "O(log(N)) with N elements in the list",
     group: Group::List,
     arity: Exactly(4),
+    arguments: "",
     flags: WRITE,
     keys: READ_KEY,
     tips: &[],
@@ -61,18 +62,24 @@ const POP: CommandSpec = CommandSpec {
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "lpush",
+        arguments: "key:key element...",
+        flags: GROW.or(FAST),
         summary: "Pushes elements at the left end of a list, creating it if needed.",
         handler: lpush,
         ..PUSH
     },
     CommandSpec {
         name: "rpush",
+        arguments: "key:key element...",
+        flags: GROW.or(FAST),
         summary: "Pushes elements at the right end of a list, creating it if needed.",
         handler: rpush,
         ..PUSH
     },
     CommandSpec {
         name: "lpushx",
+        arguments: "key:key element...",
+        flags: GROW.or(FAST),
         since: "2.2.0",
         summary: "Pushes elements at the left end of a list that exists.",
         handler: lpushx,
@@ -80,6 +87,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "rpushx",
+        arguments: "key:key element...",
+        flags: GROW.or(FAST),
         since: "2.2.0",
         summary: "Pushes elements at the right end of a list that exists.",
         handler: rpushx,
@@ -87,18 +96,23 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "lpop",
+        arguments: "key:key [count:integer]",
+        flags: WRITE.or(FAST),
         summary: "Removes elements from the left end of a list and answers them.",
         handler: lpop,
         ..POP
     },
     CommandSpec {
         name: "rpop",
+        arguments: "key:key [count:integer]",
+        flags: WRITE.or(FAST),
         summary: "Removes elements from the right end of a list and answers them.",
         handler: rpop,
         ..POP
     },
     CommandSpec {
         name: "llen",
+        arguments: "key:key",
         summary: "Answers the length of a list.",
         complexity: "O(1)",
         arity: Exactly(2),
@@ -109,6 +123,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "lrange",
+        arguments: "key:key start:integer stop:integer",
         summary: "Answers a stretch of a list.",
         complexity: "O(log(N)+M) with N elements in the list and M answered",
         flags: READ,
@@ -117,6 +132,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "lindex",
+        arguments: "key:key index:integer",
         summary: "Answers the element at a position of a list.",
         arity: Exactly(3),
         flags: READ,
@@ -125,6 +141,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "lset",
+        arguments: "key:key index:integer element",
         summary: "Replaces the element at a position of a list.",
         flags: GROW,
         keys: &[KeySpec::at(1, &["RW", "update"])],
@@ -133,6 +150,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "lrem",
+        arguments: "key:key count:integer element",
+        flags: WRITE,
         summary: "Removes elements of a list that are equal to a given one.",
         complexity: "O(N) with N elements in the list",
         keys: CUT_KEY,
@@ -141,6 +160,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "ltrim",
+        arguments: "key:key start:integer stop:integer",
+        flags: WRITE,
         summary: "Removes what is outside of a stretch of a list.",
         keys: CUT_KEY,
         handler: edits::ltrim,
@@ -148,6 +169,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "linsert",
+        arguments: "key:key (BEFORE|AFTER) pivot element",
         since: "2.2.0",
         summary: "Inserts an element before or after another one of a list.",
         complexity: "O(N) with N elements up to the one looked for",
@@ -159,6 +181,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "lpos",
+        arguments: "key:key element [RANK=rank:integer] [COUNT=num-matches:integer] [MAXLEN=len:integer]",
         since: "6.0.6",
         summary: "Answers the positions of elements of a list that are equal to a given one.",
         complexity: "O(N) with N elements compared",
@@ -169,6 +192,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "lmove",
+        arguments: "source:key destination:key (LEFT|RIGHT) (LEFT|RIGHT)",
         since: "6.2.0",
         summary: "Moves an element from an end of a list to an end of a list and answers it.",
         arity: Exactly(5),
@@ -179,6 +203,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "rpoplpush",
+        arguments: "source:key destination:key",
         since: "1.2.0",
         summary: "Moves an element from the right end of a list to the left end of a list and answers it.",
         arity: Exactly(3),
@@ -189,6 +214,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "lmpop",
+        arguments: "numkeys:integer key:key... (LEFT|RIGHT) [COUNT=count:integer]",
         since: "7.0.0",
         summary: "Removes elements from an end of the first list that is there and answers them.",
         complexity: "O(K+log(N)+M) with K keys, N elements in the list and M popped",

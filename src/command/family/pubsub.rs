@@ -24,6 +24,7 @@ const PUBSUB: CommandSpec = CommandSpec {
     complexity: "O(N) with N channels",
     group: Group::PubSub,
     arity: AtLeast(2),
+    arguments: "",
     flags: SUBSCRIBING,
     keys: &[],
     tips: &[],
@@ -38,12 +39,16 @@ const ASKING: CommandSpec =
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "subscribe",
+        arguments: "channel...",
+        flags: SUBSCRIBING,
         summary: "Listens to what is published on channels.",
         handler: |cx, args| subscribe(cx, args, Topic::Channel),
         ..PUBSUB
     },
     CommandSpec {
         name: "unsubscribe",
+        arguments: "[channel...]",
+        flags: SUBSCRIBING,
         summary: "Ends to listen to channels, to all of them without an argument.",
         arity: AtLeast(1),
         handler: |cx, args| unsubscribe(cx, args, Topic::Channel),
@@ -51,6 +56,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "psubscribe",
+        arguments: "{pattern:pattern}...",
+        flags: SUBSCRIBING,
         summary: "Listens to what is published on all channels that match patterns.",
         complexity: "O(N) with N patterns",
         handler: |cx, args| subscribe(cx, args, Topic::Pattern),
@@ -58,6 +65,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "punsubscribe",
+        arguments: "[pattern:pattern...]",
+        flags: SUBSCRIBING,
         summary: "Ends to listen to patterns, to all of them without an argument.",
         complexity: "O(N) with N patterns",
         arity: AtLeast(1),
@@ -66,6 +75,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "ssubscribe",
+        arguments: "shardchannel...",
+        flags: SUBSCRIBING,
         since: "7.0.0",
         summary: "Listens to what is published on shard channels.",
         keys: &[KeySpec::range(1, -1, 1, SHARD)],
@@ -74,6 +85,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "sunsubscribe",
+        arguments: "[shardchannel...]",
+        flags: SUBSCRIBING,
         since: "7.0.0",
         summary: "Ends to listen to shard channels, to all of them without an argument.",
         arity: AtLeast(1),
@@ -83,6 +96,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "publish",
+        arguments: "channel message",
         summary: "Sends a message to whoever listens to a channel.",
         complexity: "O(N + M) with N subscribers of the channel and M patterns that anybody listens to",
         arity: Exactly(3),
@@ -92,6 +106,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "spublish",
+        arguments: "shardchannel message",
         since: "7.0.0",
         summary: "Sends a message to whoever listens to a shard channel.",
         complexity: "O(N) with N subscribers of the shard channel",
@@ -103,6 +118,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "pubsub",
+        arguments: "",
+        handler: super::needs_subcommand,
         since: "2.8.0",
         summary: "Container of the commands about who listens to what.",
         complexity: "Depends on subcommand",
@@ -110,18 +127,24 @@ pub const ROWS: &[CommandSpec] = &[
         subcommands: &[
             CommandSpec {
                 name: "pubsub|channels",
+                arguments: "[pattern:pattern]",
+                flags: ABOUT,
                 summary: "Answers the channels that somebody listens to.",
                 handler: |cx, args| channels(cx, args, Topic::Channel),
                 ..ASKING
             },
             CommandSpec {
                 name: "pubsub|numsub",
+                arguments: "[channel...]",
+                flags: ABOUT,
                 summary: "Answers how many listen to channels.",
                 handler: |cx, args| numsub(cx, args, Topic::Channel),
                 ..ASKING
             },
             CommandSpec {
                 name: "pubsub|numpat",
+                arguments: "",
+                flags: ABOUT,
                 summary: "Answers how many different patterns are listened to.",
                 complexity: "O(1)",
                 arity: Exactly(2),
@@ -130,6 +153,8 @@ pub const ROWS: &[CommandSpec] = &[
             },
             CommandSpec {
                 name: "pubsub|shardchannels",
+                arguments: "[pattern:pattern]",
+                flags: ABOUT,
                 since: "7.0.0",
                 summary: "Answers the shard channels that somebody listens to.",
                 handler: |cx, args| channels(cx, args, Topic::Shard),
@@ -137,6 +162,8 @@ pub const ROWS: &[CommandSpec] = &[
             },
             CommandSpec {
                 name: "pubsub|shardnumsub",
+                arguments: "[shardchannel...]",
+                flags: ABOUT,
                 since: "7.0.0",
                 summary: "Answers how many listen to shard channels.",
                 handler: |cx, args| numsub(cx, args, Topic::Shard),
@@ -144,6 +171,7 @@ pub const ROWS: &[CommandSpec] = &[
             },
             CommandSpec {
                 name: "pubsub|help",
+                arguments: "",
                 since: "6.2.0",
                 summary: "Answers how PUBSUB is used.",
                 complexity: "O(1)",

@@ -33,6 +33,7 @@ const SET: CommandSpec = CommandSpec {
     complexity: "O(1)",
     group: Group::Set,
     arity: Exactly(2),
+    arguments: "",
     flags: READ,
     keys: READ_KEY,
     tips: &[],
@@ -61,6 +62,7 @@ const SHORTER: &str =
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "sadd",
+        arguments: "key:key member...",
         summary: "Adds members to a set, creating it if needed.",
         complexity: "O(K log N) with K members given and N in the set",
         arity: AtLeast(3),
@@ -71,6 +73,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "srem",
+        arguments: "key:key member...",
         summary: "Removes members from a set.",
         complexity: "O(K log N) with K members given and N in the set",
         arity: AtLeast(3),
@@ -81,6 +84,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "smembers",
+        arguments: "key:key",
+        flags: READ,
         summary: "Answers every member of a set.",
         complexity: "O(N) with N members",
         tips: ANY_ORDER,
@@ -89,6 +94,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "scard",
+        arguments: "key:key",
         summary: "Answers how many members a set has.",
         flags: READ_FAST,
         keys: MEASURE_KEY,
@@ -97,6 +103,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "sismember",
+        arguments: "key:key member",
         summary: "Answers whether something is a member of a set.",
         complexity: "O(log N) with N members",
         arity: Exactly(3),
@@ -107,6 +114,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "smismember",
+        arguments: "key:key member...",
         since: "6.2.0",
         summary: "Answers for each of several things whether it is a member of a set.",
         complexity: "O(K log N) with K things asked for and N members",
@@ -117,6 +125,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "spop",
+        arguments: "key:key [count:integer]",
         summary: "Removes random members from a set and answers them.",
         complexity: "O(K log N) with K members removed and N in the set",
         arity: AtLeast(2),
@@ -128,6 +137,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "srandmember",
+        arguments: "key:key [count:integer]",
+        flags: READ,
         summary: "Answers random members of a set.",
         complexity: "O(K log N) with K members answered and N in the set",
         arity: AtLeast(2),
@@ -137,6 +148,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "sscan",
+        arguments: "key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]",
+        flags: READ,
         since: "2.8.0",
         summary: "Walks over the members of a set, some at a time.",
         complexity: "O(log N + COUNT) for every call with N members; a small set is answered at once",
@@ -147,12 +160,16 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "sunion",
+        arguments: "key:key...",
+        flags: READ,
         summary: "Answers the members that are in one of several sets at least.",
         handler: operations::sunion,
         ..SEVERAL
     },
     CommandSpec {
         name: "sinter",
+        arguments: "key:key...",
+        flags: READ,
         summary: "Answers the members that are in every one of several sets.",
         complexity: SHORTER,
         handler: operations::sinter,
@@ -160,18 +177,24 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "sdiff",
+        arguments: "key:key...",
+        flags: READ,
         summary: "Answers the members of a set that are in none of the others.",
         handler: operations::sdiff,
         ..SEVERAL
     },
     CommandSpec {
         name: "sunionstore",
+        arguments: "destination:key key:key...",
+        flags: Flags::WRITE.or(Flags::DENYOOM),
         summary: "Stores the members that are in one of several sets at least.",
         handler: operations::sunionstore,
         ..STORE
     },
     CommandSpec {
         name: "sinterstore",
+        arguments: "destination:key key:key...",
+        flags: Flags::WRITE.or(Flags::DENYOOM),
         summary: "Stores the members that are in every one of several sets.",
         complexity: SHORTER,
         keys: &[KeySpec::at(1, &["RW", "update"]), KeySpec::range(2, -1, 1, &["RO", "access"])],
@@ -180,12 +203,15 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "sdiffstore",
+        arguments: "destination:key key:key...",
+        flags: Flags::WRITE.or(Flags::DENYOOM),
         summary: "Stores the members of a set that are in none of the others.",
         handler: operations::sdiffstore,
         ..STORE
     },
     CommandSpec {
         name: "sintercard",
+        arguments: "numkeys:integer key:key... [LIMIT=limit:integer]",
         since: "7.0.0",
         summary: "Answers how many members are in every one of several sets, up to a limit.",
         complexity: SHORTER,
@@ -197,6 +223,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "smove",
+        arguments: "source:key destination:key member",
         summary: "Moves a member from one set to another.",
         complexity: "O(log N) with N members of the larger set",
         arity: Exactly(4),

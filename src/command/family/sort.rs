@@ -30,6 +30,7 @@ const STORE_KEY: KeySpec = KeySpec {
 
 const SORT: CommandSpec = CommandSpec {
     name: "sort",
+    arguments: "key:key [BY=pattern:pattern] [LIMIT={offset:integer count:integer}] [GET=pattern:pattern*] [(ASC|DESC)] [ALPHA] [STORE=destination:key]",
     since: "1.0.0",
     summary: "Sorts the elements of a list or set, perhaps by what they refer to, and answers or stores them.",
     complexity: "O(N+M*log(M)) with N elements in the list or set and M of them answered",
@@ -51,6 +52,7 @@ pub const ROWS: &[CommandSpec] = &[
     SORT,
     CommandSpec {
         name: "sort_ro",
+        arguments: "key:key [BY=pattern:pattern] [LIMIT={offset:integer count:integer}] [GET=pattern:pattern*] [(ASC|DESC)] [ALPHA]",
         since: "7.0.0",
         summary: "Sorts the elements of a list or set, perhaps by what they refer to, and answers them.",
         flags: Flags::READONLY.or(Flags::MOVABLE_KEYS).or(Flags::COLLECTIONS).or(Flags::DANGEROUS),

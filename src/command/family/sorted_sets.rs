@@ -39,6 +39,7 @@ const SORTED_SET: CommandSpec = CommandSpec {
     complexity: "O(log N) with N members",
     group: Group::SortedSet,
     arity: Exactly(3),
+    arguments: "",
     flags: READ_FAST,
     keys: READ_KEY,
     tips: &[],
@@ -106,6 +107,7 @@ const FIRST: &str = "O(K N log L + M log M) with N members of the first of K inp
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zadd",
+        arguments: "key:key [(NX|XX)] [(GT|LT)] [CH] [INCR] {score:double member}...",
         summary: "Gives members of a sorted set their scores, creating it if needed.",
         complexity: "O(K log N) with K members given and N in the sorted set",
         arity: AtLeast(4),
@@ -116,6 +118,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zincrby",
+        arguments: "key:key increment:integer member",
         summary: "Adds to the score of a member of a sorted set and answers the sum.",
         arity: Exactly(4),
         flags: WRITE_FAST.or(Flags::DENYOOM),
@@ -125,6 +128,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zrem",
+        arguments: "key:key member...",
         summary: "Removes members from a sorted set.",
         complexity: "O(K log N) with K members given and N in the sorted set",
         arity: AtLeast(3),
@@ -135,6 +139,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zcard",
+        arguments: "key:key",
+        flags: READ_FAST,
         summary: "Answers how many members a sorted set has.",
         complexity: "O(1)",
         arity: Exactly(2),
@@ -144,12 +150,16 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zscore",
+        arguments: "key:key member",
+        flags: READ_FAST,
         summary: "Answers the score of a member of a sorted set.",
         handler: zscore,
         ..SORTED_SET
     },
     CommandSpec {
         name: "zmscore",
+        arguments: "key:key member...",
+        flags: READ_FAST,
         since: "6.2.0",
         summary: "Answers the scores of members of a sorted set.",
         complexity: "O(K log N) with K members asked for and N in the sorted set",
@@ -159,6 +169,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zrank",
+        arguments: "key:key member",
+        flags: READ_FAST,
         since: "2.0.0",
         summary: "Answers the rank of a member of a sorted set, 0 for the lowest score.",
         arity: AtLeast(3),
@@ -167,6 +179,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zrevrank",
+        arguments: "key:key member",
+        flags: READ_FAST,
         since: "2.0.0",
         summary: "Answers the rank of a member of a sorted set, 0 for the highest score.",
         arity: AtLeast(3),
@@ -175,6 +189,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zcount",
+        arguments: "key:key min:double max:double",
+        flags: READ_FAST,
         since: "2.0.0",
         summary: "Answers how many members of a sorted set have a score in a range.",
         handler: ranges::zcount,
@@ -182,6 +198,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zlexcount",
+        arguments: "key:key min max",
+        flags: READ_FAST,
         since: "2.8.9",
         summary: "Answers how many members of a sorted set are in a range of members.",
         handler: ranges::zlexcount,
@@ -189,18 +207,24 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zrange",
+        arguments: "key:key start stop [(BYSCORE|BYLEX)] [REV] [LIMIT={offset:integer count:integer}] [WITHSCORES]",
+        flags: READ,
         summary: "Answers the members of a sorted set in a range of ranks, scores or members.",
         handler: ranges::zrange,
         ..RANGE
     },
     CommandSpec {
         name: "zrevrange",
+        arguments: "key:key start:integer stop:integer [WITHSCORES]",
+        flags: READ,
         summary: "Answers the members of a sorted set in a range of ranks, from the highest score down.",
         handler: ranges::zrevrange,
         ..RANGE
     },
     CommandSpec {
         name: "zrangebyscore",
+        arguments: "key:key min:double max:double [WITHSCORES] [LIMIT={offset:integer count:integer}]",
+        flags: READ,
         since: "1.0.5",
         summary: "Answers the members of a sorted set in a range of scores.",
         handler: ranges::zrangebyscore,
@@ -208,6 +232,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zrevrangebyscore",
+        arguments: "key:key max:double min:double [WITHSCORES] [LIMIT={offset:integer count:integer}]",
+        flags: READ,
         since: "2.2.0",
         summary: "Answers the members of a sorted set in a range of scores, from the highest down.",
         handler: ranges::zrevrangebyscore,
@@ -215,6 +241,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zrangebylex",
+        arguments: "key:key min max [LIMIT={offset:integer count:integer}]",
+        flags: READ,
         since: "2.8.9",
         summary: "Answers the members of a sorted set in a range of members.",
         handler: ranges::zrangebylex,
@@ -222,6 +250,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zrevrangebylex",
+        arguments: "key:key max min [LIMIT={offset:integer count:integer}]",
+        flags: READ,
         since: "2.8.9",
         summary: "Answers the members of a sorted set in a range of members, from the last one back.",
         handler: ranges::zrevrangebylex,
@@ -229,6 +259,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zrangestore",
+        arguments: "dst:key src:key min max [(BYSCORE|BYLEX)] [REV] [LIMIT={offset:integer count:integer}]",
         since: "6.2.0",
         summary: "Stores the members of a sorted set in a range of ranks, scores or members.",
         complexity: "O(log N + M log M) with N members and M of them stored",
@@ -240,6 +271,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zremrangebyrank",
+        arguments: "key:key start:integer stop:integer",
+        flags: WRITE,
         since: "2.0.0",
         summary: "Removes the members of a sorted set in a range of ranks.",
         handler: ranges::zremrangebyrank,
@@ -247,12 +280,16 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zremrangebyscore",
+        arguments: "key:key min:double max:double",
+        flags: WRITE,
         summary: "Removes the members of a sorted set in a range of scores.",
         handler: ranges::zremrangebyscore,
         ..REMOVE_RANGE
     },
     CommandSpec {
         name: "zremrangebylex",
+        arguments: "key:key min max",
+        flags: WRITE,
         since: "2.8.9",
         summary: "Removes the members of a sorted set in a range of members.",
         handler: ranges::zremrangebylex,
@@ -260,18 +297,23 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zpopmin",
+        arguments: "key:key [count:integer]",
+        flags: WRITE_FAST,
         summary: "Removes the members with the lowest scores from a sorted set and answers them.",
         handler: pops::zpopmin,
         ..POP
     },
     CommandSpec {
         name: "zpopmax",
+        arguments: "key:key [count:integer]",
+        flags: WRITE_FAST,
         summary: "Removes the members with the highest scores from a sorted set and answers them.",
         handler: pops::zpopmax,
         ..POP
     },
     CommandSpec {
         name: "zmpop",
+        arguments: "numkeys:integer key:key... (MIN|MAX) [COUNT=count:integer]",
         since: "7.0.0",
         summary: "Removes members from the first of several sorted sets that has any and answers them.",
         complexity: "O(K + M log N) with K keys, N members of the sorted set and M of them popped",
@@ -283,6 +325,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zrandmember",
+        arguments: "key:key [{count:integer [WITHSCORES]}]",
         since: "6.2.0",
         summary: "Answers random members of a sorted set.",
         complexity: "O(K log N) with K members answered and N in the sorted set",
@@ -294,6 +337,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zscan",
+        arguments: "key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]",
         since: "2.8.0",
         summary: "Walks over the members of a sorted set and their scores, some at a time.",
         complexity: "O(log N + COUNT) for every call with N members; a small sorted set is answered at once",
@@ -305,12 +349,16 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zunion",
+        arguments: "numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)] [WITHSCORES]",
+        flags: READ.or(Flags::MOVABLE_KEYS),
         summary: "Answers the members that are in one of several sorted sets at least.",
         handler: operations::zunion,
         ..SEVERAL
     },
     CommandSpec {
         name: "zinter",
+        arguments: "numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)] [WITHSCORES]",
+        flags: READ.or(Flags::MOVABLE_KEYS),
         summary: "Answers the members that are in every one of several sorted sets.",
         complexity: SMALLEST,
         handler: operations::zinter,
@@ -318,6 +366,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zdiff",
+        arguments: "numkeys:integer key:key... [WITHSCORES]",
+        flags: READ.or(Flags::MOVABLE_KEYS),
         summary: "Answers the members of a sorted set that are in none of the others.",
         complexity: FIRST,
         handler: operations::zdiff,
@@ -325,6 +375,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zintercard",
+        arguments: "numkeys:integer key:key... [LIMIT=limit:integer]",
+        flags: READ.or(Flags::MOVABLE_KEYS),
         since: "7.0.0",
         summary: "Answers how many members are in every one of several sorted sets, up to a limit.",
         complexity: SMALLEST,
@@ -333,12 +385,16 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zunionstore",
+        arguments: "destination:key numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)]",
+        flags: WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
         summary: "Stores the members that are in one of several sorted sets at least.",
         handler: operations::zunionstore,
         ..STORE
     },
     CommandSpec {
         name: "zinterstore",
+        arguments: "destination:key numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)]",
+        flags: WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
         summary: "Stores the members that are in every one of several sorted sets.",
         complexity: SMALLEST,
         handler: operations::zinterstore,
@@ -346,6 +402,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "zdiffstore",
+        arguments: "destination:key numkeys:integer key:key...",
+        flags: WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
         since: "6.2.0",
         summary: "Stores the members of a sorted set that are in none of the others.",
         complexity: FIRST,

@@ -33,6 +33,7 @@ const STRING: CommandSpec = CommandSpec {
     complexity: "O(1)",
     group: Group::String,
     arity: Exactly(2),
+    arguments: "",
     flags: READ_FAST,
     keys: READ_KEY,
     tips: &[],
@@ -42,9 +43,17 @@ const STRING: CommandSpec = CommandSpec {
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
-    CommandSpec { name: "get", summary: "Answers the string at a key.", handler: get, ..STRING },
+    CommandSpec {
+        name: "get",
+        arguments: "key:key",
+        flags: READ_FAST,
+        summary: "Answers the string at a key.",
+        handler: get,
+        ..STRING
+    },
     CommandSpec {
         name: "set",
+        arguments: "key:key value [(NX|XX)] [GET] [(EX=seconds:integer|PX=milliseconds:integer|EXAT=unix-time-seconds:unix-time|PXAT=unix-time-milliseconds:unix-time|KEEPTTL)]",
         summary: "Sets a key to a string, with conditions and a time to live if asked.",
         arity: AtLeast(3),
         flags: WRITE,
@@ -58,6 +67,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "mget",
+        arguments: "key:key...",
+        flags: READ_FAST,
         summary: "Answers the strings at several keys as of one instant.",
         complexity: "O(N) with N keys",
         arity: AtLeast(2),
@@ -68,6 +79,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "mset",
+        arguments: "{key:key value}...",
         since: "1.0.1",
         summary: "Sets several keys to strings at one instant.",
         complexity: "O(N) with N keys",
@@ -80,6 +92,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "msetnx",
+        arguments: "{key:key value}...",
         since: "1.0.1",
         summary: "Sets several keys to strings at one instant, if none of them exists.",
         complexity: "O(N) with N keys",
@@ -92,6 +105,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "setnx",
+        arguments: "key:key value",
         summary: "Sets a key to a string if it does not exist.",
         arity: Exactly(3),
         flags: WRITE_FAST,
@@ -101,6 +115,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "setex",
+        arguments: "key:key seconds:integer value",
         since: "2.0.0",
         summary: "Sets a key to a string that lives for some seconds.",
         arity: Exactly(4),
@@ -111,6 +126,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "psetex",
+        arguments: "key:key milliseconds:integer value",
         since: "2.6.0",
         summary: "Sets a key to a string that lives for some milliseconds.",
         arity: Exactly(4),
@@ -121,6 +137,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "getset",
+        arguments: "key:key value",
         summary: "Sets a key to a string and answers what it was.",
         arity: Exactly(3),
         flags: WRITE_FAST,
@@ -130,6 +147,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "getdel",
+        arguments: "key:key",
         since: "6.2.0",
         summary: "Answers the string at a key and deletes the key.",
         flags: Flags::WRITE.or(Flags::FAST),
@@ -139,6 +157,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "getex",
+        arguments: "key:key [(EX=seconds:integer|PX=milliseconds:integer|EXAT=unix-time-seconds:unix-time|PXAT=unix-time-milliseconds:unix-time|PERSIST)]",
         since: "6.2.0",
         summary: "Answers the string at a key and changes its time to live.",
         arity: AtLeast(2),
@@ -152,6 +171,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "append",
+        arguments: "key:key value",
         since: "2.0.0",
         summary: "Appends bytes to a string, creating it if needed.",
         complexity: "O(N) with N bytes appended, or in the resulting string if it is short",
@@ -163,6 +183,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "strlen",
+        arguments: "key:key",
+        flags: READ_FAST,
         since: "2.2.0",
         summary: "Answers the length of a string.",
         keys: &[KeySpec::at(1, &["RO"])],
@@ -171,6 +193,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "setrange",
+        arguments: "key:key offset:integer value",
         since: "2.2.0",
         summary: "Overwrites a part of a string, padding it with zero bytes if needed.",
         complexity: "O(N) with N bytes written, or in the resulting string if it is short",
@@ -182,6 +205,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "getrange",
+        arguments: "key:key start:integer end:integer",
         since: "2.4.0",
         summary: "Answers a part of a string.",
         complexity: "O(N) with N bytes answered",
@@ -192,6 +216,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "substr",
+        arguments: "key:key start:integer end:integer",
         summary: "Answers a part of a string; another name of GETRANGE.",
         complexity: "O(N) with N bytes answered",
         arity: Exactly(4),
@@ -201,6 +226,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "incr",
+        arguments: "key:key",
         summary: "Adds one to an integer; a missing key counts as 0.",
         flags: WRITE_FAST,
         keys: CHANGE_KEY,
@@ -209,6 +235,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "decr",
+        arguments: "key:key",
         summary: "Subtracts one from an integer; a missing key counts as 0.",
         flags: WRITE_FAST,
         keys: CHANGE_KEY,
@@ -217,6 +244,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "incrby",
+        arguments: "key:key increment:integer",
         summary: "Adds to an integer; a missing key counts as 0.",
         arity: Exactly(3),
         flags: WRITE_FAST,
@@ -226,6 +254,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "decrby",
+        arguments: "key:key decrement:integer",
         summary: "Subtracts from an integer; a missing key counts as 0.",
         arity: Exactly(3),
         flags: WRITE_FAST,
@@ -235,6 +264,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "incrbyfloat",
+        arguments: "key:key increment:double",
         since: "2.6.0",
         summary: "Adds to a number; a missing key counts as 0.",
         arity: Exactly(3),
@@ -245,6 +275,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "lcs",
+        arguments: "key1:key key2:key [LEN] [IDX] [MINMATCHLEN=len:integer] [WITHMATCHLEN]",
         since: "7.0.0",
         summary: "Finds the longest common subsequence of two strings.",
         complexity: "O(N*M) with N and M bytes in the strings",

@@ -16,6 +16,7 @@ const TRANSACTIONS: CommandSpec = CommandSpec {
     complexity: "O(1)",
     group: Group::Transactions,
     arity: Exactly(1),
+    arguments: "",
     flags: FAST.or(Flags::IMMEDIATE),
     keys: &[],
     tips: &[],
@@ -27,6 +28,8 @@ const TRANSACTIONS: CommandSpec = CommandSpec {
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "multi",
+        arguments: "",
+        flags: FAST.or(Flags::IMMEDIATE),
         since: "1.2.0",
         summary: "Opens a transaction: the commands that follow are queued.",
         handler: multi,
@@ -34,6 +37,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "exec",
+        arguments: "",
         since: "1.2.0",
         summary: "Runs the queued commands at one instant.",
         complexity: "Depends on the commands in the transaction",
@@ -43,6 +47,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "discard",
+        arguments: "",
+        flags: FAST.or(Flags::IMMEDIATE),
         since: "2.0.0",
         summary: "Ends a transaction without running it.",
         complexity: "O(N) with N commands queued",
@@ -51,6 +57,8 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "watch",
+        arguments: "key:key...",
+        flags: FAST.or(Flags::IMMEDIATE),
         summary: "Lets the next EXEC run only if these keys have not changed by then.",
         complexity: "O(1) for every key",
         arity: AtLeast(2),
@@ -60,6 +68,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "unwatch",
+        arguments: "",
         summary: "Forgets every watched key.",
         flags: FAST,
         handler: unwatch,

@@ -20,6 +20,7 @@ const SUBCOMMAND: CommandSpec = CommandSpec {
 /// The container and its subcommands.
 pub const OBJECT: CommandSpec = CommandSpec {
     name: "object",
+    arguments: "",
     since: "2.2.3",
     summary: "Container of the commands about a value's representation.",
     complexity: "Depends on subcommand",
@@ -29,6 +30,8 @@ pub const OBJECT: CommandSpec = CommandSpec {
     subcommands: &[
         CommandSpec {
             name: "object|encoding",
+            arguments: "key:key",
+            flags: READ,
             summary: "Answers the name of a value's representation.",
             tips: VARIES,
             handler: encoding,
@@ -36,6 +39,8 @@ pub const OBJECT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "object|freq",
+            arguments: "key:key",
+            flags: READ,
             since: "4.0.0",
             summary: "Answers how often a key is used, from 0 to 255 and aged.",
             tips: VARIES,
@@ -44,6 +49,8 @@ pub const OBJECT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "object|idletime",
+            arguments: "key:key",
+            flags: READ,
             summary: "Answers how many seconds a key has not been used.",
             tips: VARIES,
             handler: idletime,
@@ -51,6 +58,8 @@ pub const OBJECT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "object|refcount",
+            arguments: "key:key",
+            flags: READ,
             summary: "Answers how many keys hold the value.",
             tips: VARIES,
             handler: refcount,
@@ -58,6 +67,7 @@ pub const OBJECT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "object|help",
+            arguments: "",
             since: "6.2.0",
             summary: "Answers how OBJECT is used.",
             arity: Exactly(2),

@@ -20,6 +20,7 @@ const SUBCOMMAND: CommandSpec =
 /// The container and its subcommands.
 pub const COMMAND: CommandSpec = CommandSpec {
     name: "command",
+    arguments: "",
     since: "2.8.13",
     summary: "Answers what is known of every command.",
     complexity: "O(N) with N commands",
@@ -30,6 +31,8 @@ pub const COMMAND: CommandSpec = CommandSpec {
     subcommands: &[
         CommandSpec {
             name: "command|count",
+            arguments: "",
+            flags: FLAGS,
             since: "2.8.13",
             summary: "Answers the number of commands.",
             arity: Exactly(2),
@@ -39,6 +42,8 @@ pub const COMMAND: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "command|list",
+            arguments: "[FILTERBY=(MODULE=module-name|ACLCAT=category|PATTERN=pattern:pattern)]",
+            flags: FLAGS,
             summary: "Answers the names of the commands.",
             complexity: "O(N) with N commands",
             handler: list,
@@ -46,6 +51,8 @@ pub const COMMAND: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "command|info",
+            arguments: "[command-name...]",
+            flags: FLAGS,
             since: "2.8.13",
             summary: "Answers what is known of some commands.",
             complexity: "O(N) with N commands asked for",
@@ -54,6 +61,8 @@ pub const COMMAND: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "command|docs",
+            arguments: "[command-name...]",
+            flags: FLAGS,
             summary: "Answers what some commands are for.",
             complexity: "O(N) with N commands asked for",
             handler: docs,
@@ -61,6 +70,8 @@ pub const COMMAND: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "command|getkeys",
+            arguments: "",
+            flags: FLAGS,
             since: "2.8.13",
             summary: "Answers the keys of a command that is given in full.",
             complexity: "O(N) with N arguments",
@@ -71,6 +82,8 @@ pub const COMMAND: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "command|getkeysandflags",
+            arguments: "",
+            flags: FLAGS,
             summary: "Answers the keys of a command that is given in full, and what it does to each.",
             complexity: "O(N) with N arguments",
             arity: AtLeast(4),
@@ -80,6 +93,8 @@ pub const COMMAND: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "command|help",
+            arguments: "",
+            flags: FLAGS,
             since: "5.0.0",
             summary: "Answers how COMMAND is used.",
             arity: Exactly(2),

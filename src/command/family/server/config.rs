@@ -23,6 +23,7 @@ const SUBCOMMAND: CommandSpec = CommandSpec { since: "2.0.0", flags: FOR_ADMIN, 
 /// The container and its subcommands.
 pub const CONFIG: CommandSpec = CommandSpec {
     name: "config",
+    arguments: "",
     since: "2.0.0",
     summary: "Container of the commands about settings.",
     complexity: "Depends on subcommand",
@@ -31,6 +32,8 @@ pub const CONFIG: CommandSpec = CommandSpec {
     subcommands: &[
         CommandSpec {
             name: "config|get",
+            arguments: "{parameter}...",
+            flags: FOR_ADMIN,
             summary: "Answers the settings whose names match a pattern.",
             complexity: "O(N) with N patterns",
             arity: AtLeast(3),
@@ -39,6 +42,8 @@ pub const CONFIG: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "config|set",
+            arguments: "{parameter value}...",
+            flags: FOR_ADMIN,
             summary: "Changes settings, all of them or none.",
             complexity: "O(N) with N settings given",
             arity: AtLeast(4),
@@ -48,6 +53,8 @@ pub const CONFIG: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "config|resetstat",
+            arguments: "",
+            flags: FOR_ADMIN,
             summary: "Lets every statistic of INFO begin again.",
             complexity: "O(N) with N commands",
             arity: Exactly(2),
@@ -57,6 +64,8 @@ pub const CONFIG: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "config|rewrite",
+            arguments: "",
+            flags: FOR_ADMIN,
             since: "2.8.0",
             summary: "Refuses: kvns has no configuration file.",
             arity: Exactly(2),
@@ -65,6 +74,7 @@ pub const CONFIG: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "config|help",
+            arguments: "",
             since: "5.0.0",
             summary: "Answers how CONFIG is used.",
             arity: Exactly(2),

@@ -26,6 +26,7 @@ const DIGEST_STEP: usize = 1_000;
 /// The command. It is one row: its subcommands are no commands of their own.
 pub const DEBUG: CommandSpec = CommandSpec {
     name: "debug",
+    arguments: "subcommand [argument...]",
     since: "1.0.0",
     summary: "Container of commands for tests of clients and servers.",
     complexity: "Depends on subcommand",

@@ -29,7 +29,7 @@ fn reply_docs(reply: &mut ReplyWriter, spec: &CommandSpec) {
         ("group", spec.group.name()),
         ("complexity", spec.complexity),
     ];
-    let arguments = arguments(spec.name);
+    let arguments = arguments(spec.arguments);
     reply.bulk(spec.name.as_bytes());
     reply.map(facts.len() + usize::from(!arguments.is_empty()) + usize::from(!spec.subcommands.is_empty()));
     for (name, fact) in facts {

@@ -25,6 +25,7 @@ const SUBCOMMAND: CommandSpec = CommandSpec {
 /// The container and its subcommands.
 pub const LATENCY: CommandSpec = CommandSpec {
     name: "latency",
+    arguments: "",
     since: "2.8.13",
     summary: "Container of the commands about how long things take.",
     complexity: "Depends on subcommand",
@@ -33,12 +34,24 @@ pub const LATENCY: CommandSpec = CommandSpec {
     subcommands: &[
         CommandSpec {
             name: "latency|latest",
+            arguments: "",
+            flags: Flags::ADMIN
+                .or(Flags::NOSCRIPT)
+                .or(Flags::LOADING)
+                .or(Flags::STALE)
+                .or(Flags::AFTER_COMMIT),
             summary: "Answers the last spike of each event.",
             handler: latest,
             ..SUBCOMMAND
         },
         CommandSpec {
             name: "latency|history",
+            arguments: "event",
+            flags: Flags::ADMIN
+                .or(Flags::NOSCRIPT)
+                .or(Flags::LOADING)
+                .or(Flags::STALE)
+                .or(Flags::AFTER_COMMIT),
             summary: "Answers the spikes of an event.",
             arity: Exactly(3),
             handler: history,
@@ -46,6 +59,12 @@ pub const LATENCY: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "latency|reset",
+            arguments: "[event...]",
+            flags: Flags::ADMIN
+                .or(Flags::NOSCRIPT)
+                .or(Flags::LOADING)
+                .or(Flags::STALE)
+                .or(Flags::AFTER_COMMIT),
             summary: "Forgets the spikes of some events, of all of them without an argument.",
             arity: AtLeast(2),
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
@@ -54,6 +73,12 @@ pub const LATENCY: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "latency|graph",
+            arguments: "event",
+            flags: Flags::ADMIN
+                .or(Flags::NOSCRIPT)
+                .or(Flags::LOADING)
+                .or(Flags::STALE)
+                .or(Flags::AFTER_COMMIT),
             summary: "Draws the spikes of an event.",
             arity: Exactly(3),
             handler: graph,
@@ -61,12 +86,24 @@ pub const LATENCY: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "latency|doctor",
+            arguments: "",
+            flags: Flags::ADMIN
+                .or(Flags::NOSCRIPT)
+                .or(Flags::LOADING)
+                .or(Flags::STALE)
+                .or(Flags::AFTER_COMMIT),
             summary: "Answers what the spikes mean, in words.",
             handler: doctor,
             ..SUBCOMMAND
         },
         CommandSpec {
             name: "latency|histogram",
+            arguments: "[command...]",
+            flags: Flags::ADMIN
+                .or(Flags::NOSCRIPT)
+                .or(Flags::LOADING)
+                .or(Flags::STALE)
+                .or(Flags::AFTER_COMMIT),
             since: "7.0.0",
             summary: "Answers how the durations of commands are distributed.",
             complexity: "O(N) with N commands",
@@ -76,6 +113,7 @@ pub const LATENCY: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "latency|help",
+            arguments: "",
             summary: "Answers how LATENCY is used.",
             flags: Flags::LOADING.or(Flags::STALE),
             tips: &[],

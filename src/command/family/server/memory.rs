@@ -17,6 +17,7 @@ const SUBCOMMAND: CommandSpec =
 /// The container and its subcommands.
 pub const MEMORY: CommandSpec = CommandSpec {
     name: "memory",
+    arguments: "",
     since: "4.0.0",
     summary: "Container of the commands about memory.",
     complexity: "Depends on subcommand",
@@ -25,6 +26,7 @@ pub const MEMORY: CommandSpec = CommandSpec {
     subcommands: &[
         CommandSpec {
             name: "memory|usage",
+            arguments: "key:key [SAMPLES=count:integer]",
             summary: "Answers how many bytes a key and its value take.",
             arity: AtLeast(3),
             flags: Flags::READONLY,
@@ -35,18 +37,23 @@ pub const MEMORY: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "memory|stats",
+            arguments: "",
+            flags: Flags::NONE,
             summary: "Answers what the memory is used for.",
             handler: stats,
             ..SUBCOMMAND
         },
         CommandSpec {
             name: "memory|doctor",
+            arguments: "",
+            flags: Flags::NONE,
             summary: "Answers what is wrong with the use of memory, in words.",
             handler: doctor,
             ..SUBCOMMAND
         },
         CommandSpec {
             name: "memory|help",
+            arguments: "",
             summary: "Answers how MEMORY is used.",
             flags: Flags::LOADING.or(Flags::STALE),
             tips: &[],

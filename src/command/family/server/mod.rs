@@ -31,6 +31,7 @@ const SERVER: CommandSpec = CommandSpec {
     complexity: "O(1)",
     group: Group::Server,
     arity: Exactly(1),
+    arguments: "",
     flags: Flags::LOADING.or(Flags::STALE),
     keys: &[],
     tips: &[],
@@ -50,6 +51,7 @@ const FLUSH: CommandSpec = CommandSpec {
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "dbsize",
+        arguments: "",
         summary: "Answers the number of keys.",
         flags: Flags::READONLY.or(Flags::FAST).or(Flags::KEYSPACE),
         tips: &["request_policy:all_shards", "response_policy:agg_sum"],
@@ -58,16 +60,23 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "flushdb",
+        arguments: "[(ASYNC|SYNC)]",
+        flags: Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS),
+        handler: flush,
         summary: "Deletes every key at one instant; the memory is freed in the background.",
         ..FLUSH
     },
     CommandSpec {
         name: "flushall",
+        arguments: "[(ASYNC|SYNC)]",
+        flags: Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS),
+        handler: flush,
         summary: "Deletes every key at one instant; the same as FLUSHDB, for there is one database.",
         ..FLUSH
     },
     CommandSpec {
         name: "time",
+        arguments: "",
         since: "2.6.0",
         summary: "Answers the server's time.",
         flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
@@ -77,6 +86,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "info",
+        arguments: "[section...]",
         summary: "Answers figures about the server, by sections.",
         arity: AtLeast(1),
         flags: Flags::LOADING.or(Flags::STALE).or(Flags::DANGEROUS),

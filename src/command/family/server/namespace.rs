@@ -21,6 +21,7 @@ const MOST: usize = 100_000;
 /// The container and its subcommands.
 pub const NAMESPACE: CommandSpec = CommandSpec {
     name: "namespace",
+    arguments: "",
     since: "7.2.0",
     summary: "Container of the commands about namespaces.",
     complexity: "Depends on subcommand",
@@ -29,6 +30,8 @@ pub const NAMESPACE: CommandSpec = CommandSpec {
     subcommands: &[
         CommandSpec {
             name: "namespace|list",
+            arguments: "[pattern:pattern]",
+            flags: FOR_ADMIN,
             summary: "Answers the names of the namespaces that have keys.",
             complexity: "O(N) with N namespaces",
             arity: AtLeast(2),
@@ -38,6 +41,8 @@ pub const NAMESPACE: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "namespace|stats",
+            arguments: "namespace",
+            flags: FOR_ADMIN,
             summary: "Answers figures about a namespace, and what it is bound to.",
             arity: Exactly(3),
             tips: super::VARIES,
@@ -46,6 +51,7 @@ pub const NAMESPACE: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "namespace|flush",
+            arguments: "namespace",
             summary: "Deletes the keys of a namespace, some at a time, and answers how many.",
             complexity: "O(N) with N keys of the namespace; others have their turn meanwhile",
             arity: Exactly(3),
@@ -55,6 +61,7 @@ pub const NAMESPACE: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "namespace|set",
+            arguments: "namespace (POLICY=policy|LIMIT=bytes)...",
             summary: "Binds a namespace to an eviction policy or a memory limit of its own.",
             arity: AtLeast(5),
             flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
@@ -63,6 +70,7 @@ pub const NAMESPACE: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "namespace|help",
+            arguments: "",
             summary: "Answers how NAMESPACE is used.",
             arity: Exactly(2),
             flags: Flags::LOADING.or(Flags::STALE),

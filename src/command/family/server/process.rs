@@ -13,6 +13,7 @@ const AT_ONCE: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Fl
 /// MONITOR's row.
 pub const MONITOR: CommandSpec = CommandSpec {
     name: "monitor",
+    arguments: "",
     summary: "Shows every command of every client from now on.",
     flags: AT_ONCE.or(Flags::AFTER_COMMIT),
     handler: monitor,
@@ -22,6 +23,7 @@ pub const MONITOR: CommandSpec = CommandSpec {
 /// ROLE's row.
 pub const ROLE: CommandSpec = CommandSpec {
     name: "role",
+    arguments: "",
     since: "2.8.12",
     summary: "Answers the part of this server in a replication: there is none.",
     flags: Flags::NOSCRIPT
@@ -37,6 +39,7 @@ pub const ROLE: CommandSpec = CommandSpec {
 /// WAIT's row.
 pub const WAIT: CommandSpec = CommandSpec {
     name: "wait",
+    arguments: "numreplicas:integer timeout:integer",
     since: "3.0.0",
     summary: "Answers how many replicas have the writes so far: there are none.",
     group: Group::Connection,
@@ -50,6 +53,7 @@ pub const WAIT: CommandSpec = CommandSpec {
 /// LOLWUT's row.
 pub const LOLWUT: CommandSpec = CommandSpec {
     name: "lolwut",
+    arguments: "[VERSION=version:integer]",
     since: "5.0.0",
     summary: "Draws something, and tells the version.",
     arity: AtLeast(1),
@@ -61,6 +65,7 @@ pub const LOLWUT: CommandSpec = CommandSpec {
 /// XADD's row.
 pub const XADD: CommandSpec = CommandSpec {
     name: "xadd",
+    arguments: "key:key [NOMKSTREAM] [{(MAXLEN|MINID) [(=|~)] threshold [LIMIT=count:integer]}] (*|id) {field value}...",
     since: "5.0.0",
     summary: "Refuses: there are no streams.",
     group: Group::Stream,

@@ -21,6 +21,7 @@ const SUBCOMMAND: CommandSpec = CommandSpec {
 /// The container and its subcommands.
 pub const SLOWLOG: CommandSpec = CommandSpec {
     name: "slowlog",
+    arguments: "",
     since: "2.2.12",
     summary: "Container of the commands about commands that took long.",
     complexity: "Depends on subcommand",
@@ -29,6 +30,8 @@ pub const SLOWLOG: CommandSpec = CommandSpec {
     subcommands: &[
         CommandSpec {
             name: "slowlog|get",
+            arguments: "[count:integer]",
+            flags: Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT),
             summary: "Answers the newest entries of the slow log.",
             complexity: "O(N) with N entries",
             arity: AtLeast(2),
@@ -38,6 +41,8 @@ pub const SLOWLOG: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "slowlog|len",
+            arguments: "",
+            flags: Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT),
             summary: "Answers the number of entries in the slow log.",
             tips: &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
             handler: len,
@@ -45,6 +50,8 @@ pub const SLOWLOG: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "slowlog|reset",
+            arguments: "",
+            flags: Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT),
             summary: "Empties the slow log.",
             complexity: "O(N) with N entries",
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
@@ -53,6 +60,7 @@ pub const SLOWLOG: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "slowlog|help",
+            arguments: "",
             since: "6.2.0",
             summary: "Answers how SLOWLOG is used.",
             flags: Flags::LOADING.or(Flags::STALE),

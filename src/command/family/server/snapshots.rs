@@ -15,6 +15,7 @@ const SAVING: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADIN
 /// SAVE's row.
 pub const SAVE: CommandSpec = CommandSpec {
     name: "save",
+    arguments: "",
     summary: "Takes a snapshot and answers when it is on the disk; only its own client waits.",
     complexity: "O(N) with N keys",
     flags: SAVING.or(Flags::NO_MULTI),
@@ -25,6 +26,7 @@ pub const SAVE: CommandSpec = CommandSpec {
 /// BGSAVE's row.
 pub const BGSAVE: CommandSpec = CommandSpec {
     name: "bgsave",
+    arguments: "[SCHEDULE]",
     summary: "Starts a snapshot and answers at once.",
     arity: AtLeast(1),
     flags: SAVING.or(Flags::AFTER_COMMIT),
@@ -35,6 +37,7 @@ pub const BGSAVE: CommandSpec = CommandSpec {
 /// LASTSAVE's row.
 pub const LASTSAVE: CommandSpec = CommandSpec {
     name: "lastsave",
+    arguments: "",
     summary: "Answers when the last good snapshot was complete, in Unix seconds.",
     arity: Exactly(1),
     flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST).or(Flags::SHOWN_AS_ADMIN).or(Flags::DANGEROUS),
@@ -46,6 +49,7 @@ pub const LASTSAVE: CommandSpec = CommandSpec {
 /// SHUTDOWN's row.
 pub const SHUTDOWN: CommandSpec = CommandSpec {
     name: "shutdown",
+    arguments: "[(NOSAVE|SAVE)] [NOW] [FORCE] [ABORT]",
     summary: "Takes a snapshot, if there is a file for it, and ends the server once the other clients have their replies.",
     complexity: "O(N) with N keys when saving, otherwise O(1)",
     arity: AtLeast(1),

@@ -21,6 +21,7 @@ const SUBCOMMAND: CommandSpec = CommandSpec {
     complexity: "O(1)",
     group: Group::Connection,
     arity: Exactly(2),
+    arguments: "",
     flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
     keys: &[],
     tips: &[],
@@ -37,6 +38,7 @@ const TO_OTHERS: CommandSpec =
 /// The container and its subcommands.
 pub const CLIENT: CommandSpec = CommandSpec {
     name: "client",
+    arguments: "",
     summary: "Container of the commands about connections.",
     complexity: "Depends on subcommand",
     arity: AtLeast(2),
@@ -44,6 +46,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
     subcommands: &[
         CommandSpec {
             name: "client|id",
+            arguments: "",
+            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "5.0.0",
             summary: "Answers the connection's id.",
             handler: id,
@@ -51,6 +55,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|getname",
+            arguments: "",
+            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "2.6.9",
             summary: "Answers the connection's name.",
             handler: getname,
@@ -58,6 +64,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|setname",
+            arguments: "connection-name",
+            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "2.6.9",
             summary: "Names the connection.",
             arity: Exactly(3),
@@ -66,6 +74,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|setinfo",
+            arguments: "(LIB-NAME=libname|LIB-VER=libver)",
+            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "7.2.0",
             summary: "Notes the name or version of the client library.",
             arity: Exactly(4),
@@ -74,6 +84,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|info",
+            arguments: "",
+            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "6.2.0",
             summary: "Answers what CLIENT LIST says of this connection.",
             tips: VARIES,
@@ -82,6 +94,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|list",
+            arguments: "[TYPE=(NORMAL|MASTER|REPLICA|PUBSUB)] [ID={client-id:integer...}]",
             summary: "Answers a line of properties for each connection.",
             complexity: "O(N) with N connections",
             arity: AtLeast(2),
@@ -92,6 +105,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|reply",
+            arguments: "(ON|OFF|SKIP)",
+            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "3.2.0",
             summary: "Turns the connection's replies on or off, or skips the next one.",
             arity: Exactly(3),
@@ -100,6 +115,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|no-evict",
+            arguments: "(ON|OFF)",
             since: "7.0.0",
             summary: "Notes that this connection is not to be closed to save memory.",
             arity: Exactly(3),
@@ -109,6 +125,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|no-touch",
+            arguments: "(ON|OFF)",
+            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "7.2.0",
             summary: "Notes that this connection's commands are not to make keys look used.",
             arity: Exactly(3),
@@ -117,6 +135,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|kill",
+            arguments: "({ip-port}|{[ID=client-id:integer] [TYPE=(NORMAL|MASTER|SLAVE|REPLICA|PUBSUB)] [USER=username] [ADDR=ip-port] [LADDR=ip-port] [SKIPME=(YES|NO)] [MAXAGE=seconds:integer]})",
+            flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
             summary: "Closes connections.",
             complexity: "O(N) with N connections",
             handler: kill,
@@ -124,6 +144,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|pause",
+            arguments: "timeout:integer [(WRITE|ALL)]",
+            flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
             since: "3.0.0",
             summary: "Holds back the commands of all connections for some time.",
             handler: pause,
@@ -131,6 +153,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|unpause",
+            arguments: "",
+            flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
             since: "6.2.0",
             summary: "Lets the connections that CLIENT PAUSE holds back go on.",
             complexity: "O(N) with N connections",
@@ -140,6 +164,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|unblock",
+            arguments: "client-id:integer [(TIMEOUT|ERROR)]",
+            flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
             since: "5.0.0",
             summary: "Ends the waiting of a connection; no command waits for others yet.",
             handler: unblock,
@@ -147,6 +173,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|getredir",
+            arguments: "",
+            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "6.0.0",
             summary: "Answers where the connection's tracking messages go; there is no tracking yet.",
             handler: getredir,
@@ -154,6 +182,8 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|trackinginfo",
+            arguments: "",
+            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "6.2.0",
             summary: "Answers how the connection tracks keys; there is no tracking yet.",
             handler: trackinginfo,
@@ -161,6 +191,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
         },
         CommandSpec {
             name: "client|help",
+            arguments: "",
             since: "5.0.0",
             summary: "Answers how CLIENT is used.",
             flags: Flags::LOADING.or(Flags::STALE),
