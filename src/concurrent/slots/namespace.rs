@@ -106,7 +106,7 @@ impl Namespace {
         let namespace = Box::new(Namespace {
             name: name.into(),
             occupied: Occupancy::one(),
-            table: AtomicPtr::new(Table::new(Vec::new())),
+            table: AtomicPtr::default(),
             record: OnceLock::new(),
             rules: SeenRules::default(),
             keys: Tally::default(),
@@ -147,23 +147,30 @@ impl Namespace {
         self.occupied.leave()
     }
 
-    fn table<'g>(&self, _guard: &'g Guard) -> &'g Table {
+    /// The chunk table; `None` before the first chunk.
+    fn table<'g>(&self, _guard: &'g Guard) -> Option<&'g Table> {
         // SAFETY: I2; a replaced table is retired, so it outlives the guard.
         // ORDERING: Acquire; pairs with the AcqRel in `exchange`.
-        unsafe { &*self.table.load(Ordering::Acquire) }
+        unsafe { self.table.load(Ordering::Acquire).as_ref() }
     }
 
-    fn exchange(&self, old: &Table, chunks: Vec<*const Chunk>, guard: &Guard) -> bool {
+    fn chunks<'g>(&self, guard: &'g Guard) -> &'g [*const Chunk] {
+        self.table(guard).map_or(&[], |table| &table.chunks)
+    }
+
+    fn exchange(&self, old: Option<&Table>, chunks: Vec<*const Chunk>, guard: &Guard) -> bool {
         let new = Table::new(chunks);
-        let old = (&raw const *old).cast_mut();
+        let old = old.map_or(std::ptr::null_mut(), |old| (&raw const *old).cast_mut());
         // ORDERING: AcqRel; publishes the table to the Acquire in `table`.
         if self.table.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: ours was not published.
             drop(unsafe { Box::from_raw(new) });
             return false;
         }
-        // SAFETY: the exchange took the old table out, so it is ours to retire.
-        unsafe { guard.retire(move || drop(Box::from_raw(old))) };
+        if !old.is_null() {
+            // SAFETY: the exchange took the old table out, so it is ours to retire.
+            unsafe { guard.retire(move || drop(Box::from_raw(old))) };
+        }
         true
     }
 
@@ -171,7 +178,7 @@ impl Namespace {
     pub(super) fn take<'g>(&'g self, directory: &'g Directory, guard: &'g Guard) -> &'g Slot {
         loop {
             let table = self.table(guard);
-            while let Some(at) = table.first_open() {
+            while let Some((table, at)) = table.and_then(|table| Some((table, table.first_open()?))) {
                 // SAFETY: chunks of a reachable table are alive for the guard (I3).
                 let chunk = unsafe { &*table.chunks[at] };
                 if let Ok(slot) = chunk.take() {
@@ -189,14 +196,21 @@ impl Namespace {
         }
     }
 
-    fn grow<'g>(&'g self, table: &Table, directory: &'g Directory, guard: &'g Guard) -> Option<&'g Slot> {
+    fn grow<'g>(
+        &'g self,
+        table: Option<&Table>,
+        directory: &'g Directory,
+        guard: &'g Guard,
+    ) -> Option<&'g Slot> {
+        let present = table.map_or(&[][..], |table| &table.chunks);
         // SAFETY: chunks of a reachable table are alive.
-        let largest = table.chunks.iter().map(|chunk| unsafe { (**chunk).capacity() }).max().unwrap_or(0);
+        let largest = present.iter().map(|chunk| unsafe { (**chunk).capacity() }).max().unwrap_or(0);
         let next = CAPACITIES.iter().copied().find(|capacity| *capacity > largest);
         let capacity = next.unwrap_or(largest);
         let chunk = directory.add(capacity, NonNull::from(self));
         let slot = chunk.take_first();
-        let mut chunks = table.chunks.to_vec();
+        let mut chunks = Vec::with_capacity(present.len() + 1);
+        chunks.extend_from_slice(present);
         // SAFETY: as above.
         let at = chunks.partition_point(|other| unsafe { (**other).id() } < chunk.id());
         chunks.insert(at, chunk);
@@ -210,16 +224,17 @@ impl Namespace {
 
     /// Says that a chunk has a free slot again.
     pub(super) fn reopen(&self, chunk: &Chunk, guard: &Guard) {
-        self.table(guard).mark(chunk.id(), true);
+        self.table(guard).inspect(|table| table.mark(chunk.id(), true));
     }
 
     /// Takes an ended chunk out of the table. Only for the chunk's sole owner.
     pub(super) fn remove(&self, chunk: &Chunk, guard: &Guard) {
         loop {
             let table = self.table(guard);
+            let present = table.map_or(&[][..], |table| &table.chunks);
             let chunks: Vec<_> =
-                table.chunks.iter().copied().filter(|other| !std::ptr::addr_eq(*other, chunk)).collect();
-            if chunks.len() == table.chunks.len() || self.exchange(table, chunks, guard) {
+                present.iter().copied().filter(|other| !std::ptr::addr_eq(*other, chunk)).collect();
+            if chunks.len() == present.len() || self.exchange(table, chunks, guard) {
                 return;
             }
         }
@@ -233,7 +248,7 @@ impl Namespace {
     ) -> Option<&'g Chunk> {
         /// Tries before a chunk is taken whatever its size: the small ones are few.
         const TRIES: usize = 16;
-        let chunks = &self.table(guard).chunks;
+        let chunks = self.chunks(guard);
         let mut chunk = None;
         for _ in 0..TRIES {
             let at = random(chunks.len().max(1) as u32) as usize;
@@ -248,11 +263,11 @@ impl Namespace {
 
     /// The first chunk whose number is at least `from`.
     pub fn chunk_from<'g>(&'g self, from: u32, guard: &'g Guard) -> Option<&'g Chunk> {
-        let table = self.table(guard);
+        let chunks = self.chunks(guard);
         // SAFETY: chunks of a reachable table are alive for the guard.
         unsafe {
-            let at = table.chunks.partition_point(|chunk| (**chunk).id() < from);
-            table.chunks.get(at).map(|chunk| &**chunk)
+            let at = chunks.partition_point(|chunk| (**chunk).id() < from);
+            chunks.get(at).map(|chunk| &**chunk)
         }
     }
 }
@@ -261,8 +276,11 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         #[cfg(kvns_loom)]
         crate::sync::memory::free(&raw const *self, || {});
-        // SAFETY: nobody else has the namespace any more.
         // ORDERING: Acquire; as for any reader of the table.
-        drop(unsafe { Box::from_raw(self.table.load(Ordering::Acquire)) });
+        let table = self.table.load(Ordering::Acquire);
+        if !table.is_null() {
+            // SAFETY: nobody else has the namespace any more.
+            drop(unsafe { Box::from_raw(table) });
+        }
     }
 }
