@@ -4,6 +4,7 @@ pub mod census;
 pub mod clients;
 pub mod ending;
 pub mod long_work;
+pub mod mail;
 pub mod memory;
 pub mod monitors;
 pub mod pause;

@@ -66,13 +66,6 @@ const CIRCLES: &[&[&str]] = &[
         "concurrent/slots/slot",
     ],
     &["command/context", "command/spec"],
-    &["command/dispatch", "command/execute"],
-    &["command/family/server/info", "command/family/server/snapshots"],
-    &["engine/clients", "engine/pubsub"],
-    &["keyspace/multi", "keyspace/open", "keyspace/view"],
-    &["metrics/exposition", "metrics/figures"],
-    &["server/listener", "server/shutdown"],
-    &["value/sorted_set/read", "value/sorted_set/segments"],
 ];
 
 /// A word, the modules (or folders) that may use it, and why the others may not.

@@ -2,7 +2,7 @@
 //! the way (slots made and reaped, accounting, deadlines) and the housekeeper.
 //!
 //! Invariants: an update is one compare-and-swap (`keyspace/view.rs`); the rules M1, M2 and M3 of
-//! `keyspace/multi.rs`; a watch fails if its key changed, even if it was deleted and made again
+//! `keyspace/transaction.rs`; a watch fails if its key changed, even if it was deleted and made again
 //! (`keyspace/watch.rs`). After each model everything is recounted (`Keyspace::check_invariants`), and no slot is left
 //! behind.
 //!

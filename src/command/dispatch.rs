@@ -3,17 +3,16 @@
 //! A request is looked up, its arity checked, and then either queued (between MULTI and EXEC) or run, timed and
 //! counted. What is refused dooms an open transaction. How a queue runs is in [`super::execute`].
 
-use super::args::Args;
-use super::context::{Context, Next};
-use super::error::{CommandError, CommandResult};
+use super::call::{call, slept};
+use super::context::Next;
+use super::error::CommandError;
 use super::execute::execute;
 use super::observe;
 use super::spec::{CommandSpec, Flags, Group};
 use super::table::{self, Row};
-use crate::clock::TICKS_PER_US;
 use crate::engine::Engine;
 use crate::engine::pause::PauseMode;
-use crate::keyspace::{Batch, Contention, Key, View};
+use crate::keyspace::{Batch, Contention, Key};
 use crate::resp::{Protocol, ReplyWriter, Request};
 use crate::session::{ReplyMode, Session};
 use smallvec::SmallVec;
@@ -23,9 +22,6 @@ const QUEUE_LIMIT: usize = 1 << 30;
 
 /// Bytes of replies after which a run ends: its replies can be sent only when it has committed.
 const RUN_REPLIES: usize = 1 << 20;
-
-/// Microseconds of sleep that are counted, at most: a day.
-const LONGEST_SLEEP_US: u64 = 24 * 3600 * 1_000_000;
 
 /// What the connection does after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,36 +283,6 @@ fn resolve(engine: &Engine, request: Request<'_>) -> Result<Row, (CommandError, 
     match &engine.sharded {
         None => table::resolve(request),
         Some(_) => table::resolve_sharded(request),
-    }
-}
-
-/// Runs a row's handler.
-#[inline]
-pub(super) fn call(
-    engine: &Engine,
-    session: &mut Session,
-    view: &mut View<'_>,
-    row: Row,
-    request: Request<'_>,
-    reply: &mut ReplyWriter,
-) -> (CommandResult, Next) {
-    let spec = row.spec();
-    let handler = match &engine.sharded {
-        None => spec.handler,
-        Some(_) => row.sharded_handler().unwrap_or(spec.handler),
-    };
-    let first = 1 + usize::from(spec.is_subcommand());
-    let mut cx = Context { engine, session, view, reply, spec, next: Next::Continue };
-    let result = handler(&mut cx, Args::new(request, first));
-    (result, cx.next)
-}
-
-/// Ticks that a command takes after it has run: those for which DEBUG SLEEP lets its client wait.
-#[inline]
-pub(super) fn slept(next: Next) -> u64 {
-    match next {
-        Next::Sleep(us) => us.min(LONGEST_SLEEP_US) * TICKS_PER_US,
-        _ => 0,
     }
 }
 

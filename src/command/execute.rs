@@ -4,8 +4,8 @@
 //! keyspace ([`Flags::AFTER_COMMIT`]: publishing, subscribing, settings, other clients) runs once, after the commit, in
 //! its order; its replies are put where they belong.
 
+use super::call::{call, slept};
 use super::context::Next;
-use super::dispatch::{call, slept};
 use super::error::{CommandError, CommandResult};
 use super::observe;
 use super::spec::Flags;

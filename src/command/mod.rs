@@ -1,6 +1,7 @@
 //! Commands: one typed table, one gate, a file per family.
 
 pub mod args;
+mod call;
 pub mod context;
 pub mod dispatch;
 pub mod error;

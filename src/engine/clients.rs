@@ -1,6 +1,6 @@
 //! Who is connected: what CLIENT LIST shows of each client, and their number.
 
-use super::pubsub::{Mail, Topic};
+use super::mail::{Mail, Topic};
 use crate::concurrent::counters::counter::{Latest, NextId};
 use crate::concurrent::mail::hub::Numbered;
 use crate::concurrent::mail::mailbox::Mailbox;

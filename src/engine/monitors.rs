@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::clients::Client;
-use super::pubsub::Mail;
+use super::mail::Mail;
 use crate::concurrent::counters::counter::Latest;
 use crate::concurrent::mail::hub::Members;
 use arc_swap::ArcSwap;

@@ -5,56 +5,15 @@
 
 use super::Engine;
 use super::clients::Client;
+use super::mail::{Mail, Topic};
 use crate::concurrent::mail::hub::Hub;
 use crate::concurrent::mail::mailbox::Posted;
 use crate::glob::Pattern;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Bytes that a waiting message takes beside its text.
-const OVERHEAD: usize = 64;
-
 /// Members of one channel from which on publishing is long work.
 const MANY: usize = 1_000;
-
-/// What a subscription is to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Topic {
-    /// A channel, by its name.
-    Channel,
-    /// Every channel whose name matches a pattern.
-    Pattern,
-    /// A shard channel, which has a name space of its own.
-    Shard,
-}
-
-/// Something for a client beside its replies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mail {
-    /// A published message.
-    Message {
-        /// Why the client hears it.
-        topic: Topic,
-        /// The pattern that it subscribed to; empty for the other topics.
-        pattern: Bytes,
-        /// The channel.
-        channel: Bytes,
-        /// The message.
-        payload: Bytes,
-    },
-    /// A line of MONITOR, without its end.
-    Line(String),
-}
-
-impl Mail {
-    fn weight(&self) -> usize {
-        let text = match self {
-            Mail::Message { pattern, channel, payload, .. } => pattern.len() + channel.len() + payload.len(),
-            Mail::Line(line) => line.len(),
-        };
-        text + OVERHEAD
-    }
-}
 
 /// Who subscribed to what.
 #[derive(Debug, Default)]

@@ -1,131 +1,161 @@
-//! What every change does exactly once, after it has happened: keys and bytes are counted, the deadline is armed,
-//! what was left absent is queued, a sorted set's operation applied.
+//! The commit point of a transaction: everything that it planned changes at one instant, or nothing does.
+//!
+//! What the body read is pinned down, what it adds is paid for, and one multi-word compare-and-swap
+//! (`concurrent/versions/transaction.rs`) decides. The rules M1 to M3 are those of `transaction.rs`.
 
-use super::Keyspace;
-use super::entry::footprint;
-use crate::concurrent::epoch::reclaim::Guard;
-use crate::concurrent::slots::generation::Generation;
-use crate::concurrent::slots::namespace::{Namespace, Record};
-use crate::concurrent::slots::slot::Slot;
-use crate::concurrent::versions::version::{Content, Version, VersionBox};
+use super::after_commit::{Changed, Made, absent_after, growth};
+use super::memory::Payment;
+use super::plan::Plan;
+use super::transaction::{Touched, Transaction};
+use super::{Key, KeyspaceError, View};
+use crate::concurrent::slots::namespace::Namespace;
+use crate::concurrent::versions::transaction::{Write, commit};
+use crate::concurrent::versions::version::{Planned, Version, VersionBox};
 use crate::sync::{Bug, seeded};
-use std::sync::Arc;
+use smallvec::SmallVec;
 
-/// A change that has happened to one slot.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Changed<'g> {
-    pub(super) slot: &'g Slot,
-    pub(super) old: &'g Version,
-    pub(super) new: &'g Version,
-}
+/// Commits again after losing to fresh copies only, before the body runs again.
+const RECOMMITS: u32 = 8;
 
-/// Bytes that a live key takes more with `new` than with `old`.
-pub(super) fn growth(slot: &Slot, old: &Version, new: &Version) -> i64 {
-    let bytes_of = |version: &Version| if version.is_live() { footprint(slot, version) as i64 } else { 0 };
-    bytes_of(new) - bytes_of(old)
-}
-
-/// Why a key goes without a command that asks for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Removal {
-    /// Its time has come.
-    Expired,
-    /// There was no room.
-    Evicted,
-    /// It was read.
-    Read,
-    /// Its namespace is flushed.
-    Flushed,
-}
-
-impl Keyspace {
-    /// Accounts for a change of `bytes`, which is their [`growth`]. To be called once for each, by whoever made it,
-    /// under the guard it was made in.
-    pub(super) fn account(&self, generation: &Generation, changed: Changed<'_>, bytes: i64, guard: &Guard) {
-        let Changed { slot, old, new } = changed;
-        self.stats.changes.add(1);
-        if let Some(set) = new.large_set() {
-            set.apply(guard);
+impl<'g> View<'g> {
+    /// Commits what the body planned. False if it has to run again.
+    pub(super) fn commit(&mut self, transaction: &mut Transaction<'g>) -> Result<bool, KeyspaceError> {
+        if let Some(fresh) = transaction.fresh.take() {
+            self.replace_generation(fresh);
+            return Ok(true);
         }
-        let keys = i64::from(new.is_live()) - i64::from(old.is_live());
-        if bytes != 0 || keys != 0 {
-            let namespace = generation.namespace_of(slot, guard);
-            namespace.bytes.add(bytes);
-            generation.bytes.add(bytes);
-            if keys != 0 {
-                self.record_of(namespace);
-                namespace.keys.add(keys);
-                generation.keys.add(keys);
+        transaction.close(self.guard());
+        if !transaction.cells.iter().any(Touched::changes) {
+            return Ok(self.reads_hold(transaction));
+        }
+        if !seeded(Bug::MissingNamesUnchecked) && !self.pin_down_missing(transaction)? {
+            return Ok(false);
+        }
+        let payment = self.pay_for(transaction)?;
+        let is_done = self.commit_writes(transaction);
+        if is_done {
+            payment.settle();
+        }
+        Ok(is_done)
+    }
+
+    /// Pays for what the plans add, all together and each namespace for itself, before anything has changed.
+    fn pay_for(&self, transaction: &Transaction<'g>) -> Result<Payment<'g>, KeyspaceError> {
+        let mut namespaces: SmallVec<[(&Namespace, i64); 4]> = SmallVec::new();
+        for touched in transaction.cells.iter().filter(|touched| touched.changes()) {
+            let planned = if touched.is_live() { touched.version() } else { Version::fresh() };
+            let bytes = growth(touched.slot, touched.base, planned);
+            let namespace = transaction.generation.namespace_of(touched.slot, self.guard());
+            match namespaces.iter_mut().rev().find(|(known, _)| std::ptr::eq(*known, namespace)) {
+                Some((_, sum)) => *sum += bytes,
+                None => namespaces.push((namespace, bytes)),
             }
         }
-        let expiring = i64::from(new.deadline_ms().is_some()) - i64::from(old.deadline_ms().is_some());
-        if expiring != 0 {
-            generation.expiring.add(expiring);
-        }
-        if let Some(deadline) = new.deadline_ms() {
-            generation.inbox.arm(slot, deadline);
-        }
-        if !new.is_live() {
-            slot.forget();
-            generation.left_absent(slot, new.seq());
-        }
+        self.pay_together(&namespaces)
     }
 
-    /// Replaces an expired version by a tombstone, as an ordinary change. Whoever else did it first did it well. It stays
-    /// while nothing is removed by itself.
-    pub(super) fn expire(&self, generation: &Generation, slot: &Slot, expired: &Version, guard: &Guard) {
-        let bytes = self.remove(generation, slot, expired, Removal::Expired, guard);
-        self.memory.room.give(bytes);
+    /// Gives every missing name that was read a cell. False if one of them is there now.
+    fn pin_down_missing(&mut self, transaction: &mut Transaction<'g>) -> Result<bool, KeyspaceError> {
+        let (generation, guard) = (transaction.generation, self.guard());
+        for name in std::mem::take(&mut transaction.missing) {
+            let key = Key::new(&name);
+            loop {
+                let (slot, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
+                if is_new {
+                    transaction.made.push(Made { generation, slot, guard });
+                }
+                if let Some(place) = transaction.place(slot) {
+                    // It was made by another since it was read as missing, and touched after that.
+                    if transaction.cells[place].base.is_live() && !seeded(Bug::MissingNamesTrustCell) {
+                        return Ok(false);
+                    }
+                    break;
+                }
+                let base = self.present(generation, slot)?;
+                if base.is_live() {
+                    return Ok(false);
+                }
+                if !base.is_dead() {
+                    transaction.add(slot, base);
+                    break;
+                }
+            }
+        }
+        Ok(true)
     }
 
-    /// Replaces the live version that was seen, and no other, by a tombstone. Returns the bytes that are to be given
-    /// to the room: none if another version was there, or if nothing is to be removed by itself.
-    pub(super) fn remove(
-        &self,
-        generation: &Generation,
-        slot: &Slot,
-        seen: &Version,
-        why: Removal,
-        guard: &Guard,
-    ) -> i64 {
-        if why != Removal::Flushed && self.keeps_all() {
-            return 0;
+    /// The multi-word compare-and-swap, again as long as it lost to fresh copies only (M3).
+    fn commit_writes(&mut self, transaction: &mut Transaction<'g>) -> bool {
+        let (keyspace, guard) = (self.keyspace(), self.guard());
+        let attempt = keyspace.snapshots.retention.attempt(transaction.generation.number());
+        let cells = std::mem::take(&mut transaction.cells);
+        let mut changes = Vec::with_capacity(cells.len());
+        let mut writes: Vec<Write<'g>> = Vec::with_capacity(cells.len());
+        for touched in cells {
+            let changed = touched.changes();
+            let Touched { slot, base, plan } = touched;
+            let planned = match plan {
+                Plan::Put(planned) => planned,
+                Plan::Remove => Planned::new(absent_after(base), guard),
+                Plan::Unchanged => Planned::new(VersionBox::fresh_copy(base), guard),
+                Plan::Open(_) => unreachable!("closed before the commit"),
+            };
+            let new = planned.version();
+            if changed {
+                new.set_stamp(attempt.stamp());
+                changes.push((Changed { slot, old: base, new }, growth(slot, base, new)));
+            }
+            let (cell, new) = (slot.cell(), planned.publish());
+            writes.push(Write { cell, expected: base, new, claim: attempt.claim(slot.name()) });
         }
-        let seen = if seeded(Bug::EvictsUnseen) { slot.cell().settle(guard) } else { seen };
-        let tombstone = absent_after(seen);
-        let attempt = self.snapshots.retention.attempt(generation.number());
-        tombstone.set_stamp(attempt.stamp());
-        let Ok(new) = slot.cell().replace(seen, tombstone.into(), attempt.claim(slot.name()).as_ref(), guard)
-        else {
-            return 0;
+        for _ in 0..RECOMMITS {
+            match commit(writes, &mut transaction.edits, guard) {
+                Ok(()) => {
+                    let generation = self.accounted(transaction.generation);
+                    for (changed, bytes) in changes {
+                        self.touch_written(changed.slot, changed.old);
+                        keyspace.account(generation, changed, bytes, guard);
+                    }
+                    return true;
+                }
+                Err(unused) => writes = unused,
+            }
+            // The word is read after the last read again.
+            let holds = self.follow_fresh_copies(&mut writes);
+            if !holds || !attempt.is_current() && !seeded(Bug::RecommitKeepsEpoch) {
+                break;
+            }
+        }
+        if seeded(Bug::GivenUpPlanFreedAtOnce) {
+            return false;
+        }
+        // What the body read of its plans stays until the guard ends.
+        writes.into_iter().for_each(|write| drop(Planned::new(write.new, guard)));
+        false
+    }
+
+    /// Takes the present versions for the expected ones, if they differ by no change.
+    fn follow_fresh_copies(&self, writes: &mut [Write<'g>]) -> bool {
+        writes.iter_mut().all(|write| {
+            let present = write.cell.settle(self.guard());
+            let is_same =
+                present.seq() == write.expected.seq() && present.is_live() == write.expected.is_live();
+            write.expected = present;
+            is_same
+        })
+    }
+}
+
+impl View<'_> {
+    /// True if everything the transaction read is still as it was (M1).
+    pub(super) fn reads_hold(&self, transaction: &Transaction<'_>) -> bool {
+        let guard = self.guard();
+        let unchanged = |touched: &Touched<'_>| {
+            let present = touched.slot.cell().read(guard);
+            present.seq() == touched.base.seq() && !present.is_dead()
         };
-        let bytes = growth(slot, seen, new);
-        let record = self.record_of(generation.namespace_of(slot, guard));
-        match why {
-            Removal::Expired => {
-                self.stats.expired.add(1);
-                record.expired.add(1);
-            }
-            Removal::Evicted => {
-                self.stats.evicted.add(1);
-                record.evicted.add(1);
-            }
-            Removal::Read => self.stats.ear_evicted.add(1),
-            Removal::Flushed => {}
-        }
-        self.account(generation, Changed { slot, old: seen, new }, bytes, guard);
-        -bytes
+        seeded(Bug::ReadsUnchecked)
+            || transaction.cells.iter().all(unchanged)
+                && transaction.missing.iter().all(|name| transaction.generation.find(name, guard).is_none())
     }
-
-    /// The namespace's record of events: its own for the first ones, one for all others.
-    pub(super) fn record_of<'n>(&self, namespace: &'n Namespace) -> &'n Arc<Record> {
-        namespace.record_or(|| self.records.of(namespace.name()))
-    }
-}
-
-/// A tombstone that follows `version`.
-pub(super) fn absent_after(version: &Version) -> VersionBox {
-    let mut tombstone = VersionBox::empty(Content::Absent);
-    tombstone.set_seq(version.seq().wrapping_add(1));
-    tombstone
 }

@@ -19,7 +19,7 @@
 //!   free takes as much room as before until its chunk goes, so that by samples twice as many small keys would go.
 //!   Between two turns it waits until what went is cleared away and the room was measured.
 
-use super::commit::Removal;
+use super::after_commit::Removal;
 use super::{Keyspace, KeyspaceError, View};
 use crate::concurrent::epoch::freer;
 use crate::concurrent::epoch::reclaim::{Grace, Guard, pin};

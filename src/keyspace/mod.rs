@@ -5,6 +5,7 @@
 //!
 //! Everything a client can observe changes at exactly one compare-and-swap.
 
+mod after_commit;
 mod batch;
 mod check;
 mod commit;
@@ -13,12 +14,12 @@ mod eviction;
 mod housekeeping;
 mod key;
 mod memory;
-mod multi;
-mod open;
+mod plan;
 mod records;
 mod restore;
 mod scan;
 mod snapshot;
+mod transaction;
 mod view;
 mod watch;
 
@@ -27,7 +28,7 @@ pub use entry::{Ascending, Change, Descending, Draft, Entry, SortedSet, SortedSe
 pub use eviction::{Eviction, Need, Swept};
 pub use key::Key;
 pub use memory::Memory;
-pub use open::Gather;
+pub use plan::Gather;
 pub use restore::{RestoreTally, Restorer};
 pub use snapshot::{SnapshotControl, SnapshotError, SnapshotSummary};
 pub use view::View;

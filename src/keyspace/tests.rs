@@ -4,7 +4,7 @@ mod restore;
 mod snapshots;
 mod sorted_sets;
 
-use super::multi::Transaction;
+use super::transaction::Transaction;
 use super::*;
 use crate::concurrent::slots::slot::Position;
 use crate::config::EvictionRules;

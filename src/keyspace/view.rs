@@ -1,8 +1,8 @@
 //! What handlers see of the keyspace.
 
-use super::commit::{Changed, absent_after, growth};
+use super::after_commit::{Changed, Made, absent_after, growth};
 use super::entry::{Change, Draft, Entry, SortedSet};
-use super::multi::Transaction;
+use super::transaction::Transaction;
 use super::{Batch, Contention, Key, Keyspace, KeyspaceError};
 use crate::concurrent::epoch::reclaim::Guard;
 use crate::concurrent::ledger::rules::Policy;
@@ -357,23 +357,6 @@ impl<'g> View<'g> {
     pub(super) fn touch_written(&self, slot: &Slot, old: &Version) {
         if self.batch.touches || !old.is_live() {
             slot.touch(self.now_s());
-        }
-    }
-}
-
-/// A slot that a view made. If it is absent in the end, it is queued for the reaper.
-#[derive(Debug)]
-pub(super) struct Made<'g> {
-    pub(super) generation: &'g Generation,
-    pub(super) slot: &'g Slot,
-    pub(super) guard: &'g Guard,
-}
-
-impl Drop for Made<'_> {
-    fn drop(&mut self) {
-        let version = self.slot.cell().read(self.guard);
-        if !version.is_live() && !version.is_dead() {
-            self.generation.left_absent(self.slot, version.seq());
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A scrape reads counters that are kept anyway: it costs O(series), whatever the number of keys.
 
+use super::family::{Described, Kind};
 use super::figures::{BY_NAMESPACE, COMMAND_DURATION, ERRORS, OF_SERVER, Readings, of_build};
 use crate::clock::TICKS_PER_US;
 use crate::command::table::Row;
@@ -23,41 +24,6 @@ const SLICE: usize = 64 << 10;
 
 /// How long it does.
 const PAUSE: Duration = Duration::from_micros(50);
-
-/// What a family is, beside its samples.
-#[derive(Clone, Copy, Debug)]
-pub struct Described {
-    /// The name of its series.
-    pub name: &'static str,
-    /// Their type.
-    pub kind: Kind,
-    /// The names of their labels.
-    pub labels: &'static [&'static str],
-    /// One sentence.
-    pub help: &'static str,
-}
-
-/// The type of a family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows, but for restarts and CONFIG RESETSTAT.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Counts by upper bounds, with their sum.
-    Histogram,
-}
-
-impl Kind {
-    /// The name, as Prometheus writes it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        }
-    }
-}
 
 /// Every family there is, in the order of `/metrics`.
 pub fn described() -> impl Iterator<Item = Described> {

@@ -1,10 +1,10 @@
 //! What is served, figure by figure: its name, its type, what it says, and where it is read.
 
-use super::exposition::{Described, Kind};
+use super::family::{Described, Kind};
 use crate::engine::Engine;
+use crate::engine::mail::Topic;
 use crate::engine::memory::{Allocator, Process};
 use crate::engine::persistence::Figures;
-use crate::engine::pubsub::Topic;
 use crate::keyspace::NamespaceInfo;
 use crate::sharded::Totals;
 

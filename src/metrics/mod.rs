@@ -4,10 +4,12 @@
 //! counted (`figures`), put into the text format by the prometheus library (`exposition`) and served by hyper (`http`).
 
 mod exposition;
+mod family;
 mod figures;
 mod http;
 
-pub use exposition::{Described, Kind, described, render};
+pub use exposition::{described, render};
+pub use family::{Described, Kind};
 
 use crate::engine::Engine;
 use crate::server::lower_priority;

@@ -1,8 +1,9 @@
 //! The listening socket: binding it, and taking clients in.
 
+use super::Shared;
 use super::connection::Connection;
+use super::drain::drain;
 use super::roster::Roster;
-use super::{Shared, shutdown};
 use crate::session::Session;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io::{self, ErrorKind, Write};
@@ -61,7 +62,7 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: tokio::net::TcpListener
             }
         }
     }
-    shutdown::drain(&shared).await;
+    drain(&shared).await;
     listener
 }
 

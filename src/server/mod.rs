@@ -9,6 +9,7 @@ mod buffers;
 mod connection;
 mod departure;
 mod descriptors;
+mod drain;
 mod health;
 mod housekeeper;
 mod listener;

@@ -11,11 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
-
-/// How long connections may take to send their last replies: less than the ten seconds after which a
-/// container is killed.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// The exit code of a shutdown that a second signal cut short.
 const IMPATIENT_EXIT_CODE: i32 = 1;
@@ -77,16 +72,6 @@ impl Signals {
                 _ = self.hangup.recv() => tracing::info!("SIGHUP is ignored: there is nothing to read again"),
             }
         }
-    }
-}
-
-/// Waits for the open connections to finish what they have read, for a bounded time.
-pub(super) async fn drain(shared: &Shared) {
-    if timeout(GRACE, shared.roster.emptied()).await.is_err() {
-        tracing::warn!(
-            connections = shared.roster.len(),
-            "closing connections that do not read their replies"
-        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a client listens to, and how what it hears becomes bytes.
 
 use super::Session;
-use crate::engine::pubsub::{Mail, Topic};
+use crate::engine::mail::{Mail, Topic};
 use crate::resp::ReplyWriter;
 use bytes::Bytes;
 use std::collections::HashSet;

@@ -3,7 +3,7 @@
 use crate::harness::Server;
 use bytes::Bytes;
 use kvns::config::Settings;
-use kvns::engine::pubsub::{Mail, Topic};
+use kvns::engine::mail::{Mail, Topic};
 
 /// What a RESP2 client reads when its subscriptions change.
 fn change(word: &str, name: &str, count: usize) -> String {

@@ -5,7 +5,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
-use crate::engine::pubsub::Topic;
+use crate::engine::mail::Topic;
 use crate::glob::Pattern;
 
 const ABOUT: Flags = Flags::PUBSUB.or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT);

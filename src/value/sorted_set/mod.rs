@@ -29,6 +29,7 @@ mod pending;
 mod place;
 mod read;
 mod scores;
+mod segment;
 mod segments;
 
 pub use edit::{Edit, Next, build, copy};
@@ -37,4 +38,4 @@ pub use pending::{Merged, Order, Pending, Places};
 pub use place::{Cut, Member, Placed, Scored};
 pub use read::{Ascending, Descending, Large, SortedSet};
 pub use scores::Scores;
-pub use segments::SEGMENT_MAX;
+pub use segment::SEGMENT_MAX;

@@ -3,7 +3,7 @@
 use super::layout::{ByScore, Parts, SEGMENTS, TreeKey};
 use super::pending::{Merged, Order, Pending};
 use super::place::{Cut, Scored, score};
-use super::segments::{SEGMENT_MAX, Segment};
+use super::segment::{SEGMENT_MAX, Segment};
 use crate::value::tree::{Backward, Forward, Item, Tree};
 use smallvec::SmallVec;
 

@@ -4,39 +4,14 @@ use super::layout::{Parts, TreeKey};
 use super::pending::Order;
 use super::place::{Cut, Placed, Scored, code, order};
 use super::read::Large;
-use crate::value::tree::Weighed;
+use super::segment::{SEGMENT_MAX, Segment};
 use smallvec::SmallVec;
-
-/// Members of a segment, at most: it bounds the walk that ends a rank.
-pub const SEGMENT_MAX: u8 = 12;
 
 /// Members of a segment where many are built at once: room to grow.
 pub(super) const SEGMENT_FILL: usize = 8;
 
 /// Below this a segment is put together with the one in front of it.
 const SEGMENT_MIN: usize = 3;
-
-/// A segment as one version has it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Segment<'g> {
-    /// Where it begins.
-    pub(super) cut: Cut<'g>,
-    /// How many members it has.
-    pub(super) members: u8,
-    /// How many members are in front of it.
-    pub(super) before: u64,
-}
-
-impl<'g> Segment<'g> {
-    pub(super) fn of(found: Weighed<'g>) -> Option<Segment<'g>> {
-        let cut = Parts::segment(found.item.key)?;
-        Some(Segment { cut, members: found.item.value.first().copied()?, before: found.before })
-    }
-
-    fn end(&self) -> u64 {
-        self.before + u64::from(self.members)
-    }
-}
 
 /// A segment's key and how many members it has after an edit; none: it is gone.
 pub(super) type Change = (TreeKey, Option<u8>);

@@ -7,6 +7,7 @@ mod debug;
 mod docs;
 mod info;
 mod latency;
+mod lines;
 mod memory;
 mod namespace;
 mod process;

@@ -1,7 +1,7 @@
 //! SAVE, BGSAVE, LASTSAVE, SHUTDOWN; what DEBUG RELOAD does; INFO's section about them.
 
 use super::SERVER;
-use super::info::Lines;
+use super::lines::Lines;
 use crate::command::args::Args;
 use crate::command::context::{Context, Next};
 use crate::command::error::{CommandError, CommandResult};

@@ -5,7 +5,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::table::Row;
 use crate::engine::clients::Client;
-use crate::engine::pubsub::Topic;
+use crate::engine::mail::Topic;
 use crate::number::parse_integer;
 use std::fmt::Write;
 use std::sync::Arc;

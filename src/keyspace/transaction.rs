@@ -15,29 +15,22 @@
 //! - M5. A flush inside a transaction runs alone: what follows it goes to a fresh generation that nobody sees
 //!   before the commit swaps it in.
 
-use super::commit::{Changed, absent_after, growth};
+use super::after_commit::Made;
 use super::entry::{Change, Entry};
-use super::memory::Payment;
-use super::open::Open;
-use super::view::Made;
+use super::plan::Plan;
 use super::{Contention, Key, KeyspaceError, View};
 use crate::concurrent::epoch::reclaim::Guard;
 use crate::concurrent::slots::generation::{Current, Generation};
-use crate::concurrent::slots::namespace::Namespace;
 use crate::concurrent::slots::slot::Slot;
 use crate::concurrent::versions::nodes::Edits;
-use crate::concurrent::versions::transaction::{Write, commit};
-use crate::concurrent::versions::version::{Planned, Version, VersionBox};
-use crate::sync::{Bug, seeded, spin_hint};
+use crate::concurrent::versions::version::Version;
+use crate::sync::spin_hint;
 use rand::Rng;
-use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Attempts before the transaction asks to run alone.
 const ATTEMPTS: u32 = 32;
-/// Commits again after losing to fresh copies only, before the body runs again.
-const RECOMMITS: u32 = 8;
 /// From this many cells on they are found by a map instead of a search.
 const SEARCHED: usize = 16;
 
@@ -45,43 +38,33 @@ const SEARCHED: usize = 16;
 #[derive(Debug)]
 pub struct Transaction<'g> {
     pub(super) generation: &'g Generation,
-    cells: Vec<Touched<'g>>,
+    pub(super) cells: Vec<Touched<'g>>,
     /// The cell that was asked for last.
     latest: usize,
     /// What built the trees that are planned, or were.
-    edits: Edits<'g>,
+    pub(super) edits: Edits<'g>,
     /// Where a slot stands in `cells`, once there are many.
     places: HashMap<usize, usize, ahash::RandomState>,
     /// Names that were read and had no slot.
-    missing: Vec<Box<[u8]>>,
+    pub(super) missing: Vec<Box<[u8]>>,
     /// Slots that this transaction made.
-    made: Vec<Made<'g>>,
+    pub(super) made: Vec<Made<'g>>,
     /// The generation that a flush prepared.
-    fresh: Option<Arc<Generation>>,
+    pub(super) fresh: Option<Arc<Generation>>,
     /// A view operation answered with contention, so the body's error is no result.
     is_contended: bool,
 }
 
 /// A slot that the transaction read or wants to change.
 #[derive(Debug)]
-struct Touched<'g> {
-    slot: &'g Slot,
-    base: &'g Version,
-    plan: Plan<'g>,
-}
-
-/// What happens to a slot when the transaction commits.
-#[derive(Debug)]
-pub(super) enum Plan<'g> {
-    Unchanged,
-    Put(Planned<'g>),
-    Remove,
-    /// An edit of a collection that goes on; closed before anything but the edit looks at it.
-    Open(Box<Open<'g>>),
+pub(super) struct Touched<'g> {
+    pub(super) slot: &'g Slot,
+    pub(super) base: &'g Version,
+    pub(super) plan: Plan<'g>,
 }
 
 impl<'g> Touched<'g> {
-    fn version(&self) -> &'g Version {
+    pub(super) fn version(&self) -> &'g Version {
         match &self.plan {
             Plan::Put(planned) => planned.version(),
             Plan::Unchanged | Plan::Remove => self.base,
@@ -97,7 +80,7 @@ impl<'g> Touched<'g> {
         }
     }
 
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         match &self.plan {
             Plan::Remove => false,
             Plan::Open(open) => !open.is_empty(),
@@ -110,7 +93,7 @@ impl<'g> Touched<'g> {
         Some(self.version()).filter(|version| self.is_live() && !version.is_expired(now_ms))
     }
 
-    fn changes(&self) -> bool {
+    pub(super) fn changes(&self) -> bool {
         match self.plan {
             Plan::Unchanged => false,
             // What was put and removed again is a change too: a watcher is told, as in Redis.
@@ -143,14 +126,14 @@ impl<'g> Transaction<'g> {
         self.cells.iter_mut().for_each(|touched| touched.close(&mut self.edits, guard));
     }
 
-    fn place(&self, slot: &Slot) -> Option<usize> {
+    pub(super) fn place(&self, slot: &Slot) -> Option<usize> {
         if self.cells.len() <= SEARCHED {
             return self.cells.iter().position(|touched| std::ptr::eq(touched.slot, slot));
         }
         self.places.get(&address(slot)).copied()
     }
 
-    fn add(&mut self, slot: &'g Slot, base: &'g Version) -> usize {
+    pub(super) fn add(&mut self, slot: &'g Slot, base: &'g Version) -> usize {
         let place = self.cells.len();
         self.latest = place;
         self.cells.push(Touched { slot, base, plan: Plan::Unchanged });
@@ -373,72 +356,6 @@ impl<'g> View<'g> {
         }
     }
 
-    /// Commits what the body planned. False if it has to run again.
-    fn commit(&mut self, transaction: &mut Transaction<'g>) -> Result<bool, KeyspaceError> {
-        if let Some(fresh) = transaction.fresh.take() {
-            self.replace_generation(fresh);
-            return Ok(true);
-        }
-        transaction.close(self.guard());
-        if !transaction.cells.iter().any(Touched::changes) {
-            return Ok(self.reads_hold(transaction));
-        }
-        if !seeded(Bug::MissingNamesUnchecked) && !self.pin_down_missing(transaction)? {
-            return Ok(false);
-        }
-        let payment = self.pay_for(transaction)?;
-        let is_done = self.commit_writes(transaction);
-        if is_done {
-            payment.settle();
-        }
-        Ok(is_done)
-    }
-
-    /// Pays for what the plans add, all together and each namespace for itself, before anything has changed.
-    fn pay_for(&self, transaction: &Transaction<'g>) -> Result<Payment<'g>, KeyspaceError> {
-        let mut namespaces: SmallVec<[(&Namespace, i64); 4]> = SmallVec::new();
-        for touched in transaction.cells.iter().filter(|touched| touched.changes()) {
-            let planned = if touched.is_live() { touched.version() } else { Version::fresh() };
-            let bytes = growth(touched.slot, touched.base, planned);
-            let namespace = transaction.generation.namespace_of(touched.slot, self.guard());
-            match namespaces.iter_mut().rev().find(|(known, _)| std::ptr::eq(*known, namespace)) {
-                Some((_, sum)) => *sum += bytes,
-                None => namespaces.push((namespace, bytes)),
-            }
-        }
-        self.pay_together(&namespaces)
-    }
-
-    /// Gives every missing name that was read a cell. False if one of them is there now.
-    fn pin_down_missing(&mut self, transaction: &mut Transaction<'g>) -> Result<bool, KeyspaceError> {
-        let (generation, guard) = (transaction.generation, self.guard());
-        for name in std::mem::take(&mut transaction.missing) {
-            let key = Key::new(&name);
-            loop {
-                let (slot, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
-                if is_new {
-                    transaction.made.push(Made { generation, slot, guard });
-                }
-                if let Some(place) = transaction.place(slot) {
-                    // It was made by another since it was read as missing, and touched after that.
-                    if transaction.cells[place].base.is_live() && !seeded(Bug::MissingNamesTrustCell) {
-                        return Ok(false);
-                    }
-                    break;
-                }
-                let base = self.present(generation, slot)?;
-                if base.is_live() {
-                    return Ok(false);
-                }
-                if !base.is_dead() {
-                    transaction.add(slot, base);
-                    break;
-                }
-            }
-        }
-        Ok(true)
-    }
-
     /// Removes every key at one instant. O(1); the memory is freed in the background. Inside a transaction it has
     /// to run alone (M5).
     pub fn flush(&mut self) -> Result<(), KeyspaceError> {
@@ -458,86 +375,11 @@ impl<'g> View<'g> {
         Err(KeyspaceError::Contention(Contention::RunAlone))
     }
 
-    fn replace_generation(&mut self, next: Arc<Generation>) {
+    pub(super) fn replace_generation(&mut self, next: Arc<Generation>) {
         // The room is computed anew then, from what is there: what this batch has paid for that must not count twice.
         self.batch.end_lease();
         self.keyspace().replace_generation(next);
         self.generation = self.keyspace().current.load(self.guard());
-    }
-
-    /// The multi-word compare-and-swap, again as long as it lost to fresh copies only (M3).
-    fn commit_writes(&mut self, transaction: &mut Transaction<'g>) -> bool {
-        let (keyspace, guard) = (self.keyspace(), self.guard());
-        let attempt = keyspace.snapshots.retention.attempt(transaction.generation.number());
-        let cells = std::mem::take(&mut transaction.cells);
-        let mut changes = Vec::with_capacity(cells.len());
-        let mut writes: Vec<Write<'g>> = Vec::with_capacity(cells.len());
-        for touched in cells {
-            let changed = touched.changes();
-            let Touched { slot, base, plan } = touched;
-            let planned = match plan {
-                Plan::Put(planned) => planned,
-                Plan::Remove => Planned::new(absent_after(base), guard),
-                Plan::Unchanged => Planned::new(VersionBox::fresh_copy(base), guard),
-                Plan::Open(_) => unreachable!("closed before the commit"),
-            };
-            let new = planned.version();
-            if changed {
-                new.set_stamp(attempt.stamp());
-                changes.push((Changed { slot, old: base, new }, growth(slot, base, new)));
-            }
-            let (cell, new) = (slot.cell(), planned.publish());
-            writes.push(Write { cell, expected: base, new, claim: attempt.claim(slot.name()) });
-        }
-        for _ in 0..RECOMMITS {
-            match commit(writes, &mut transaction.edits, guard) {
-                Ok(()) => {
-                    let generation = self.accounted(transaction.generation);
-                    for (changed, bytes) in changes {
-                        self.touch_written(changed.slot, changed.old);
-                        keyspace.account(generation, changed, bytes, guard);
-                    }
-                    return true;
-                }
-                Err(unused) => writes = unused,
-            }
-            // The word is read after the last read again.
-            let holds = self.follow_fresh_copies(&mut writes);
-            if !holds || !attempt.is_current() && !seeded(Bug::RecommitKeepsEpoch) {
-                break;
-            }
-        }
-        if seeded(Bug::GivenUpPlanFreedAtOnce) {
-            return false;
-        }
-        // What the body read of its plans stays until the guard ends.
-        writes.into_iter().for_each(|write| drop(Planned::new(write.new, guard)));
-        false
-    }
-
-    /// Takes the present versions for the expected ones, if they differ by no change.
-    fn follow_fresh_copies(&self, writes: &mut [Write<'g>]) -> bool {
-        writes.iter_mut().all(|write| {
-            let present = write.cell.settle(self.guard());
-            let is_same =
-                present.seq() == write.expected.seq() && present.is_live() == write.expected.is_live();
-            write.expected = present;
-            is_same
-        })
-    }
-}
-
-impl View<'_> {
-    /// True if everything the transaction read is still as it was (M1).
-    fn reads_hold(&self, transaction: &Transaction<'_>) -> bool {
-        let guard = self.guard();
-        let unchanged = |touched: &Touched<'_>| {
-            let present = touched.slot.cell().read(guard);
-            present.seq() == touched.base.seq() && !present.is_dead()
-        };
-        seeded(Bug::ReadsUnchecked)
-            || transaction.cells.iter().all(unchanged)
-                && transaction.missing.iter().all(|name| transaction.generation.find(name, guard).is_none())
     }
 }
 

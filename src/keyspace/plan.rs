@@ -1,11 +1,10 @@
-//! Edits of collections that stay open while a transaction goes on.
+//! What a transaction plans for a slot, and edits of collections that stay open while it goes on.
 //!
 //! A transaction that edits one collection again and again (a pipelined run of pushes, an EXEC) gathers the edits
 //! beside the tree instead of making a new version of it for each. Whoever wants to read the collection otherwise
 //! closes the edit first, and so does the commit.
 
 use super::entry::{Change, Draft, Entry, SortedSet, SortedSetEdit};
-use super::multi::Plan;
 use super::{Key, KeyspaceError, View};
 use crate::concurrent::epoch::reclaim::Guard;
 use crate::concurrent::versions::nodes::{Candidate, Edits};
@@ -103,6 +102,16 @@ macro_rules! gathers {
 gathers!(List, Ends<'g>, |delta, _| Ends::from(delta));
 gathers!(Hash, Patch<'g, Hash>, Patch::new);
 gathers!(Set, Patch<'g, Set>, Patch::new);
+
+/// What happens to a slot when the transaction commits.
+#[derive(Debug)]
+pub(super) enum Plan<'g> {
+    Unchanged,
+    Put(Planned<'g>),
+    Remove,
+    /// An edit of a collection that goes on; closed before anything but the edit looks at it.
+    Open(Box<Open<'g>>),
+}
 
 /// A plan whose edit goes on.
 #[derive(Debug)]

@@ -1,0 +1,44 @@
+//! Calling a handler.
+
+use super::args::Args;
+use super::context::{Context, Next};
+use super::error::CommandResult;
+use super::table::Row;
+use crate::clock::TICKS_PER_US;
+use crate::engine::Engine;
+use crate::keyspace::View;
+use crate::resp::{ReplyWriter, Request};
+use crate::session::Session;
+
+/// Microseconds of sleep that are counted, at most: a day.
+const LONGEST_SLEEP_US: u64 = 24 * 3600 * 1_000_000;
+
+/// Runs a row's handler.
+#[inline]
+pub(super) fn call(
+    engine: &Engine,
+    session: &mut Session,
+    view: &mut View<'_>,
+    row: Row,
+    request: Request<'_>,
+    reply: &mut ReplyWriter,
+) -> (CommandResult, Next) {
+    let spec = row.spec();
+    let handler = match &engine.sharded {
+        None => spec.handler,
+        Some(_) => row.sharded_handler().unwrap_or(spec.handler),
+    };
+    let first = 1 + usize::from(spec.is_subcommand());
+    let mut cx = Context { engine, session, view, reply, spec, next: Next::Continue };
+    let result = handler(&mut cx, Args::new(request, first));
+    (result, cx.next)
+}
+
+/// Ticks that a command takes after it has run: those for which DEBUG SLEEP lets its client wait.
+#[inline]
+pub(super) fn slept(next: Next) -> u64 {
+    match next {
+        Next::Sleep(us) => us.min(LONGEST_SLEEP_US) * TICKS_PER_US,
+        _ => 0,
+    }
+}
