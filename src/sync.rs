@@ -194,9 +194,9 @@ pub enum Bug {
     /// The old generation is freed at the swap.
     FlushFreesAtOnce,
     /// A transaction runs alone without waiting for the attempts in flight.
-    AloneWithoutGrace,
-    /// An attempt looks at the reservation before it is pinned.
-    ReservationReadEarly,
+    ExclusiveWithoutGrace,
+    /// An attempt looks at the exclusive right before it is pinned.
+    ExclusiveReadEarly,
     /// A sender tells the owner of a mailbox before its message is in the queue.
     ToldBeforePush,
     /// The owner of a mailbox takes first and clears the word that tells it afterwards.

@@ -353,18 +353,18 @@ model!(
         let keyspace = numbers();
         let other = Arc::clone(&keyspace);
         let writer = thread::spawn(move || {
-            let reservation = other.reserve().unwrap();
-            while !reservation.is_ready() {
+            let exclusive = other.take_exclusive().unwrap();
+            while !exclusive.is_ready() {
                 thread::yield_now();
             }
-            let mut batch = other.enter_alone(&reservation);
+            let mut batch = other.enter_exclusive(&exclusive);
             let flushed: Outcome<()> = batch.view().transact(|view| {
                 view.flush()?;
                 put(view, A, 7)
             });
             flushed.unwrap();
             drop(batch);
-            drop(reservation);
+            drop(exclusive);
             run(&other, |view| put(view, A, 8));
         });
         let taken = snapshot(&keyspace);

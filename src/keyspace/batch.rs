@@ -21,7 +21,7 @@ pub struct Batch<'k> {
     pub(super) keyspace: &'k Keyspace,
     pub(super) guard: Guard,
     pub(super) now_ms: u64,
-    pub(super) is_alone: bool,
+    pub(super) is_exclusive: bool,
     pub(super) touches: bool,
     pub(super) tally: HitTally,
     pub(super) funds: Funds,
@@ -29,12 +29,12 @@ pub struct Batch<'k> {
 }
 
 impl<'k> Batch<'k> {
-    pub(super) fn new(keyspace: &'k Keyspace, is_alone: bool) -> Batch<'k> {
+    pub(super) fn new(keyspace: &'k Keyspace, is_exclusive: bool) -> Batch<'k> {
         Batch {
             keyspace,
             guard: pin(),
             now_ms: keyspace.clock.unix_ms(),
-            is_alone,
+            is_exclusive,
             touches: true,
             tally: HitTally::default(),
             funds: Funds::default(),

@@ -158,7 +158,7 @@ impl Keyspace {
     /// Evicts some keys of the namespace that needs room, for a fraction of a millisecond. To be called until it is
     /// over, without a batch open.
     pub fn make_room(&self, need: &mut Need) -> Eviction {
-        if self.reservation.is_taken() || self.keeps_all() {
+        if self.exclusive.is_taken() || self.keeps_all() {
             return Eviction::Reclaiming;
         }
         if let Reclamation::Awaited(grace, looks) = &mut need.reclamation {
@@ -208,7 +208,7 @@ impl Keyspace {
     /// Evicts some keys where more is held than a limit or a quota allows (V5), once that was asked for. `is_cleared`
     /// says whether nothing that was removed waits to be cleared away. True if there is more to do at once.
     pub(super) fn descend(&self, descent: &mut Descent, generation: &Generation, is_cleared: bool) -> bool {
-        if self.reservation.is_taken() {
+        if self.exclusive.is_taken() {
             return false;
         }
         let is_beyond_quotas = self.evict_beyond_quotas(generation);
@@ -234,7 +234,7 @@ impl Keyspace {
         descent.since = None;
         self.correct_room();
         let excess = (-self.memory.room.free()).min(BYTES_PER_ROUND);
-        let is_fruitless = || self.give_up_chunks(generation, excess) == 0 && !self.reservation.is_taken();
+        let is_fruitless = || self.give_up_chunks(generation, excess) == 0 && !self.exclusive.is_taken();
         excess <= 0 || is_calm && is_fruitless()
     }
 
@@ -244,7 +244,7 @@ impl Keyspace {
         let lowered = self.memory.take_lowered_quotas();
         let (mut freed, mut left) = (0, Vec::new());
         for name in lowered {
-            if self.reservation.is_taken() {
+            if self.exclusive.is_taken() {
                 left.push(name);
                 continue;
             }
@@ -292,7 +292,7 @@ impl Keyspace {
                     guard.renew();
                 }
             }
-            let goes_on = freed < wanted && !self.reservation.is_taken();
+            let goes_on = freed < wanted && !self.exclusive.is_taken();
             let Some((_, id)) = coldest.filter(|_| goes_on) else { break };
             freed += self.give_up_chunk(generation, id, wanted - freed, &mut guard);
         }
@@ -335,7 +335,7 @@ impl Keyspace {
                 left -= 1;
                 left > 0 && freed < wanted
             });
-            if from >= chunk.capacity() || freed >= wanted || !evicts || self.reservation.is_taken() {
+            if from >= chunk.capacity() || freed >= wanted || !evicts || self.exclusive.is_taken() {
                 return freed;
             }
             guard.renew();
@@ -425,7 +425,7 @@ impl Keyspace {
     pub(super) fn sweep_read(&self, generation: &Generation) -> bool {
         let mut guard = pin();
         for _ in 0..SLICES {
-            if self.reservation.is_taken() || self.keeps_all() {
+            if self.exclusive.is_taken() || self.keeps_all() {
                 return false;
             }
             for _ in 0..SLICE {

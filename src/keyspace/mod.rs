@@ -36,9 +36,9 @@ pub use watch::Watch;
 use crate::clock::Clock;
 use crate::concurrent::counters::counter::{Counter, Gauge, Latest, NextId};
 pub use crate::concurrent::counters::recorder::Label;
+pub use crate::concurrent::epoch::exclusive::Exclusive;
+use crate::concurrent::epoch::exclusive::ExclusiveWord;
 use crate::concurrent::epoch::reclaim::pin;
-pub use crate::concurrent::epoch::reservation::Reservation;
-use crate::concurrent::epoch::reservation::ReservationWord;
 use crate::concurrent::ledger::rules::{NO_QUOTA, NamespaceRules, Policy};
 use crate::concurrent::slots::generation::{Current, Generation};
 use crate::concurrent::slots::namespace::{Namespace, Record};
@@ -66,13 +66,13 @@ pub enum KeyspaceError {
 /// What to wait for before a command is run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contention {
-    /// Another transaction runs alone: wait until [`Keyspace::is_reserved`] is false.
-    Reserved,
+    /// Another transaction runs alone: wait until [`Keyspace::is_exclusive`] is false.
+    Exclusive,
     /// The batch's [`Need`] is to be met by [`Keyspace::make_room`] first.
     NeedRoom,
     /// The command has done a part of its work: others have their turn, then it goes on.
     Again,
-    /// This transaction kept losing: take a [`Keyspace::reserve`] and run inside [`Keyspace::enter_alone`].
+    /// This transaction kept losing: call [`Keyspace::take_exclusive`] and run inside [`Keyspace::enter_exclusive`].
     RunAlone,
 }
 
@@ -154,7 +154,7 @@ pub struct Keyspace {
     snapshots: Snapshots,
     /// Covers the swap of a generation, or taking it and setting the word for a snapshot; never a wait.
     swapping: sync::Mutex<()>,
-    reservation: ReservationWord,
+    exclusive: ExclusiveWord,
     records: Records,
     replaced: SegQueue<(Arc<Generation>, Freeing)>,
     housekeeper: Mutex<Housekeeper>,
@@ -188,7 +188,7 @@ impl Keyspace {
             generations,
             snapshots: Snapshots::default(),
             swapping: sync::Mutex::new(()),
-            reservation: ReservationWord::default(),
+            exclusive: ExclusiveWord::default(),
             records: Records::new(most),
             replaced: SegQueue::new(),
             housekeeper: Mutex::default(),
@@ -221,16 +221,16 @@ impl Keyspace {
         Batch::new(self, false)
     }
 
-    /// Like [`Keyspace::enter`], for the transaction that holds the reservation and found it ready.
-    pub fn enter_alone<'k>(&'k self, reservation: &'k Reservation<'_>) -> Batch<'k> {
-        debug_assert!(reservation.is_ready());
+    /// Like [`Keyspace::enter`], for the transaction that holds the exclusive right and found it ready.
+    pub fn enter_exclusive<'k>(&'k self, exclusive: &'k Exclusive<'_>) -> Batch<'k> {
+        debug_assert!(exclusive.is_ready());
         self.stats.ran_alone.add(1);
         Batch::new(self, true)
     }
 
-    /// True while some transaction runs alone; every write of others answers [`Contention::Reserved`].
-    pub fn is_reserved(&self) -> bool {
-        self.reservation.is_taken()
+    /// True while some transaction runs alone; every write of others answers [`Contention::Exclusive`].
+    pub fn is_exclusive(&self) -> bool {
+        self.exclusive.is_taken()
     }
 
     /// True while nothing may be removed that no command removes.
@@ -240,10 +240,10 @@ impl Keyspace {
         until_us != 0 && self.clock.monotonic_us() < until_us
     }
 
-    /// Takes the process-wide reservation, or `None` while another holds it. Dropping it gives it back. Not to be
+    /// Takes the process-wide exclusive right, or `None` while another holds it. Dropping it gives it back. Not to be
     /// called with a batch open.
-    pub fn reserve(&self) -> Option<Reservation<'_>> {
-        self.reservation.take()
+    pub fn take_exclusive(&self) -> Option<Exclusive<'_>> {
+        self.exclusive.take()
     }
 
     fn next_generation(&self) -> Arc<Generation> {

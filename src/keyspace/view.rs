@@ -80,8 +80,8 @@ impl<'g> View<'g> {
 
     /// Gives way to a transaction that runs alone. Every attempt that may write comes here before it reads.
     pub(super) fn admit(&self) -> Result<(), KeyspaceError> {
-        if self.keyspace().reservation.is_taken() && !self.batch.is_alone {
-            return Err(KeyspaceError::Contention(Contention::Reserved));
+        if self.keyspace().exclusive.is_taken() && !self.batch.is_exclusive {
+            return Err(KeyspaceError::Contention(Contention::Exclusive));
         }
         Ok(())
     }
