@@ -10,8 +10,8 @@
 #![cfg(kvns_loom)]
 
 use kvns::concurrent::ledger::credit::{BLOCK, Lease, Room};
-use kvns::concurrent::ledger::rules::Policy;
 use kvns::config::EvictionRules;
+use kvns::config::Policy;
 use kvns::keyspace::{Change, Draft, Key, View};
 use kvns::sync::Bug;
 use loom::thread;

@@ -11,10 +11,10 @@
 
 use kvns::clock::Clock;
 use kvns::concurrent::epoch::reclaim::pin;
-use kvns::concurrent::ledger::rules::Policy;
 use kvns::concurrent::slots::generation::{Current, Generation, Replaced};
 use kvns::concurrent::slots::slot::Reaped;
 use kvns::config::EvictionRules;
+use kvns::config::Policy;
 use kvns::keyspace::{Change, Draft, Key, Keyspace, KeyspaceError};
 use kvns::sync::Bug;
 use kvns::value::string::Str;

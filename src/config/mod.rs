@@ -7,14 +7,15 @@ mod eviction;
 mod links;
 mod memory;
 mod parse;
+mod policy;
 
-use crate::concurrent::ledger::rules::Policy;
 use crate::resp::Limits;
 use clap::builder::{Resettable, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 pub use eviction::{ByNamespace, EvictionRules, POLICIES, fraction, policies, quotas, shown};
 use parse::{boolean, bytes, host, log_filter, whole};
+pub use policy::{NO_QUOTA, NamespaceRules, Policy};
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;

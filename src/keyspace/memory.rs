@@ -19,10 +19,10 @@ use crate::concurrent::counters::counter::{Latest, Tally};
 use crate::concurrent::epoch::freer;
 use crate::concurrent::epoch::reclaim::pin;
 use crate::concurrent::ledger::credit::{BLOCK, Lease, Room, UNLIMITED};
-use crate::concurrent::ledger::rules::{InForce, NO_QUOTA, NamespaceRules};
+use crate::concurrent::ledger::rules::InForce;
 use crate::concurrent::slots::namespace::Namespace;
 use crate::concurrent::versions::version::Version;
-use crate::config::EvictionRules;
+use crate::config::{EvictionRules, NO_QUOTA, NamespaceRules};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -69,7 +69,7 @@ impl Memory {
     /// What a namespace is bound to. Three loads.
     #[inline]
     pub(super) fn rules_of(&self, namespace: &Namespace) -> NamespaceRules {
-        self.rules.of(&namespace.rules, |rules| rules.of(namespace.name()))
+        NamespaceRules::from_bits(self.rules.of(&namespace.rules, |rules| rules.of(namespace.name()).bits()))
     }
 
     /// What the namespace of this name is bound to, whether it has keys or not.

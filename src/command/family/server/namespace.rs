@@ -7,7 +7,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags};
-use crate::concurrent::ledger::rules::{NO_QUOTA, Policy};
+use crate::config::{NO_QUOTA, Policy};
 use crate::glob::Pattern;
 use crate::keyspace::{Contention, NamespaceInfo};
 
