@@ -75,13 +75,13 @@ fn has_steady_cycles() -> bool {
 }
 
 #[cfg(kvns_loom)]
-pub mod memory;
+pub mod allocations;
 
 /// Frees an allocation by `free`; in a model it is noted as freed, and given back when the execution has ended.
 #[inline(always)]
 pub fn give_back<T>(_address: *const T, free: impl FnOnce() + 'static) {
     #[cfg(kvns_loom)]
-    memory::free(_address, free);
+    allocations::free(_address, free);
     #[cfg(not(kvns_loom))]
     free();
 }
@@ -90,7 +90,7 @@ pub fn give_back<T>(_address: *const T, free: impl FnOnce() + 'static) {
 #[inline(always)]
 pub fn freeing<R>(free: impl FnOnce() -> R) -> R {
     #[cfg(kvns_loom)]
-    return memory::freeing(free);
+    return allocations::freeing(free);
     #[cfg(not(kvns_loom))]
     free()
 }
@@ -251,12 +251,12 @@ pub enum Bug {
     AppliedSaidEarly,
     /// A transaction applies the operation of a version that it only planned.
     PlannedApplied,
-    /// Credit is looked for by a load and taken by a subtraction.
-    CreditTakenInTwoSteps,
+    /// A lease is taken by a load and a store.
+    LeasedInTwoSteps,
     /// What is left of a lease is not given back.
-    CreditForgotten,
-    /// A correction of the room is a store.
-    RoomStored,
+    LeaseForgotten,
+    /// A correction of the balance is a store.
+    BalanceStored,
     /// An eviction removes whatever is in the slot by then.
     EvictsUnseen,
     /// The sweep removes whatever version the key has by then.

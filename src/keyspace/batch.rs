@@ -1,6 +1,6 @@
 //! One pin over a batch of commands.
 
-use super::memory::Funds;
+use super::reservation::Admission;
 use super::{Key, Keyspace, View};
 use crate::concurrent::epoch::reclaim::{Guard, pin};
 use crate::concurrent::slots::namespace::{Namespace, Record};
@@ -24,7 +24,7 @@ pub struct Batch<'k> {
     pub(super) is_exclusive: bool,
     pub(super) touches: bool,
     pub(super) tally: HitTally,
-    pub(super) funds: Funds,
+    pub(super) admission: Admission,
     commands: u32,
 }
 
@@ -37,7 +37,7 @@ impl<'k> Batch<'k> {
             is_exclusive,
             touches: true,
             tally: HitTally::default(),
-            funds: Funds::default(),
+            admission: Admission::default(),
             commands: 0,
         }
     }
@@ -75,7 +75,7 @@ impl<'k> Batch<'k> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         self.tally.settle(self.keyspace);
-        self.end_lease();
+        self.release_lease();
     }
 }
 

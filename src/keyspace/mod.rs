@@ -12,10 +12,10 @@ mod entry;
 mod eviction;
 mod housekeeping;
 mod key;
-mod memory;
 mod multi;
 mod open;
 mod records;
+mod reservation;
 mod restore;
 mod scan;
 mod snapshot;
@@ -26,7 +26,6 @@ pub use batch::{Batch, PrefetchList};
 pub use entry::{Ascending, Change, Descending, Draft, Entry, SortedSet, SortedSetEdit};
 pub use eviction::{Eviction, Need, Swept};
 pub use key::Key;
-pub use memory::Memory;
 pub use open::Gather;
 pub use restore::{RestoreTally, Restorer};
 pub use snapshot::{SnapshotControl, SnapshotError, SnapshotSummary};
@@ -43,10 +42,12 @@ use crate::concurrent::slots::generation::{Current, Generation};
 use crate::concurrent::slots::namespace::{Namespace, Record};
 use crate::concurrent::snapshot::Snapshots;
 use crate::config::{NO_QUOTA, NamespaceRules, Policy};
+use crate::memory::limit::Limit;
 use crate::sync;
 pub use crate::value::Kind;
 use crossbeam_queue::SegQueue;
 use entry::FRAME_SHARE;
+use eviction::Rules;
 use housekeeping::{Freeing, Housekeeper};
 pub use records::OTHERS;
 use records::Records;
@@ -160,8 +161,9 @@ pub struct Keyspace {
     housekeeper: Mutex<Housekeeper>,
     /// Bytes of the housekeeper's wheel, as it says at each round.
     wheel_bytes: Latest,
-    /// What there may be, and what there is.
-    pub memory: Memory,
+    /// The limit on memory, and what is free under it.
+    pub memory: Limit,
+    rules: Rules,
     /// Keys of flushed generations that are not freed yet.
     freeing: Arc<Gauge>,
     /// Monotonic microseconds until which no key expires, is evicted or goes for having been read.
@@ -193,7 +195,8 @@ impl Keyspace {
             replaced: SegQueue::new(),
             housekeeper: Mutex::default(),
             wheel_bytes: Latest::default(),
-            memory: Memory::default(),
+            memory: Limit::default(),
+            rules: Rules::default(),
             freeing: Arc::default(),
             no_removals_until_us: Arc::default(),
             stats: KeyspaceStats::default(),
@@ -256,9 +259,9 @@ impl Keyspace {
         drop(swapping);
         let keys = old.keys.get();
         let freeing = Freeing::new(&self.freeing, keys);
-        self.memory.room.give(old.bytes.get());
+        self.memory.balance().release(old.bytes.get());
         // What its keys were kept in is gone with them.
-        self.correct_room();
+        self.correct_balance();
         self.stats.changes.add(keys.max(1) as u64);
         self.replaced.push((old, freeing));
     }
@@ -310,7 +313,7 @@ impl Keyspace {
 
     fn info_of(&self, namespace: &Namespace, record: &Record) -> NamespaceInfo {
         let size = (namespace.keys.get().max(0) as u64, namespace.bytes.get().max(0) as u64);
-        NamespaceInfo::new(namespace.name(), size, record, self.memory.rules_of(namespace))
+        NamespaceInfo::new(namespace.name(), size, record, self.rules.of(namespace))
     }
 
     /// The label under which a key's commands are counted: that of its namespace. Some nanoseconds.
@@ -329,7 +332,7 @@ impl Keyspace {
             namespace.map_or((0, 0), |namespace| (namespace.keys.get().max(0), namespace.bytes.get().max(0)))
         };
         let (mut keys, mut bytes) = (generation.keys.get(), generation.bytes.get());
-        let rules = |name: &[u8]| self.memory.rules_of_name(name);
+        let rules = |name: &[u8]| self.rules_of_name(name);
         let mut infos = Vec::new();
         for named in self.records.iter() {
             let (own_keys, own_bytes) = size(&named.name);

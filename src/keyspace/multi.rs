@@ -17,8 +17,8 @@
 
 use super::commit::{Changed, absent_after, growth};
 use super::entry::{Change, Entry};
-use super::memory::Payment;
 use super::open::Open;
+use super::reservation::Reservation;
 use super::view::Made;
 use super::{Contention, Key, KeyspaceError, View};
 use crate::concurrent::epoch::reclaim::Guard;
@@ -386,16 +386,16 @@ impl<'g> View<'g> {
         if !seeded(Bug::MissingNamesUnchecked) && !self.pin_down_missing(transaction)? {
             return Ok(false);
         }
-        let payment = self.pay_for(transaction)?;
+        let reservation = self.reserve_for(transaction)?;
         let is_done = self.commit_writes(transaction);
         if is_done {
-            payment.settle();
+            reservation.commit();
         }
         Ok(is_done)
     }
 
-    /// Pays for what the plans add, all together and each namespace for itself, before anything has changed.
-    fn pay_for(&self, transaction: &Transaction<'g>) -> Result<Payment<'g>, KeyspaceError> {
+    /// Reserves what the plans add, all together and each namespace for itself, before anything has changed.
+    fn reserve_for(&self, transaction: &Transaction<'g>) -> Result<Reservation<'g>, KeyspaceError> {
         let mut namespaces: SmallVec<[(&Namespace, i64); 4]> = SmallVec::new();
         for touched in transaction.cells.iter().filter(|touched| touched.changes()) {
             let planned = if touched.is_live() { touched.version() } else { Version::fresh() };
@@ -406,7 +406,7 @@ impl<'g> View<'g> {
                 None => namespaces.push((namespace, bytes)),
             }
         }
-        self.pay_together(&namespaces)
+        self.reserve_together(&namespaces)
     }
 
     /// Gives every missing name that was read a cell. False if one of them is there now.
@@ -459,8 +459,8 @@ impl<'g> View<'g> {
     }
 
     fn replace_generation(&mut self, next: Arc<Generation>) {
-        // The room is computed anew then, from what is there: what this batch has paid for that must not count twice.
-        self.batch.end_lease();
+        // The balance is computed anew then, from what is there: what this batch has reserved for that must not count twice.
+        self.batch.release_lease();
         self.keyspace().replace_generation(next);
         self.generation = self.keyspace().current.load(self.guard());
     }

@@ -307,7 +307,7 @@ fn what_a_body_has_taken_is_given_back_if_it_panics() {
 }
 
 #[test]
-fn a_change_that_lost_gets_back_what_it_paid() {
+fn a_change_that_lost_releases_what_it_reserved() {
     let (keyspace, _) = keyspace();
     keyspace.bind(1 << 20, EvictionRules::default());
     set(&mut keyspace.enter().view(), b"k", b"", None).unwrap();

@@ -152,7 +152,7 @@ impl<'g> View<'g> {
                 }
                 let namespace = self.generation().namespace_of(entry.slot, self.guard());
                 self.batch.tally.hit(self.keyspace(), namespace);
-                if self.keyspace().memory.rules_of(namespace).policy == Policy::Ear && !entry.is_planned {
+                if self.keyspace().rules.of(namespace).policy == Policy::Ear && !entry.is_planned {
                     self.goes_once_read(entry);
                 }
             }
@@ -263,8 +263,8 @@ impl<'g> View<'g> {
     }
 
     /// Makes room for so many more keys. O(`keys`).
-    pub fn reserve(&self, keys: usize) {
-        self.generation().reserve(keys, self.guard());
+    pub fn grow_index(&self, keys: usize) {
+        self.generation().grow_index(keys, self.guard());
     }
 
     /// Changes one collection atomically, as [`View::update`] does: `change` gets the tree as it is, empty if the key
@@ -337,7 +337,7 @@ impl<'g> View<'g> {
         };
         new.version.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
         let bytes = growth(slot, base, &new.version);
-        let payment = self.pay(|| generation.namespace_of(slot, self.guard()), bytes)?;
+        let reservation = self.reserve(|| generation.namespace_of(slot, self.guard()), bytes)?;
         let judged = if seeded(Bug::HandOverAsksPresent) { self.present_generation() } else { generation };
         let attempt = self.keyspace().snapshots.retention.attempt(judged.number());
         new.version.set_stamp(attempt.stamp());
@@ -346,7 +346,7 @@ impl<'g> View<'g> {
                 self.touch_written(slot, base);
                 let changed = Changed { slot, old: base, new };
                 self.keyspace().account(self.accounted(generation), changed, bytes, self.guard());
-                payment.settle();
+                reservation.commit();
                 Ok(true)
             }
             Err(_) => Ok(false),

@@ -2,10 +2,11 @@
 
 use super::exposition::{Described, Kind};
 use crate::engine::Engine;
-use crate::engine::memory::{Allocator, Process};
 use crate::engine::persistence::Figures;
+use crate::engine::process::Process;
 use crate::engine::pubsub::Topic;
 use crate::keyspace::NamespaceInfo;
+use crate::memory::allocator::Allocator;
 use crate::sharded::Totals;
 
 /// A figure that each namespace has.

@@ -124,7 +124,7 @@ impl Chunk {
                 slots.add(index as usize).write(Slot::new(index as u16));
             }
             #[cfg(kvns_loom)]
-            crate::sync::memory::allocate(start);
+            crate::sync::allocations::allocate(start);
             Box::from_raw(chunk)
         }
     }
@@ -262,6 +262,6 @@ impl Chunk {
 #[cfg(kvns_loom)]
 impl Drop for Chunk {
     fn drop(&mut self) {
-        crate::sync::memory::free((&raw const *self).cast::<u8>(), || {});
+        crate::sync::allocations::free((&raw const *self).cast::<u8>(), || {});
     }
 }

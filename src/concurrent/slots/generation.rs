@@ -164,7 +164,7 @@ impl Generation {
     }
 
     /// Makes room for so many more keys.
-    pub fn reserve(&self, keys: usize, guard: &Guard) {
+    pub fn grow_index(&self, keys: usize, guard: &Guard) {
         self.index.reserve(keys, guard);
     }
 

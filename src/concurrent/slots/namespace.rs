@@ -113,7 +113,7 @@ impl Namespace {
             bytes: Tally::default(),
         });
         #[cfg(kvns_loom)]
-        crate::sync::memory::allocate(&raw const *namespace);
+        crate::sync::allocations::allocate(&raw const *namespace);
         namespace
     }
 
@@ -260,7 +260,7 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         #[cfg(kvns_loom)]
-        crate::sync::memory::free(&raw const *self, || {});
+        crate::sync::allocations::free(&raw const *self, || {});
         // SAFETY: nobody else has the namespace any more.
         // ORDERING: Acquire; as for any reader of the table.
         drop(unsafe { Box::from_raw(self.table.load(Ordering::Acquire)) });

@@ -173,7 +173,7 @@ impl Cell {
         {
             // Seeded together with a breach of Rule V, which it alone makes harmless.
             if !seeded(Bug::AbortedDescriptorOneGrace) {
-                crate::sync::memory::enter(_new.as_ptr());
+                crate::sync::allocations::enter(_new.as_ptr());
             }
             // SAFETY: the caller has just published it under its guard.
             assert!(unsafe { _new.as_ref() }.stamp() >= _old.stamp(), "a stamp decreased along a cell");

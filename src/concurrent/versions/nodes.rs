@@ -161,7 +161,7 @@ unsafe fn retire_claimed(garbage: Garbage, claim: Option<&Claim<'_>>, guard: &Gu
 pub(in crate::concurrent) unsafe fn retire(garbage: Garbage, guard: &Guard) {
     if !garbage.is_empty() {
         #[cfg(kvns_loom)]
-        garbage.each_node(0, |node| crate::sync::memory::retire(node));
+        garbage.each_node(0, |node| crate::sync::allocations::retire(node));
         // SAFETY: the caller's promise; any thread may free nodes.
         unsafe {
             guard.retire_several(garbage.len(), garbage.footprint() as usize, move || free(garbage, None));
@@ -182,7 +182,7 @@ pub(super) unsafe fn retire_for(garbage: Garbage, owner: Owner, guard: &Guard) {
         #[cfg(kvns_loom)]
         {
             let below = if seeded(Bug::OldNodesRetired) { 0 } else { owner.stamp() };
-            garbage.each_node(below, |node| crate::sync::memory::retire(node));
+            garbage.each_node(below, |node| crate::sync::allocations::retire(node));
             guard.after_grace(move || free(garbage, Some(owner)));
         }
         #[cfg(not(kvns_loom))]

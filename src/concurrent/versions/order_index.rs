@@ -433,8 +433,8 @@ mod model {
     //! A small list that loom sees, for the skiplist it does not. Nodes are kept until the list is dropped.
 
     use super::{Guard, Key, NEVER, OrderIndex};
+    use crate::sync::allocations;
     use crate::sync::atomic::AtomicU64;
-    use crate::sync::memory;
     use loom::sync::Mutex;
     use std::ptr::NonNull;
     use std::sync::Arc;
@@ -496,7 +496,7 @@ mod model {
             // SAFETY: as above.
             if linked.get(at).is_none_or(|node| unsafe { node.as_ref() }.key != key) {
                 let inner = NonNull::from(Box::leak(Box::new(Inner { key, removed: AtomicU64::new(NEVER) })));
-                memory::allocate(inner.as_ptr());
+                allocations::allocate(inner.as_ptr());
                 linked.insert(at, inner);
             }
         }
@@ -511,7 +511,7 @@ mod model {
 
         fn unlink_inner(&self, inner: NonNull<Inner>) {
             self.linked.lock().expect("models do not panic here").retain(|node| *node != inner);
-            memory::retire(inner.as_ptr());
+            allocations::retire(inner.as_ptr());
             self.unlinked.lock().expect("models do not panic here").push(inner);
         }
 
@@ -531,7 +531,7 @@ mod model {
                 for node in nodes.lock().expect("models do not panic here").drain(..) {
                     // SAFETY: nobody else has the list any more.
                     let inner = unsafe { Box::from_raw(node.as_ptr()) };
-                    memory::free(node.as_ptr(), move || drop(inner));
+                    allocations::free(node.as_ptr(), move || drop(inner));
                 }
             }
         }

@@ -272,7 +272,7 @@ impl Retention {
 
     fn hand_over(&self, item: Kept) {
         #[cfg(kvns_loom)]
-        crate::sync::memory::step();
+        crate::sync::allocations::step();
         self.retained.add(item.footprint());
         self.queue.push(item);
     }
@@ -280,7 +280,7 @@ impl Retention {
     fn keep(&self, garbage: Garbage) {
         if !garbage.is_empty() {
             #[cfg(kvns_loom)]
-            crate::sync::memory::step();
+            crate::sync::allocations::step();
             self.retained.add(Retention::footprint(&garbage));
             self.garbage.push(garbage);
         }

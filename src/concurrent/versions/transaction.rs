@@ -239,7 +239,7 @@ pub fn commit<'g>(
     let descriptor =
         Box::into_raw(Box::new(Descriptor { status: AtomicU32::new(UNDECIDED), intents: intents.into() }));
     #[cfg(kvns_loom)]
-    crate::sync::memory::allocate(descriptor);
+    crate::sync::allocations::allocate(descriptor);
     // SAFETY: the descriptor is ours alone until `run` shares it, and is freed only after the grace periods that
     // I6 asks for.
     unsafe {
@@ -281,7 +281,7 @@ pub fn commit<'g>(
 /// One grace period from now nobody can reach the descriptor (I6).
 unsafe fn retire(descriptor: *mut Descriptor, guard: &Guard) {
     #[cfg(kvns_loom)]
-    crate::sync::memory::retire(descriptor);
+    crate::sync::allocations::retire(descriptor);
     // SAFETY: the caller's promise; the descriptor came from a `Box`.
     unsafe {
         guard.retire(move || give_back(descriptor, move || drop(Box::from_raw(descriptor))));

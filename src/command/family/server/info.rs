@@ -8,8 +8,10 @@ use crate::command::error::CommandResult;
 use crate::command::table::ROWS;
 use crate::concurrent::counters::recorder::Series;
 use crate::engine::clients::Client;
-use crate::engine::memory::{Allocator, cpu_us, resident_bytes, system_bytes};
+use crate::engine::process::{cpu_us, resident_bytes};
 use crate::engine::pubsub::Topic;
+use crate::memory::allocator::Allocator;
+use crate::memory::cgroup::machine_bytes;
 use crate::sharded::Totals;
 use std::fmt::{Display, Write};
 
@@ -135,7 +137,7 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("allocator_allocated", allocator.allocated);
     lines.field("allocator_active", allocator.active);
     lines.field("allocator_resident", allocator.resident);
-    lines.bytes("total_system_memory", system_bytes());
+    lines.bytes("total_system_memory", machine_bytes());
     lines.bytes("maxmemory", limit);
     lines.field("maxmemory_policy", cx.engine.settings.load().eviction.policy.redis_name());
     let memory = &cx.engine.keyspace.memory;

@@ -93,7 +93,7 @@ fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 fn stats(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let name = args.bytes()?;
     let keyspace = &cx.engine.keyspace;
-    let rules = keyspace.memory.rules_of_name(name);
+    let rules = keyspace.rules_of_name(name);
     let info = keyspace.namespace(name).unwrap_or_else(|| NamespaceInfo {
         policy: rules.policy,
         quota: (rules.quota != NO_QUOTA).then_some(rules.quota),
