@@ -115,10 +115,7 @@ model!(
     /// A walk of the directory against the end of a namespace: whatever chunk it meets, the chunk and its namespace
     /// stay as long as its guard.
     a_chunk_that_is_reached_has_its_namespace, 3, Newest, 20,
-    &[
-        (&[Bug::EndedChunkStays], "was freed"),
-        (&[Bug::ChunkFreedAtOnce], "was freed"),
-    ],
+    &[(&[Bug::EndedChunkStays], "was freed")],
     || {
         let generation = with_an_ended_namespace();
         let walker = {

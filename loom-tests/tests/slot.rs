@@ -107,10 +107,7 @@ fn watch_against_reaper() {
 model!(
     /// The reaper against a watcher: a slot that is watched stays, at the seq that the watcher saw.
     a_watched_slot_is_not_closed, 3, Newest, 30,
-    &[
-        (&[Bug::ReaperSkipsClosing], "a watched slot was closed"),
-        (&[Bug::WatcherTrustsFirstRead], ""),
-    ],
+    &[(&[Bug::ReaperSkipsClosing], "a watched slot was closed")],
     watch_against_reaper
 );
 

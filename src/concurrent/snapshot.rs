@@ -110,9 +110,6 @@ impl Running<'_> {
         if !seeded(Bug::LastHandOverWithoutGrace) {
             Grace::start().wait();
         }
-        if seeded(Bug::EndsBeforeItsTrees) {
-            self.retention.end();
-        }
     }
 
     /// The generation that the snapshot is of.

@@ -111,17 +111,10 @@ impl Balance {
                 return false;
             }
             let given = most.min(lacking + BLOCK);
-            if seeded(Bug::LeasedInTwoSteps) {
-                self.free.store(free - given, Ordering::Relaxed);
-            } else if let Err(found) =
-                // ORDERING: Relaxed; I1 is about this word alone.
-                self.free.compare_exchange_weak(
-                    free,
-                    free - given,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
-            {
+            // ORDERING: Relaxed; I1 is about this word alone.
+            let exchanged =
+                self.free.compare_exchange_weak(free, free - given, Ordering::Relaxed, Ordering::Relaxed);
+            if let Err(found) = exchanged {
                 free = found;
                 continue;
             }

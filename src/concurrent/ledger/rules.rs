@@ -48,7 +48,7 @@ impl SeenRules {
         let (low, high) = (self.low.load(Ordering::Relaxed), self.high.load(Ordering::Relaxed));
         let is_of = |word: u64| word >> HALF_BITS == number;
         let is_told = is_of(high) && (is_of(low) || seeded(Bug::OneHalfIsBelieved));
-        is_told.then(|| (high & HALF) << HALF_BITS | low & HALF)
+        is_told.then_some((high & HALF) << HALF_BITS | low & HALF)
     }
 
     fn tell(&self, number: u64, rules: u64) {

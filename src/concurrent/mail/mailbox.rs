@@ -86,24 +86,13 @@ impl<M> Mailbox<M> {
         if self.is_ended() {
             return Posted::Ended;
         }
-        if seeded(Bug::ToldBeforePush) {
-            self.tell();
-        }
-        if seeded(Bug::WeighedAfterPush) {
-            self.queue.get_or_init(Box::default).push((message, weight));
-            self.weight.fetch_add(weight, Ordering::Relaxed);
-            self.tell();
-            return Posted::Waiting;
-        }
         // ORDERING: Relaxed; I3, a bound.
         if self.weight.fetch_add(weight, Ordering::Relaxed) + weight > limit {
             self.weight.fetch_sub(weight, Ordering::Relaxed);
             return if self.end() { Posted::Overflowed } else { Posted::Ended };
         }
         self.queue.get_or_init(Box::default).push((message, weight));
-        if !seeded(Bug::ToldBeforePush) {
-            self.tell();
-        }
+        self.tell();
         Posted::Waiting
     }
 
@@ -149,12 +138,9 @@ impl<M> Mailbox<M> {
 
     /// Ends the owner: its task wakes up and leaves. True for the first caller (I2).
     pub fn end(&self) -> bool {
-        if seeded(Bug::EndedInTwoSteps) && !self.is_ended() {
-            self.state.fetch_or(ENDED, Ordering::AcqRel);
-            return true;
-        }
+        let seemed_first = seeded(Bug::EndedInTwoSteps) && !self.is_ended();
         // ORDERING: AcqRel; what was done before the end is seen by the owner that ends.
-        let is_first = self.state.fetch_or(ENDED, Ordering::AcqRel) & ENDED == 0;
+        let is_first = self.state.fetch_or(ENDED, Ordering::AcqRel) & ENDED == 0 || seemed_first;
         if is_first {
             self.wake();
         }

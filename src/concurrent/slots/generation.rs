@@ -276,9 +276,6 @@ impl Generation {
             }
         }
         drop(guard);
-        if seeded(Bug::ChunkFreedAtOnce) {
-            ended.drain(..).for_each(|removed| self.directory.recycle(removed));
-        }
         if ended.is_empty() {
             return None;
         }

@@ -285,14 +285,10 @@ impl Slot {
     /// Counts a watcher and says what it watches, or `None` if the slot is dead and the name has to be looked
     /// up again.
     pub fn watch<'g>(&self, guard: &'g Guard) -> Option<&'g Version> {
-        let first = self.cell.settle(guard);
         // A full count stays full; the slot is then watched for ever, which only keeps it from being reused.
         let _ = self.watchers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
         // ORDERING: the count, then the fence, then the cell; `reap` has the mirror image (I3).
         fence(Ordering::SeqCst);
-        if seeded(Bug::WatcherTrustsFirstRead) {
-            return Some(first);
-        }
         loop {
             let found = self.cell.settle(guard);
             match found.content() {

@@ -190,16 +190,6 @@ pub(super) unsafe fn retire_for(garbage: Garbage, owner: Owner, guard: &Guard) {
     }
 }
 
-/// Gives up the edit of a write that lost: what it built is freed, for nobody else ever saw it.
-pub(super) fn lose(edit: Sealed, guard: &Guard) {
-    if seeded(Bug::LoserFreesNothing) {
-        std::mem::forget(edit);
-    } else if seeded(Bug::LoserCommits) {
-        // SAFETY: none; this is the seeded mistake.
-        unsafe { retire(edit.commit(), guard) };
-    }
-}
-
 /// The edits of one transaction, in the order in which they were planned. Dropping them is losing (I4).
 #[derive(Debug)]
 pub struct Edits<'g> {
@@ -242,8 +232,6 @@ impl<'g> Edits<'g> {
                     live.insert(edit.base());
                 }
                 garbage.append(edit.commit());
-            } else if seeded(Bug::DeadEditReplaces) {
-                garbage.append(edit.commit());
             } else {
                 dead.push(edit);
             }
@@ -265,9 +253,8 @@ impl Drop for Edits<'_> {
     fn drop(&mut self) {
         if !self.edits.is_empty() {
             let edits = std::mem::take(&mut self.edits);
-            let mistakes = [Bug::LoserFreesNothing, Bug::LoserCommits, Bug::LoserFreesAtOnce];
-            if mistakes.into_iter().any(seeded) {
-                return edits.into_iter().for_each(|edit| lose(edit, self.guard));
+            if seeded(Bug::LoserFreesAtOnce) {
+                return;
             }
             // SAFETY: I4; never published, so only readers under this thread's guard may still have them.
             unsafe { self.guard.retire_several(edits.len(), 0, move || drop(edits)) };

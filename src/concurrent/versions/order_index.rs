@@ -126,7 +126,7 @@ impl OrderIndex {
             let found = places.iter().filter_map(|place| self.find(place, number, guard));
             let marked: Vec<Node<'_>> = found.filter(|node| mark(node, number)).collect();
             if !marked.is_empty() {
-                self.unlink_later(marked, guard);
+                self.list.defer_unlink(self, marked, guard);
             }
         }
     }
@@ -142,14 +142,6 @@ impl OrderIndex {
             found = node.next();
         }
         None
-    }
-
-    fn unlink_later(self: &Arc<OrderIndex>, nodes: Vec<Node<'_>>, guard: &Guard) {
-        if seeded(Bug::UnlinkWithoutGrace) {
-            nodes.iter().for_each(|node| self.list.unlink(node, guard));
-            return;
-        }
-        self.list.defer_unlink(self, nodes, guard);
     }
 }
 
@@ -194,12 +186,8 @@ impl<'g> Iterator for OrderWalk<'g> {
             self.next = node.next();
             // ORDERING: see the module's head.
             let removed = node.removed().load(Ordering::Relaxed);
-            let is_there = if seeded(Bug::IndexReadAsItIs) {
-                removed == NEVER
-            } else {
-                node.key().created <= self.base && self.base < removed
-            };
-            if is_there {
+            let base = if seeded(Bug::IndexReadAsItIs) { NEVER - 1 } else { self.base };
+            if node.key().created <= base && base < removed {
                 return Some(node.key().place.scored());
             }
         }
@@ -267,9 +255,6 @@ impl LargeSet {
         // ORDERING: Acquire pairs with the Release below (I1).
         if operation.is_applied.load(Ordering::Acquire) || seeded(Bug::PendingLeftUnapplied) {
             return;
-        }
-        if seeded(Bug::AppliedSaidEarly) {
-            operation.is_applied.store(true, Ordering::Release);
         }
         self.index.apply(&operation.pending, self.base + 1, guard);
         // ORDERING: Release, see above.
@@ -372,11 +357,6 @@ mod list {
         /// The first node whose key is not below `key`.
         pub fn seek<'g>(&'g self, key: &Key, guard: &'g Guard) -> Option<Node<'g>> {
             self.nodes.lower_bound(Bound::Included(key), guard.epoch()).map(Node)
-        }
-
-        /// Unlinks a node at once.
-        pub fn unlink(&self, node: &Node<'_>, _guard: &Guard) {
-            node.0.remove();
         }
 
         /// Unlinks nodes of `index`, which has this list, after a grace period.
@@ -505,11 +485,7 @@ mod model {
             self.first(guard, |other| other >= key)
         }
 
-        pub fn unlink(&self, node: &Node<'_>, _guard: &Guard) {
-            self.unlink_inner(NonNull::from(node.inner));
-        }
-
-        fn unlink_inner(&self, inner: NonNull<Inner>) {
+        fn unlink(&self, inner: NonNull<Inner>) {
             self.linked.lock().expect("models do not panic here").retain(|node| *node != inner);
             allocations::retire(inner.as_ptr());
             self.unlinked.lock().expect("models do not panic here").push(inner);
@@ -520,7 +496,7 @@ mod model {
             let index = Arc::clone(index);
             // SAFETY: I5.
             unsafe {
-                guard.after_grace(move || inners.into_iter().for_each(|inner| index.list.unlink_inner(inner)))
+                guard.after_grace(move || inners.into_iter().for_each(|inner| index.list.unlink(inner)))
             };
         }
     }

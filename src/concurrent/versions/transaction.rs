@@ -168,18 +168,12 @@ impl Descriptor {
     fn release(&self, intent: &Intent, committed: bool, guard: &Guard) {
         let cell = intent.cell(guard);
         if committed {
-            let moved = cell.release(intent, intent.new, guard);
-            if moved && seeded(Bug::HelperRetiresToo) {
-                // SAFETY: none; this is the seeded mistake.
-                unsafe { Version::retire(intent.expected, guard) };
-            }
+            cell.release(intent, intent.new, guard);
             return;
         }
-        if !cell.holds(intent) {
-            return;
-        }
-        if seeded(Bug::AbortRestoresSameVersion) {
-            cell.release(intent, intent.expected, guard);
+        let restore =
+            || seeded(Bug::AbortRestoresSameVersion) && cell.release(intent, intent.expected, guard);
+        if !cell.holds(intent) || restore() {
             return;
         }
         // SAFETY: I5: the intent was in the cell under this guard, so its expected version had not been retired
@@ -248,9 +242,6 @@ pub fn commit<'g>(
         }
         if (*descriptor).run(guard) {
             for (intent, (_, _, claim)) in (*descriptor).intents.iter().zip(&places) {
-                if seeded(Bug::OwnerRetiresNothing) {
-                    continue;
-                }
                 let stays = seeded(Bug::ReadCellsWithoutIntent) && intent.is_read_only();
                 let old = if stays { intent.new } else { intent.expected };
                 displace(old, intent.new.as_ref(), claim.as_ref(), guard);
