@@ -227,8 +227,8 @@ pub enum Bug {
     PlannedApplied,
     /// What is left of a lease is not given back.
     LeaseForgotten,
-    /// A correction of the balance is a store.
-    BalanceStored,
+    /// An addition to a signed word loads first, then stores.
+    AddedInTwoSteps,
     /// An eviction removes whatever is in the slot by then.
     EvictsUnseen,
     /// The sweep removes whatever version the key has by then.
@@ -332,6 +332,18 @@ mod model {
     atomic!(AtomicI64, i64, i64::MIN);
     atomic!(AtomicUsize, usize, usize::MAX);
     atomic!(AtomicPtr<T>, *mut T, std::ptr::without_provenance_mut(usize::MAX));
+
+    impl AtomicI64 {
+        /// loom's, or with [`Bug::AddedInTwoSteps`] a load and then a store.
+        pub fn fetch_add(&self, value: i64, order: Ordering) -> i64 {
+            if !seeded(Bug::AddedInTwoSteps) {
+                return self.0.fetch_add(value, order);
+            }
+            let found = self.load(Ordering::Relaxed);
+            self.0.store(found + value, Ordering::Relaxed);
+            found
+        }
+    }
 
     impl<T> AtomicPtr<T> {
         /// loom's, or with [`Bug::ExchangeInTwoSteps`] a load and then a store.

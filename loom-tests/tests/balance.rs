@@ -4,7 +4,7 @@
 //! back; I3, a correction loses nothing. And `keyspace/eviction/mod.rs`, V2: what goes is the very version that was seen;
 //! the sweep of read keys removes the version that was read and no other.
 //!
-//! Twins: a lease whose rest is lost; a correction by a store; an eviction
+//! Twins: a lease whose rest is lost; a correction that loads, then stores; an eviction
 //! of whatever is there by then; a sweep that looks at no seq.
 
 #![cfg(kvns_loom)]
@@ -80,7 +80,7 @@ model!(
 model!(
     /// A correction meanwhile errs by what is in flight only, and never on the side of more.
     a_correction_loses_nothing, 3, Newest, 3,
-    &[(&[Bug::BalanceStored], "the correction")],
+    &[(&[Bug::AddedInTwoSteps], "the correction")],
     || {
         let balance = Arc::new(Balance::new(100));
         let other = {

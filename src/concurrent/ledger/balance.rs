@@ -149,11 +149,7 @@ impl Balance {
     pub fn correct(&self, bytes: i64) {
         let (free, leased) = (self.free(), self.leased());
         let error = bytes.saturating_sub(free.saturating_add(leased));
-        if seeded(Bug::BalanceStored) {
-            self.free.store(free + error, Ordering::Relaxed);
-        } else {
-            self.release(error);
-        }
+        self.release(error);
     }
 }
 

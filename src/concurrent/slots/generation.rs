@@ -366,11 +366,8 @@ impl Drop for Departure {
         if self.chunks.is_empty() && self.namespaces.is_empty() {
             return;
         }
-        if seeded(Bug::DepartureFreedAtOnce) {
-            return self.chunks.clear();
-        }
         let guard = pin();
-        for removed in self.chunks.drain(..) {
+        for removed in self.chunks.drain(..).filter(|_| !seeded(Bug::DepartureFreedAtOnce)) {
             // SAFETY: the chunk has left the directory and its namespace's table, and only we have it.
             unsafe { guard.retire(move || drop(removed)) };
         }
