@@ -21,7 +21,7 @@ pub mod plain {
     pub use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
-/// A mutex for a few steps in which nobody waits: loom's under `cfg(kvns_loom)`.
+/// A mutex for a few steps without a wait in them: loom's under `cfg(kvns_loom)`.
 #[cfg(kvns_loom)]
 pub use loom::sync::Mutex;
 #[cfg(not(kvns_loom))]
@@ -235,11 +235,11 @@ pub enum Bug {
     SweepIgnoresSeq,
     /// A published operation that was moved to another key is taken into the next one, as a planned one is.
     MovedPendingMerged,
-    /// Who asks for a namespace's rules looks at the number beside one half of them only.
+    /// A reader of a namespace's rules looks at the number beside one half of them only.
     OneHalfIsBelieved,
     /// A namespace is told rules under the number with which they were asked for, not under their own.
     ToldUnderOldNumber,
-    /// Who arms an alarm reads what the clock is ahead of the wheel before the wheel's time.
+    /// A writer that arms an alarm reads the offset before the wheel's time.
     OffsetReadFirst,
 }
 

@@ -19,13 +19,13 @@ use crate::config::{NO_QUOTA, NamespaceRules};
 use std::cell::{Cell, RefCell};
 
 impl Keyspace {
-    /// Follows the allocator, which has handed out `allocated` bytes. To be called many times a second.
+    /// Corrects the balance by the allocator, which has handed out `allocated` bytes. Call it many times a second.
     pub fn measure(&self, allocated: u64) {
         let accounted = self.accounted_bytes();
         // Footprints are right within a tenth. With less than half of them allocated, another allocator has handed them
-        // out, as in tests, or copies share their bytes: then nobody knows what else is held.
+        // out, as in tests, or copies share their bytes: then the overhead is unknown.
         let is_known = allocated > self.used_bytes() / 2;
-        // Nor how much of what is allocated are flushed keys that are being freed.
+        // It is unknown too how much of what is allocated are flushed keys that are being freed.
         let overhead = (is_known && self.freeing() == 0).then(|| {
             let (retained, _) = self.snapshots.retention.retained();
             allocated as i64 - retained as i64 - accounted as i64
@@ -33,9 +33,8 @@ impl Keyspace {
         self.memory.measure(overhead, accounted);
     }
 
-    /// Frees some of what was retired and nobody can hold any more. Writers do so too as they retire, but what they
-    /// left while a thread that was pinned did not run for a while is more than they catch up with. Not to be called
-    /// with a batch open.
+    /// Frees some of what was retired a grace period ago. Writers do so too as they retire, but they do not catch up
+    /// after a pinned thread was suspended for a while. Call it without a batch open.
     pub fn help_reclaim(&self) {
         /// Each frees some hundred objects.
         const TIMES: usize = 64;
@@ -66,7 +65,7 @@ impl Batch<'_> {
         self.admission.is_checked.set(is_checked);
     }
 
-    /// What a command needs that answered [`Contention::NeedRoom`].
+    /// The need of a command that answered [`Contention::NeedRoom`].
     pub fn take_need(&mut self) -> Option<Box<Need>> {
         self.admission.need.borrow_mut().take()
     }
@@ -78,7 +77,7 @@ impl Batch<'_> {
         self.admission.lease.borrow_mut().merge(kept);
     }
 
-    /// Ends what [`Batch::adopt`] said of one command.
+    /// Ends the effect of [`Batch::adopt`] after one command.
     #[inline]
     pub fn forget_need(&mut self) {
         self.admission.is_exhausted.set(false);
@@ -89,7 +88,7 @@ impl Batch<'_> {
         self.keyspace.memory.balance().release_lease(&mut self.admission.lease.borrow_mut());
     }
 
-    /// Releases what was reserved in vain, or what a change has freed.
+    /// Releases what a change that lost had reserved, or what a change has freed.
     #[inline]
     pub(super) fn release(&self, bytes: i64) {
         let mut lease = self.admission.lease.borrow_mut();
@@ -130,7 +129,7 @@ impl Drop for Reservation<'_> {
 }
 
 impl<'g> View<'g> {
-    /// What follows a flush in its transaction cannot be refused any more: the flush has made room.
+    /// Commands after a flush in the same transaction are not refused any more: the flush has made room.
     fn is_checked(&self) -> bool {
         self.batch.admission.is_checked.get()
             && self.transaction.as_deref().is_none_or(|outer| !outer.has_flushed())
@@ -257,7 +256,7 @@ impl<'g> View<'g> {
     /// Why `bytes` cannot be reserved: the command waits until there is room, or is refused if there will be none.
     fn lacks(&self, namespace: &[u8], rules: NamespaceRules, bytes: i64, bound: Bound) -> KeyspaceError {
         let admission = &self.batch.admission;
-        // What was removed may not be reclaimed yet: that is waited for where it may be worth it.
+        // What was removed may not be reclaimed yet, which can be worth a wait.
         let may_wait = rules.policy.evicts() || bytes > BLOCK || freer::is_freeing();
         if !may_wait || admission.is_exhausted.get() {
             return KeyspaceError::NoRoom;

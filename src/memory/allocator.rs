@@ -29,7 +29,7 @@ impl Allocator {
     }
 }
 
-/// Gives what this thread freed and its cache keeps back to the allocator. Some microseconds.
+/// Returns the objects that this thread freed, and its cache keeps, to the allocator. Some microseconds.
 ///
 /// A page stays in use as long as one such object lies in it, and only the thread itself can empty its cache.
 pub fn flush_thread_cache() {
@@ -38,13 +38,13 @@ pub fn flush_thread_cache() {
     let _ = enabled.write(false).and_then(|()| enabled.write(true));
 }
 
-/// Gives all pages that hold nothing back to the operating system, which the allocator does by itself only within some
-/// seconds, and not with the last of them.
+/// Returns all empty pages to the operating system. By itself the allocator does so only within some seconds, and keeps
+/// the last of them.
 pub fn purge() {
     for arena in 0..arenas::narenas::read().unwrap_or(0) {
         let name = format!("arena.{arena}.dirty_decay_ms\0");
         let decay: &Name = name.as_bytes().name();
-        // A time of 0 lets go of everything at once. An arena that no thread has used yet is not there.
+        // A time of 0 purges everything at once. An arena that no thread has used yet does not exist.
         if let Ok(ms) = Access::<isize>::read(decay) {
             let _ = decay.write(0_isize).and_then(|()| decay.write(ms));
         }

@@ -1,4 +1,4 @@
-//! What others send to a client outside its replies: published messages, MONITOR's lines, a word to wake up or end.
+//! What a client gets outside its replies: published messages, MONITOR's lines, a request to wake up or to end.
 //!
 //! # Purpose
 //! A sender never waits: it pushes to a lock-free queue and, if nobody has told the owner yet, wakes its task. What
@@ -16,7 +16,7 @@
 //! - I3. `weight` is raised before the push and lowered after the take: it is never less than what is in the queue.
 //!
 //! # Orderings
-//! The state is changed by AcqRel read-modify-writes: who sees `TOLD` set sees the push before it (I1). The weight is a
+//! The state is changed by AcqRel read-modify-writes: whoever sees `TOLD` set sees the push before it (I1). The weight is a
 //! bound, not a protocol: Relaxed.
 //!
 //! # Progress

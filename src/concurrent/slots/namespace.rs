@@ -8,7 +8,7 @@
 //! - I1. `occupied` counts the taken slots (and one more for the default namespace, which never ends). When it
 //!   closes, the namespace leaves the registry and is dropped a grace period later.
 //! - I2. The chunk table is immutable but for its hint bits, sorted by chunk number, and replaced as a whole by
-//!   compare-and-swap. Who loses the exchange looks again.
+//!   compare-and-swap. Whoever loses the exchange reads the table again.
 //! - I3. Every chunk in the table is open or about to be taken out by the housekeeper; a closed one refuses.
 
 use super::chunk::{CAPACITIES, Chunk, MAX_SLOTS};

@@ -354,12 +354,12 @@ impl Slot {
         }
     }
 
-    /// Forgets the accesses: the key is gone, and the next one of this name begins anew.
+    /// Forgets the accesses: the key is gone, and the next key of this name starts from zero.
     pub fn forget(&self) {
         self.access.store(0, plain::Ordering::Relaxed);
     }
 
-    /// False where no key has been since the accesses were forgotten: a hint, for it is told apart from the cell.
+    /// False if no key was here since the accesses were forgotten: a hint, for it is not read together with the cell.
     pub fn is_used(&self) -> bool {
         self.access.load(plain::Ordering::Relaxed) != 0
     }

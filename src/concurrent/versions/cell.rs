@@ -107,7 +107,10 @@ impl Cell {
     }
 
     /// Puts `new` in place of `expected` and retires what it replaced, nodes included, but for what a snapshot
-    /// claims; or gives the version back and frees the nodes that its edit built, if something else is there.
+    /// claims.
+    ///
+    /// # Errors
+    /// The new version, if something else is in the cell. The nodes that its edit built are freed then.
     pub fn replace<'g>(
         &self,
         expected: &'g Version,

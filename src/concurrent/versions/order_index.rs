@@ -13,16 +13,16 @@
 //! read:   the nodes with created <= z.base < removed, merged with z's pending operation
 //! ```
 //! Whoever publishes a version also applies its operation right after that and says so: then the next writer finds
-//! it done, and has not lost the time between its look at the cell and its compare-and-swap. Both ways are the same
-//! `apply`, and nobody waits for the other.
+//! it done, and has not lost the time between its look at the cell and its compare-and-swap. Both do the same
+//! `apply`, and neither waits for the other.
 //!
 //! So an operation is decided by the compare-and-swap of the cell alone, readers change nothing, and an operation
-//! that is half applied, or applied by several at once, is not to be told from one that is not applied.
+//! that is half applied, or applied by several threads at once, looks like one that is not applied.
 //!
 //! # Invariants
 //! - I1. When a version enters a cell, all operations up to its base are applied: the version it was built from was
-//!   in a cell, and who built it applied that one's pending operation first. So they happened before for whoever
-//!   finds the version.
+//!   in a cell, and its writer applied that version's pending operation first. So they happened before
+//!   for whoever finds the version.
 //! - I2. Only pending operations of versions that were in a cell are applied. A transaction that changes a set that
 //!   it planned itself takes the planned version's operation into the new one; a copy of a published version
 //!   (RENAME, EXPIRE) is made after its operation was applied, with the next base and no operation, or keeps both.
@@ -31,18 +31,18 @@
 //!   another, sees to that; no two keys share an index. So numbers grow along the versions of an index.
 //! - I4. Keys are never used again: of each place at most one node was created by an operation, and a place is added
 //!   only where it is not. Of the nodes of one place at most one is present at any base.
-//! - I5. A node is unlinked after a grace period that begins when it was marked as removed by operation m. Who may
+//! - I5. A node is unlinked after a grace period that begins when it was marked as removed by operation m. Whoever may
 //!   still need it is pinned since before that: readers of a base below m found their version before operation m
 //!   was published, but for readers of the version whose pending operation is m, which hide the node by that; and
-//!   so are those who apply the operation that created it, so nobody inserts it again. Who applies m and does not
-//!   find the node knows that it was removed.
+//!   so are those who apply the operation that created it, so nobody inserts it again. Whoever applies m and does
+//!   not find the node knows that it was removed.
 //! - I6. The closure that unlinks a node, and every version, own a reference to the index. The last one to drop its
 //!   reference frees the nodes, many of them in the background.
 //!
 //! # Orderings
 //! `removed` is read and changed with Relaxed: what a reader must see happened before it found its version (I1); for
 //! a later operation's mark it does not matter whether it is seen. `is_applied` is set with Release and read with
-//! Acquire: who finds it set builds on what was applied (I1).
+//! Acquire: whoever finds it set builds on what was applied (I1).
 //!
 //! # Progress
 //! Applying and reading are lock-free. Applying k places is O(k log n), reading O(log n) to the first.
@@ -367,7 +367,7 @@ mod list {
             // and gives the entries back before that reference.
             let entries: Vec<RefEntry<'static, Key, AtomicU64>> = unsafe { std::mem::transmute(entries) };
             let index = Arc::clone(index);
-            // SAFETY: I5; any thread may unlink, and only who marked the nodes comes here.
+            // SAFETY: I5; any thread may unlink, and only the thread that marked the nodes comes here.
             unsafe {
                 guard.after_grace(move || {
                     let guard = pin();

@@ -18,8 +18,8 @@
 //! - I3. There are no read-only cells: a cell that was only read gets an intent too, and its new version is a
 //!   fresh copy. Validating reads apart from installing writes would admit write skew.
 //! - I4. Helpers only swing pointers. Committed: after its own release pass the owner retires every expected
-//!   version, or hands it over to a snapshot, once, and then the descriptor. Aborted: whoever's exchange puts a fresh copy in place of an intent
-//!   retires the version it displaced; new versions never entered a cell and go back to the owner.
+//!   version, or hands it over to a snapshot, once, and then the descriptor. Aborted: the thread
+//!   whose exchange puts a fresh copy in place of an intent retires the version it displaced; new versions never entered a cell and go back to the owner.
 //! - I5. The fresh copy is made only after the intent was seen in that cell.
 //! - I6. A helper that finds the status decided only releases. A helper that was late with one install may still
 //!   put an intent of an aborted transaction into a cell; it then releases it itself, under the pin it holds.
@@ -27,7 +27,7 @@
 //!   is freed, a committed one (I2) one.
 //!
 //! # Orderings
-//! The status compare-and-swap is AcqRel, its loads Acquire: who sees "committed" sees every intent installed.
+//! The status compare-and-swap is AcqRel, its loads Acquire: whoever sees "committed" sees every intent installed.
 //!
 //! # Progress
 //! Lock-free: helping goes up in address order, so it never cycles, and an abort traces back to a commit.
@@ -199,9 +199,11 @@ impl Intent {
     }
 }
 
-/// Makes all of `writes` happen at one instant, or none: then they are given back, in the order of their cells'
-/// addresses, with their new versions unused. `edits` built the nodes of the new versions; what they replaced is
-/// retired. A cell may appear only once. O(n log n).
+/// Makes all of `writes` happen at one instant, or none. `edits` built the nodes of the new versions; what they replaced
+/// is retired. A cell may appear only once. O(n log n).
+///
+/// # Errors
+/// If none happened: the writes, in the order of their cells' addresses, with their new versions unused.
 pub fn commit<'g>(
     mut writes: Vec<Write<'g>>,
     edits: &mut Edits<'g>,

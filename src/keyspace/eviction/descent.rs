@@ -23,12 +23,12 @@ const CHUNKS_PER_ROUND: u32 = 4096;
 /// Bytes that it frees in one round.
 const BYTES_PER_ROUND: i64 = 16 << 20;
 
-/// How far the housekeeper has come down.
+/// How far the housekeeper has evicted down to a limit.
 #[derive(Debug, Default)]
 pub(in crate::keyspace) struct Descent {
-    /// The limits that were come down to.
+    /// The lowered limits that were reached.
     limits: i64,
-    /// Measurements of the room since which nothing waits to be cleared away, or the limit is kept.
+    /// The number of measurements when nothing waited to be cleared away any more, or the limit was kept.
     since: Option<i64>,
 }
 
@@ -71,8 +71,8 @@ impl Keyspace {
         excess <= 0 || is_calm && is_fruitless()
     }
 
-    /// Evicts some keys of the namespaces whose quotas were lowered. Each is looked at until it has nothing to evict. True
-    /// if there is more to do at once.
+    /// Evicts some keys of the namespaces whose quotas were lowered. Each stays on the list until it has nothing to evict.
+    /// True if there is more to do at once.
     fn evict_beyond_quotas(&self, generation: &Generation) -> bool {
         let lowered = self.rules.take_lowered_quotas();
         let (mut freed, mut left) = (0, Vec::new());

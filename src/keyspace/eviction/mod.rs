@@ -5,8 +5,8 @@
 //! - V2. What goes is the very version that was seen, by an ordinary compare-and-swap to a tombstone.
 //! - V3. A namespace that is over the limit by more than the writer's need comes down gradually: half of what a writer
 //!   evicts is for itself, so that no writer has to evict for all others.
-//! - V4. Who finds nothing more to evict waits until what was evicted is reclaimed, and looks at the room once more,
-//!   before its command is refused.
+//! - V4. A writer that finds nothing more to evict waits until what was evicted is reclaimed, and tries to reserve once
+//!   more, before its command is refused.
 //! - V5. The housekeeper evicts down to a limit or quota that was set below what is held (`descent.rs`).
 
 mod descent;
@@ -39,7 +39,7 @@ const SLICES: usize = 1024;
 /// Slots that one slice of a namespace's flush looks at.
 const FLUSH_SLICE: u32 = 1024;
 
-/// What a command has no room under.
+/// What refuses a command's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bound {
     /// The limit; so many bytes of it stay free.
@@ -48,8 +48,8 @@ pub(super) enum Bound {
     Quota,
 }
 
-/// Room that a command needs in its namespace, and what was got together for it so far. To be met by
-/// [`Keyspace::make_room`] and adopted by the command's next batch, or given up by [`Keyspace::give_up`].
+/// Bytes that a command needs in its namespace, and what is reserved of them so far. [`Keyspace::make_room`] meets it;
+/// then the command's next batch adopts it, or [`Keyspace::give_up`] releases it.
 #[derive(Debug)]
 pub struct Need {
     namespace: Box<[u8]>,
@@ -65,15 +65,15 @@ pub struct Need {
 /// What is known of the memory of evicted keys (V4).
 #[derive(Debug)]
 enum Reclamation {
-    /// Nobody has asked.
+    /// It was not checked.
     Unknown,
-    /// It is reclaimed when this has passed and nothing large waits to be freed; for so many more looks.
+    /// It is reclaimed when this grace period has passed and nothing large waits to be freed; checked so many more times.
     Awaited(Grace, u32),
     /// It is reclaimed.
     Done,
 }
 
-/// What an attempt to make room has come to.
+/// The result of an attempt to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eviction {
     /// There is room.
@@ -87,7 +87,7 @@ pub enum Eviction {
 }
 
 impl Eviction {
-    /// True if the command is to be run again now: it finds room, or is refused.
+    /// True if the command runs again now: it finds room, or is refused.
     pub fn is_over(self) -> bool {
         matches!(self, Eviction::Enough | Eviction::Nothing)
     }
@@ -106,7 +106,7 @@ impl Need {
         }
     }
 
-    /// True if what was evicted has been reclaimed meanwhile: the room is to be measured before it is looked at again.
+    /// True if what was evicted has been reclaimed meanwhile: measure the balance before the next attempt.
     pub fn is_reclaimed(&self) -> bool {
         matches!(self.reclamation, Reclamation::Done)
     }
@@ -122,7 +122,7 @@ pub struct Swept {
 }
 
 impl Keyspace {
-    /// Evicts some keys of the namespace that needs room, for a fraction of a millisecond. To be called until it is
+    /// Evicts some keys of the namespace that needs room, for a fraction of a millisecond. Call it until it is
     /// over, without a batch open.
     pub fn make_room(&self, need: &mut Need) -> Eviction {
         if self.exclusive.is_taken() || self.keeps_all() {
@@ -172,7 +172,7 @@ impl Keyspace {
         if is_dry { Eviction::Nothing } else { Eviction::More }
     }
 
-    /// Gives back what was got together for a command that does not run.
+    /// Releases what was reserved for a command that does not run.
     pub fn give_up(&self, need: &mut Need) {
         self.memory.balance().release_lease(&mut need.lease);
     }
@@ -187,7 +187,7 @@ impl Keyspace {
         }
     }
 
-    /// The most room that there can be once every key of the namespace is gone.
+    /// The most bytes that can be free once every key of the namespace is gone.
     fn most_room(&self, need: &Need, namespace: &Namespace, rules: NamespaceRules) -> i64 {
         match need.bound {
             Bound::Room(_) => {
@@ -208,8 +208,8 @@ impl Keyspace {
         self.memory.balance().release(freed - own + lacking);
     }
 
-    /// Removes keys that were read and are to go for it, in slices between which the pin is renewed. True if there
-    /// are more.
+    /// Removes keys that were read, where the policy is [`Policy::Ear`], in slices between which the pin is renewed. True
+    /// if there are more.
     pub(super) fn sweep_read(&self, generation: &Generation) -> bool {
         let mut guard = pin();
         for _ in 0..SLICES {
@@ -235,8 +235,11 @@ impl Keyspace {
 }
 
 impl<'g> View<'g> {
-    /// Removes the keys of a namespace that it meets from `cursor` on, a slice of them. What is written meanwhile
-    /// may stay. O(slots visited).
+    /// Removes the keys of a namespace in a slice of slots from `cursor` on. What is written meanwhile may stay. O(slots
+    /// visited).
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Contention`] while another transaction runs alone.
     pub fn flush_namespace(&mut self, name: &[u8], cursor: u64) -> Result<Swept, KeyspaceError> {
         self.admit()?;
         let (generation, guard) = (self.generation(), self.guard());
