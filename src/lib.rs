@@ -9,7 +9,7 @@
 //! 4  engine  <  session
 //! 3  keyspace   sharded
 //! 2  stats      config     snapshot   log
-//! 1  concurrent value      resp
+//! 1  concurrent memory     value      resp
 //! 0  sync       clock      glob      number     size_class
 //! ```
 //!
@@ -33,6 +33,7 @@ pub mod engine;
 pub mod glob;
 pub mod keyspace;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod number;
 pub mod resp;

@@ -21,7 +21,7 @@ pub mod plain {
     pub use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
-/// A mutex for a few steps in which nobody waits: loom's under `cfg(kvns_loom)`.
+/// A mutex for a few steps without a wait in them: loom's under `cfg(kvns_loom)`.
 #[cfg(kvns_loom)]
 pub use loom::sync::Mutex;
 #[cfg(not(kvns_loom))]
@@ -75,13 +75,13 @@ fn has_steady_cycles() -> bool {
 }
 
 #[cfg(kvns_loom)]
-pub mod memory;
+pub mod allocations;
 
 /// Frees an allocation by `free`; in a model it is noted as freed, and given back when the execution has ended.
 #[inline(always)]
 pub fn give_back<T>(_address: *const T, free: impl FnOnce() + 'static) {
     #[cfg(kvns_loom)]
-    memory::free(_address, free);
+    allocations::free(_address, free);
     #[cfg(not(kvns_loom))]
     free();
 }
@@ -90,7 +90,7 @@ pub fn give_back<T>(_address: *const T, free: impl FnOnce() + 'static) {
 #[inline(always)]
 pub fn freeing<R>(free: impl FnOnce() -> R) -> R {
     #[cfg(kvns_loom)]
-    return memory::freeing(free);
+    return allocations::freeing(free);
     #[cfg(not(kvns_loom))]
     free()
 }
@@ -115,26 +115,14 @@ pub fn rest() {
 /// Known mistakes that a loom model can seed, to show that it would find them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
-    /// A cell's exchange compares first, then stores.
+    /// The exchange of a pointer compares first, then stores.
     ExchangeInTwoSteps,
-    /// A version is retired before it has left its cell.
-    RetiresBeforeExchange,
     /// An aborted transaction puts the displaced version itself back instead of a fresh copy (Rule V).
     AbortRestoresSameVersion,
     /// Cells that were only read are compared once instead of getting an intent (admits write skew).
     ReadCellsWithoutIntent,
-    /// Whoever releases an intent of a committed transaction retires the old version too.
-    HelperRetiresToo,
-    /// The owner of a committed transaction retires no old version.
-    OwnerRetiresNothing,
-    /// What an edit replaced is retired although no final version is derived from it.
-    DeadEditReplaces,
     /// A version derived from its base takes the place of it, and the base's nodes are retired all the same.
     WinnerRetiresWhole,
-    /// Who loses does not free the nodes that it built.
-    LoserFreesNothing,
-    /// Who loses retires what its edits would have replaced.
-    LoserCommits,
     /// The nodes that a losing transaction built are freed while its own thread may still read them.
     LoserFreesAtOnce,
     /// A renamed collection stays under its old name too.
@@ -151,8 +139,6 @@ pub enum Bug {
     ReaperWithoutFence,
     /// The reaper leaves a slot alone when it lost to a fresh copy.
     ReaperGivesUp,
-    /// A watcher does not read the cell again after it was counted.
-    WatcherTrustsFirstRead,
     /// The last one to give a watch back takes a closing slot for one that the reaper sees to.
     UnwatchIgnoresClosing,
     /// The reaper closes a slot without looking at the seq it was queued with.
@@ -169,8 +155,6 @@ pub enum Bug {
     CountLoweredFirst,
     /// A chunk whose last slot was released stays in the directory, beyond its namespace.
     EndedChunkStays,
-    /// A chunk is freed when it has left the directory, without a grace period.
-    ChunkFreedAtOnce,
     /// The versions that a losing transaction planned are freed while its body may still have them.
     GivenUpPlanFreedAtOnce,
     /// What departs is freed at once where a flush cuts its grace period short.
@@ -194,17 +178,13 @@ pub enum Bug {
     /// The old generation is freed at the swap.
     FlushFreesAtOnce,
     /// A transaction runs alone without waiting for the attempts in flight.
-    AloneWithoutGrace,
-    /// An attempt looks at the reservation before it is pinned.
-    ReservationReadEarly,
-    /// A sender tells the owner of a mailbox before its message is in the queue.
-    ToldBeforePush,
+    ExclusiveWithoutGrace,
+    /// An attempt looks at the exclusive right before it is pinned.
+    ExclusiveReadEarly,
     /// The owner of a mailbox takes first and clears the word that tells it afterwards.
     TakenBeforeClear,
     /// A mailbox is ended by a look and then a write.
     EndedInTwoSteps,
-    /// A message's weight is counted when it is in the queue already.
-    WeighedAfterPush,
     /// An update builds on an expired version.
     ActsOnExpired,
     /// An update that found no key puts its result in place of whatever is there by then.
@@ -237,37 +217,29 @@ pub enum Bug {
     LastHandOverWithoutGrace,
     /// A snapshot gives back what it kept before the attempts in flight at its end have ended.
     EndWithoutGrace,
-    /// A snapshot's flag is cleared while it still has trees to read.
-    EndsBeforeItsTrees,
     /// What was handed over is freed without a grace period.
     HandedOverFreedAtOnce,
-    /// A dropped member's node is unlinked without a grace period.
-    UnlinkWithoutGrace,
     /// A reader takes the index as it is, not as of its version.
     IndexReadAsItIs,
     /// A writer leaves the pending operation of the version that it replaces unapplied.
     PendingLeftUnapplied,
-    /// An operation is said to be applied before it is.
-    AppliedSaidEarly,
     /// A transaction applies the operation of a version that it only planned.
     PlannedApplied,
-    /// Credit is looked for by a load and taken by a subtraction.
-    CreditTakenInTwoSteps,
     /// What is left of a lease is not given back.
-    CreditForgotten,
-    /// A correction of the room is a store.
-    RoomStored,
+    LeaseForgotten,
+    /// An addition to a signed word loads first, then stores.
+    AddedInTwoSteps,
     /// An eviction removes whatever is in the slot by then.
     EvictsUnseen,
     /// The sweep removes whatever version the key has by then.
     SweepIgnoresSeq,
     /// A published operation that was moved to another key is taken into the next one, as a planned one is.
     MovedPendingMerged,
-    /// Who asks for a namespace's rules looks at the number beside one half of them only.
+    /// A reader of a namespace's rules looks at the number beside one half of them only.
     OneHalfIsBelieved,
     /// A namespace is told rules under the number with which they were asked for, not under their own.
     ToldUnderOldNumber,
-    /// Who arms an alarm reads what the clock is ahead of the wheel before the wheel's time.
+    /// A writer that arms an alarm reads the offset before the wheel's time.
     OffsetReadFirst,
 }
 
@@ -360,6 +332,42 @@ mod model {
     atomic!(AtomicI64, i64, i64::MIN);
     atomic!(AtomicUsize, usize, usize::MAX);
     atomic!(AtomicPtr<T>, *mut T, std::ptr::without_provenance_mut(usize::MAX));
+
+    impl AtomicI64 {
+        /// loom's, or with [`Bug::AddedInTwoSteps`] a load and then a store.
+        pub fn fetch_add(&self, value: i64, order: Ordering) -> i64 {
+            if !seeded(Bug::AddedInTwoSteps) {
+                return self.0.fetch_add(value, order);
+            }
+            let found = self.load(Ordering::Relaxed);
+            self.0.store(found + value, Ordering::Relaxed);
+            found
+        }
+    }
+
+    impl<T> AtomicPtr<T> {
+        /// loom's, or with [`Bug::ExchangeInTwoSteps`] a load and then a store.
+        ///
+        /// # Errors
+        /// What was found, if it is not `from`.
+        pub fn compare_exchange(
+            &self,
+            from: *mut T,
+            to: *mut T,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<*mut T, *mut T> {
+            if !seeded(Bug::ExchangeInTwoSteps) {
+                return self.0.compare_exchange(from, to, success, failure);
+            }
+            let found = self.load(failure);
+            if found != from {
+                return Err(found);
+            }
+            self.0.store(to, Ordering::Release);
+            Ok(found)
+        }
+    }
 
     impl Default for AtomicBool {
         fn default() -> Self {

@@ -2,7 +2,7 @@
 //! exactly, and copying what does not change shows in them.
 
 use kvns::clock::Clock;
-use kvns::concurrent::ledger::rules::Policy;
+use kvns::config::Policy;
 use kvns::config::Settings;
 use kvns::engine::Engine;
 

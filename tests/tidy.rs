@@ -26,6 +26,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("snapshot", 2),
     ("log", 2),
     ("concurrent", 1),
+    ("memory", 1),
     ("value", 1),
     ("resp", 1),
     ("sync", 0),
@@ -42,6 +43,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("sharded", "keyspace"),
     ("clock", "sync"),
     ("concurrent", "value"),
+    ("memory", "concurrent"),
 ];
 
 /// The rooms of `src/concurrent`, each with those that it may import.

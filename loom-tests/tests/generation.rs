@@ -11,10 +11,10 @@
 
 use kvns::clock::Clock;
 use kvns::concurrent::epoch::reclaim::pin;
-use kvns::concurrent::ledger::rules::Policy;
 use kvns::concurrent::slots::generation::{Current, Generation, Replaced};
 use kvns::concurrent::slots::slot::Reaped;
 use kvns::config::EvictionRules;
+use kvns::config::Policy;
 use kvns::keyspace::{Change, Draft, Key, Keyspace, KeyspaceError};
 use kvns::sync::Bug;
 use kvns::value::string::Str;
@@ -115,10 +115,7 @@ model!(
     /// A walk of the directory against the end of a namespace: whatever chunk it meets, the chunk and its namespace
     /// stay as long as its guard.
     a_chunk_that_is_reached_has_its_namespace, 3, Newest, 20,
-    &[
-        (&[Bug::EndedChunkStays], "was freed"),
-        (&[Bug::ChunkFreedAtOnce], "was freed"),
-    ],
+    &[(&[Bug::EndedChunkStays], "was freed")],
     || {
         let generation = with_an_ended_namespace();
         let walker = {

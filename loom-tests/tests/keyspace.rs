@@ -66,7 +66,7 @@ model!(
 model!(
     /// MSET against INCR.
     a_transaction_against_an_update, 3, Newest, 200,
-    &[(&[Bug::ExchangeInTwoSteps], ""), (&[Bug::HelperRetiresToo], "retired twice")],
+    &[(&[Bug::ExchangeInTwoSteps], "")],
     || {
         let keyspace = keyspace();
         run(&keyspace, |view| put(view, b"a", 0));

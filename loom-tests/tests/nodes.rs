@@ -8,9 +8,8 @@
 //!
 //! Items are so large that each has a leaf of its own, so that versions share nodes.
 //!
-//! Twins: whoever loses frees nothing, retires what it would have replaced, or frees what its own thread still
-//! reads; whoever wins retires what the new version still reaches; a dead edit retires what it replaced; a renamed
-//! tree stays in both cells.
+//! Twins: whoever loses frees what its own thread still reads; whoever wins retires what the new version still
+//! reaches; a renamed tree stays in both cells.
 
 #![cfg(kvns_loom)]
 
@@ -91,8 +90,6 @@ model!(
     /// RPUSH against LPOP against DEL of one list: every item is popped, deleted or there in the end.
     direct_edits_of_one_list, 3, Newest, 5_000,
     &[
-        (&[Bug::LoserFreesNothing], "never freed"),
-        (&[Bug::LoserCommits], "retired"),
         (&[Bug::WinnerRetiresWhole], "retired"),
         (&[Bug::ExchangeInTwoSteps], ""),
     ],
@@ -157,12 +154,7 @@ fn remove(view: &mut View<'_>, key: &[u8], member: u8) -> Outcome<bool> {
 model!(
     /// SMOVE of a set's last member against SADD to the set it goes to: two cells, one transaction.
     a_move_against_an_addition, 3, Newest, 500,
-    &[
-        (&[Bug::LoserFreesNothing], "never freed"),
-        (&[Bug::LoserCommits], "retired"),
-        (&[Bug::HelperRetiresToo], "retired"),
-        (&[Bug::AbortRestoresSameVersion], "entered a cell again"),
-    ],
+    &[(&[Bug::AbortRestoresSameVersion], "entered a cell again")],
     || {
         let keyspace = keyspace();
         run(&keyspace, |view| add(view, A, 1));
@@ -189,12 +181,7 @@ model!(
     /// RPUSH, RPUSH, LRANGE, RPUSH, DEL in one transaction against RPUSH: the base goes whole, what its dead edits replaced is
     /// forgotten, and what they built stays for the thread that planned it, even when the transaction has lost.
     a_list_that_is_edited_and_deleted, 4, Newest, 300,
-    &[
-        (&[Bug::DeadEditReplaces], "retired"),
-        (&[Bug::LoserFreesNothing], "never freed"),
-        (&[Bug::LoserCommits], "retired"),
-        (&[Bug::LoserFreesAtOnce], "freed"),
-    ],
+    &[(&[Bug::LoserFreesAtOnce], "freed")],
     || {
         let keyspace = keyspace();
         run(&keyspace, |view| push(view, A, 1));
@@ -222,12 +209,7 @@ model!(
     /// Two edits of one list in one transaction, which is left without effect if it loses, against RPUSH and against
     /// a reader.
     a_list_that_is_edited_twice, 2, Newest, 1_000,
-    &[
-        (&[Bug::WinnerRetiresWhole], "retired"),
-        (&[Bug::LoserFreesNothing], "never freed"),
-        (&[Bug::LoserCommits], "retired"),
-        (&[Bug::OwnerRetiresNothing], "never freed"),
-    ],
+    &[(&[Bug::WinnerRetiresWhole], "retired")],
     || {
         let keyspace = keyspace();
         run(&keyspace, |view| push(view, A, 1));
@@ -255,8 +237,6 @@ model!(
     &[
         (&[Bug::RenameKeepsSource], "retired"),
         (&[Bug::WinnerRetiresWhole], "retired"),
-        (&[Bug::LoserFreesNothing], "never freed"),
-        (&[Bug::LoserCommits], "retired"),
     ],
     || {
         let keyspace = keyspace();

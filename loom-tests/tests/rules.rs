@@ -7,15 +7,14 @@
 
 #![cfg(kvns_loom)]
 
-use kvns::concurrent::ledger::rules::{InForce, NamespaceRules, Policy, SeenRules};
+use kvns::concurrent::ledger::rules::{InForce, SeenRules};
 use kvns::sync::Bug;
 use loom::thread;
 use loom_tests::model;
 use std::sync::Arc;
 
-/// What one namespace is bound to, first, then, and at last. No half of one is that of another.
-const RULES: [(Policy, u64); 3] =
-    [(Policy::Lru, 1 << 40 | 1), (Policy::Mru, 2 << 40 | 2), (Policy::Ear, 3 << 40 | 3)];
+/// The rules of one namespace before and after each of two changes. No two have a half in common.
+const RULES: [u64; 3] = [1 << 42 | 1, 2 << 42 | 2, 3 << 42 | 3];
 
 struct Bound {
     in_force: InForce<usize>,
@@ -26,16 +25,11 @@ fn bound() -> Arc<Bound> {
     Arc::new(Bound { in_force: InForce::default(), seen: SeenRules::default() })
 }
 
-fn rules(at: usize) -> NamespaceRules {
-    let (policy, quota) = RULES[at];
-    NamespaceRules::new(policy, Some(quota))
-}
-
 impl Bound {
     /// Which rules somebody finds who asks.
     fn ask(&self) -> usize {
-        let found = self.in_force.of(&self.seen, |at| rules(*at));
-        let at = (0..RULES.len()).find(|at| rules(*at) == found);
+        let found = self.in_force.of(&self.seen, |at| RULES[*at]);
+        let at = RULES.iter().position(|rules| *rules == found);
         at.unwrap_or_else(|| panic!("nobody ever set {found:?}"))
     }
 }

@@ -381,7 +381,7 @@ fn may_be_queued(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> R
         return Ok(());
     }
     let key = spec.key_positions(request).next().and_then(|(position, _)| request.get(position));
-    let rules = memory.rules_of_name(Key::new(key.unwrap_or_default()).namespace());
+    let rules = engine.keyspace.rules_of_name(Key::new(key.unwrap_or_default()).namespace());
     if rules.policy.evicts() { Ok(()) } else { Err(CommandError::OutOfMemory) }
 }
 

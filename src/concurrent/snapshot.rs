@@ -1,4 +1,4 @@
-//! Snapshots that run: their turn, their beginning, what they read and their end.
+//! Running snapshots: their turn, their start, what they read and their end.
 //!
 //! What writes keep for a snapshot, and why that is enough, is in `versions/retention.rs`, whose invariants I1 to I5
 //! are cited here.
@@ -109,9 +109,6 @@ impl Running<'_> {
     pub fn wait_for_hand_over(&self) {
         if !seeded(Bug::LastHandOverWithoutGrace) {
             Grace::start().wait();
-        }
-        if seeded(Bug::EndsBeforeItsTrees) {
-            self.retention.end();
         }
     }
 

@@ -1,7 +1,7 @@
 //! The rules of eviction, and the lists of namespaces in settings: `ns1:lru,ns2:mru` and `ns1:256mb,ns2:1gb`.
 
 use super::parse::byte_count;
-use crate::concurrent::ledger::rules::{NamespaceRules, Policy};
+use super::policy::{NamespaceRules, Policy};
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use std::fmt::Display;

@@ -5,16 +5,17 @@
 
 mod eviction;
 mod links;
-mod memory;
 mod parse;
+mod policy;
 
-use crate::concurrent::ledger::rules::Policy;
+use crate::memory::{cgroup, limit};
 use crate::resp::Limits;
 use clap::builder::{Resettable, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 pub use eviction::{ByNamespace, EvictionRules, POLICIES, fraction, policies, quotas, shown};
 use parse::{boolean, bytes, host, log_filter, whole};
+pub use policy::{NO_QUOTA, NamespaceRules, Policy};
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
@@ -276,7 +277,7 @@ impl Settings {
                 _ => arg,
             }
         });
-        Settings::parse(command, std::env::args_os(), memory::detected)
+        Settings::parse(command, std::env::args_os(), cgroup::detected)
     }
 
     fn parse(
@@ -286,7 +287,7 @@ impl Settings {
     ) -> Result<Settings, Refusal> {
         let matches = command.try_get_matches_from(args).map_err(Refusal)?;
         let arguments = Arguments::from_arg_matches(&matches).map_err(Refusal)?;
-        let memory_limit = memory::capped(arguments.memory_limit, detected_memory());
+        let memory_limit = limit::capped(arguments.memory_limit, detected_memory());
         Ok(Settings {
             log: arguments.log,
             log_format: arguments.log_format,
@@ -347,7 +348,7 @@ fn command_without_environment() -> clap::Command {
 
 /// The limit that a configured one comes to on this machine: no more than 70% of its memory, which 0 stands for.
 pub fn capped_memory_limit(configured: u64) -> u64 {
-    memory::capped(configured, memory::detected())
+    limit::capped(configured, cgroup::detected())
 }
 
 fn cores() -> usize {

@@ -10,7 +10,7 @@
 
 use super::Engine;
 use super::clients::Client;
-use crate::keyspace::Reservation;
+use crate::keyspace::Exclusive;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -110,17 +110,17 @@ pub struct Asking<'e> {
 }
 
 impl<'e> Asking<'e> {
-    /// The reservation, once no long work runs and nobody else has it. To be polled without a batch open; the wish ends
-    /// when the reservation is ready.
-    pub fn reserve(&self) -> Option<Reservation<'e>> {
+    /// Takes the exclusive right once no long work runs and nobody else holds it. Poll it without a batch open, and
+    /// drop the wish when the right is ready.
+    pub fn take_exclusive(&self) -> Option<Exclusive<'e>> {
         let engine = self.engine;
-        // The lock is held until the reservation is taken, so that no long work begins in between.
+        // The lock is held until the exclusive right is taken, so that no long work begins in between.
         let state = engine.long_work.state();
         let waited_us = engine.clock.monotonic_us().saturating_sub(self.since_us);
         if state.running > 0 && waited_us < PATIENCE_US {
             return None;
         }
-        engine.keyspace.reserve()
+        engine.keyspace.take_exclusive()
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
         let engine = Engine::new(Settings::default(), Clock::manual(1_000));
         engine.run_long(|| {
             let asking = engine.ask_to_run_alone();
-            assert!(asking.reserve().is_none() && !engine.keyspace.is_reserved());
+            assert!(asking.take_exclusive().is_none() && !engine.keyspace.is_exclusive());
             let write = |_: Option<_>| Ok::<_, KeyspaceError>((Change::Put(Draft::integer(1, None)), ()));
             engine.keyspace.enter().view().update(Key::new(b"k"), write).expect("a bystander's write");
             assert_eq!(engine.run_long_if_free(|| ()), Err(Busy), "what can begin again waits");
@@ -197,10 +197,10 @@ mod tests {
             assert_eq!(engine.run_long_if_free(|| ()), Ok(()));
         });
         let asking = engine.ask_to_run_alone();
-        let reservation = asking.reserve().expect("no long work runs any more");
-        assert!(asking.reserve().is_none(), "one at a time");
-        drop(reservation);
-        assert!(!engine.keyspace.is_reserved());
+        let exclusive = asking.take_exclusive().expect("no long work runs any more");
+        assert!(asking.take_exclusive().is_none(), "one at a time");
+        drop(exclusive);
+        assert!(!engine.keyspace.is_exclusive());
     }
 
     #[test]
@@ -209,9 +209,9 @@ mod tests {
         engine.run_long(|| {
             let asking = engine.ask_to_run_alone();
             engine.clock.advance(PATIENCE_US / 1000 - 1);
-            assert!(asking.reserve().is_none());
+            assert!(asking.take_exclusive().is_none());
             engine.clock.advance(1);
-            assert!(asking.reserve().is_some());
+            assert!(asking.take_exclusive().is_some());
         });
     }
 }

@@ -75,11 +75,11 @@ impl Keyspace {
     /// while nothing is removed by itself.
     pub(super) fn expire(&self, generation: &Generation, slot: &Slot, expired: &Version, guard: &Guard) {
         let bytes = self.remove(generation, slot, expired, Removal::Expired, guard);
-        self.memory.room.give(bytes);
+        self.memory.balance().release(bytes);
     }
 
-    /// Replaces the live version that was seen, and no other, by a tombstone. Returns the bytes that are to be given
-    /// to the room: none if another version was there, or if nothing is to be removed by itself.
+    /// Replaces the live version that was seen, and no other, by a tombstone. Returns the bytes, which the caller
+    /// releases: none if another version was there, or if nothing is to be removed by itself.
     pub(super) fn remove(
         &self,
         generation: &Generation,

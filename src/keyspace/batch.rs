@@ -1,6 +1,6 @@
 //! One pin over a batch of commands.
 
-use super::memory::Funds;
+use super::reservation::Admission;
 use super::{Key, Keyspace, View};
 use crate::concurrent::epoch::reclaim::{Guard, pin};
 use crate::concurrent::slots::namespace::{Namespace, Record};
@@ -21,23 +21,23 @@ pub struct Batch<'k> {
     pub(super) keyspace: &'k Keyspace,
     pub(super) guard: Guard,
     pub(super) now_ms: u64,
-    pub(super) is_alone: bool,
+    pub(super) is_exclusive: bool,
     pub(super) touches: bool,
     pub(super) tally: HitTally,
-    pub(super) funds: Funds,
+    pub(super) admission: Admission,
     commands: u32,
 }
 
 impl<'k> Batch<'k> {
-    pub(super) fn new(keyspace: &'k Keyspace, is_alone: bool) -> Batch<'k> {
+    pub(super) fn new(keyspace: &'k Keyspace, is_exclusive: bool) -> Batch<'k> {
         Batch {
             keyspace,
             guard: pin(),
             now_ms: keyspace.clock.unix_ms(),
-            is_alone,
+            is_exclusive,
             touches: true,
             tally: HitTally::default(),
-            funds: Funds::default(),
+            admission: Admission::default(),
             commands: 0,
         }
     }
@@ -75,7 +75,7 @@ impl<'k> Batch<'k> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         self.tally.settle(self.keyspace);
-        self.end_lease();
+        self.release_lease();
     }
 }
 

@@ -44,7 +44,7 @@ impl Keyspace {
         equal("bytes of chunks", generation.directory().bytes.get(), frame)?;
         equal("slots of chunks", generation.directory().slots.get(), slots)?;
         self.check_wheel()?;
-        equal("bytes in leases", self.memory.leased(), 0)?;
+        equal("bytes in leases", self.memory.balance().leased(), 0)?;
         equal("names in the index", generation.indexed() as i64, counted.taken)?;
         let mut failed = Ok(());
         let mut namespaces = 0;

@@ -1,11 +1,11 @@
 //! The commit point of a transaction: everything that it planned changes at one instant, or nothing does.
 //!
-//! What the body read is pinned down, what it adds is paid for, and one multi-word compare-and-swap
+//! What the body read is pinned down, what it adds is reserved, and one multi-word compare-and-swap
 //! (`concurrent/versions/transaction.rs`) decides. The rules M1 to M3 are those of `transaction.rs`.
 
 use super::after_commit::{Changed, Made, absent_after, growth};
-use super::memory::Payment;
 use super::plan::Plan;
+use super::reservation::Reservation;
 use super::transaction::{Touched, Transaction};
 use super::{Key, KeyspaceError, View};
 use crate::concurrent::slots::namespace::Namespace;
@@ -31,16 +31,16 @@ impl<'g> View<'g> {
         if !seeded(Bug::MissingNamesUnchecked) && !self.pin_down_missing(transaction)? {
             return Ok(false);
         }
-        let payment = self.pay_for(transaction)?;
+        let reservation = self.reserve_for(transaction)?;
         let is_done = self.commit_writes(transaction);
         if is_done {
-            payment.settle();
+            reservation.commit();
         }
         Ok(is_done)
     }
 
-    /// Pays for what the plans add, all together and each namespace for itself, before anything has changed.
-    fn pay_for(&self, transaction: &Transaction<'g>) -> Result<Payment<'g>, KeyspaceError> {
+    /// Reserves what the plans add, all together and each namespace for itself, before anything has changed.
+    fn reserve_for(&self, transaction: &Transaction<'g>) -> Result<Reservation<'g>, KeyspaceError> {
         let mut namespaces: SmallVec<[(&Namespace, i64); 4]> = SmallVec::new();
         for touched in transaction.cells.iter().filter(|touched| touched.changes()) {
             let planned = if touched.is_live() { touched.version() } else { Version::fresh() };
@@ -51,7 +51,7 @@ impl<'g> View<'g> {
                 None => namespaces.push((namespace, bytes)),
             }
         }
-        self.pay_together(&namespaces)
+        self.reserve_together(&namespaces)
     }
 
     /// Gives every missing name that was read a cell. False if one of them is there now.

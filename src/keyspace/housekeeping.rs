@@ -136,7 +136,7 @@ impl Housekeeper {
         let mut guard = pin();
         let mut fired = Vec::with_capacity(SLICE);
         for _ in 0..ALARM_SLICES {
-            if keyspace.reservation.is_taken() || keyspace.keeps_all() {
+            if keyspace.exclusive.is_taken() || keyspace.keeps_all() {
                 return false;
             }
             let now_ms = keyspace.clock.unix_ms();
@@ -159,7 +159,7 @@ impl Housekeeper {
         }
         let mut guard = pin();
         for _ in 0..SIFTING_SLICES {
-            if keyspace.reservation.is_taken() {
+            if keyspace.exclusive.is_taken() {
                 return false;
             }
             if !self.wheel.sift(&generation.inbox, generation.directory(), SLICE, &guard) {

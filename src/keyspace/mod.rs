@@ -13,9 +13,9 @@ mod entry;
 mod eviction;
 mod housekeeping;
 mod key;
-mod memory;
 mod plan;
 mod records;
+mod reservation;
 mod restore;
 mod scan;
 mod snapshot;
@@ -27,7 +27,6 @@ pub use batch::{Batch, PrefetchList};
 pub use entry::{Ascending, Change, Descending, Draft, Entry, SortedSet, SortedSetEdit};
 pub use eviction::{Eviction, Need, Swept};
 pub use key::Key;
-pub use memory::Memory;
 pub use plan::Gather;
 pub use restore::{RestoreTally, Restorer};
 pub use snapshot::{SnapshotControl, SnapshotError, SnapshotSummary};
@@ -37,17 +36,19 @@ pub use watch::Watch;
 use crate::clock::Clock;
 use crate::concurrent::counters::counter::{Counter, Gauge, Latest, NextId};
 pub use crate::concurrent::counters::recorder::Label;
+pub use crate::concurrent::epoch::exclusive::Exclusive;
+use crate::concurrent::epoch::exclusive::ExclusiveWord;
 use crate::concurrent::epoch::reclaim::pin;
-pub use crate::concurrent::epoch::reservation::Reservation;
-use crate::concurrent::epoch::reservation::ReservationWord;
-use crate::concurrent::ledger::rules::{NO_QUOTA, NamespaceRules, Policy};
 use crate::concurrent::slots::generation::{Current, Generation};
 use crate::concurrent::slots::namespace::{Namespace, Record};
 use crate::concurrent::snapshot::Snapshots;
+use crate::config::{NO_QUOTA, NamespaceRules, Policy};
+use crate::memory::limit::Limit;
 use crate::sync;
 pub use crate::value::Kind;
 use crossbeam_queue::SegQueue;
 use entry::FRAME_SHARE;
+use eviction::Rules;
 use housekeeping::{Freeing, Housekeeper};
 pub use records::OTHERS;
 use records::Records;
@@ -67,13 +68,13 @@ pub enum KeyspaceError {
 /// What to wait for before a command is run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contention {
-    /// Another transaction runs alone: wait until [`Keyspace::is_reserved`] is false.
-    Reserved,
+    /// Another transaction runs alone: wait until [`Keyspace::is_exclusive`] is false.
+    Exclusive,
     /// The batch's [`Need`] is to be met by [`Keyspace::make_room`] first.
     NeedRoom,
     /// The command has done a part of its work: others have their turn, then it goes on.
     Again,
-    /// This transaction kept losing: take a [`Keyspace::reserve`] and run inside [`Keyspace::enter_alone`].
+    /// This transaction kept losing: call [`Keyspace::take_exclusive`] and run inside [`Keyspace::enter_exclusive`].
     RunAlone,
 }
 
@@ -155,14 +156,15 @@ pub struct Keyspace {
     snapshots: Snapshots,
     /// Covers the swap of a generation, or taking it and setting the word for a snapshot; never a wait.
     swapping: sync::Mutex<()>,
-    reservation: ReservationWord,
+    exclusive: ExclusiveWord,
     records: Records,
     replaced: SegQueue<(Arc<Generation>, Freeing)>,
     housekeeper: Mutex<Housekeeper>,
     /// Bytes of the housekeeper's wheel, as it says at each round.
     wheel_bytes: Latest,
-    /// What there may be, and what there is.
-    pub memory: Memory,
+    /// The limit on memory, and what is free under it.
+    pub memory: Limit,
+    rules: Rules,
     /// Keys of flushed generations that are not freed yet.
     freeing: Arc<Gauge>,
     /// Monotonic microseconds until which no key expires, is evicted or goes for having been read.
@@ -189,12 +191,13 @@ impl Keyspace {
             generations,
             snapshots: Snapshots::default(),
             swapping: sync::Mutex::new(()),
-            reservation: ReservationWord::default(),
+            exclusive: ExclusiveWord::default(),
             records: Records::new(most),
             replaced: SegQueue::new(),
             housekeeper: Mutex::default(),
             wheel_bytes: Latest::default(),
-            memory: Memory::default(),
+            memory: Limit::default(),
+            rules: Rules::default(),
             freeing: Arc::default(),
             no_removals_until_us: Arc::default(),
             stats: KeyspaceStats::default(),
@@ -222,16 +225,16 @@ impl Keyspace {
         Batch::new(self, false)
     }
 
-    /// Like [`Keyspace::enter`], for the transaction that holds the reservation and found it ready.
-    pub fn enter_alone<'k>(&'k self, reservation: &'k Reservation<'_>) -> Batch<'k> {
-        debug_assert!(reservation.is_ready());
+    /// Like [`Keyspace::enter`], for the transaction that holds the exclusive right and found it ready.
+    pub fn enter_exclusive<'k>(&'k self, exclusive: &'k Exclusive<'_>) -> Batch<'k> {
+        debug_assert!(exclusive.is_ready());
         self.stats.ran_alone.add(1);
         Batch::new(self, true)
     }
 
-    /// True while some transaction runs alone; every write of others answers [`Contention::Reserved`].
-    pub fn is_reserved(&self) -> bool {
-        self.reservation.is_taken()
+    /// True while some transaction runs alone; every write of others answers [`Contention::Exclusive`].
+    pub fn is_exclusive(&self) -> bool {
+        self.exclusive.is_taken()
     }
 
     /// True while nothing may be removed that no command removes.
@@ -241,10 +244,10 @@ impl Keyspace {
         until_us != 0 && self.clock.monotonic_us() < until_us
     }
 
-    /// Takes the process-wide reservation, or `None` while another holds it. Dropping it gives it back. Not to be
+    /// Takes the process-wide exclusive right, or `None` while another holds it. Dropping it gives it back. Not to be
     /// called with a batch open.
-    pub fn reserve(&self) -> Option<Reservation<'_>> {
-        self.reservation.take()
+    pub fn take_exclusive(&self) -> Option<Exclusive<'_>> {
+        self.exclusive.take()
     }
 
     fn next_generation(&self) -> Arc<Generation> {
@@ -257,9 +260,9 @@ impl Keyspace {
         drop(swapping);
         let keys = old.keys.get();
         let freeing = Freeing::new(&self.freeing, keys);
-        self.memory.room.give(old.bytes.get());
+        self.memory.balance().release(old.bytes.get());
         // What its keys were kept in is gone with them.
-        self.correct_room();
+        self.correct_balance();
         self.stats.changes.add(keys.max(1) as u64);
         self.replaced.push((old, freeing));
     }
@@ -311,7 +314,7 @@ impl Keyspace {
 
     fn info_of(&self, namespace: &Namespace, record: &Record) -> NamespaceInfo {
         let size = (namespace.keys.get().max(0) as u64, namespace.bytes.get().max(0) as u64);
-        NamespaceInfo::new(namespace.name(), size, record, self.memory.rules_of(namespace))
+        NamespaceInfo::new(namespace.name(), size, record, self.rules.of(namespace))
     }
 
     /// The label under which a key's commands are counted: that of its namespace. Some nanoseconds.
@@ -330,7 +333,7 @@ impl Keyspace {
             namespace.map_or((0, 0), |namespace| (namespace.keys.get().max(0), namespace.bytes.get().max(0)))
         };
         let (mut keys, mut bytes) = (generation.keys.get(), generation.bytes.get());
-        let rules = |name: &[u8]| self.memory.rules_of_name(name);
+        let rules = |name: &[u8]| self.rules_of_name(name);
         let mut infos = Vec::new();
         for named in self.records.iter() {
             let (own_keys, own_bytes) = size(&named.name);

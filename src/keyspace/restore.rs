@@ -220,7 +220,7 @@ fn whole(growing: Growing, head: &Head<'_>, view: &View<'_>) -> Result<Change, S
 
 impl Receiver for Restorer<'_> {
     fn expect(&mut self, keys: u64) {
-        self.keyspace.enter().view().reserve(keys as usize);
+        self.keyspace.enter().view().grow_index(keys as usize);
     }
 
     fn take(&mut self, frame: &Frame<'_>) -> Result<(), String> {

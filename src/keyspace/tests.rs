@@ -232,13 +232,13 @@ fn a_flush_is_one_swap_also_inside_a_transaction() {
 
     let refused = keyspace.enter().view().transact(|view| view.flush());
     assert_eq!(refused, Err(KeyspaceError::Contention(Contention::RunAlone)));
-    let reservation = keyspace.reserve().unwrap();
+    let exclusive = keyspace.take_exclusive().unwrap();
     assert_eq!(
         set(&mut keyspace.enter().view(), b"x", b"v", None),
-        Err(KeyspaceError::Contention(Contention::Reserved))
+        Err(KeyspaceError::Contention(Contention::Exclusive))
     );
-    while !reservation.is_ready() {}
-    let after: Result<_> = keyspace.enter_alone(&reservation).view().transact(|view| {
+    while !exclusive.is_ready() {}
+    let after: Result<_> = keyspace.enter_exclusive(&exclusive).view().transact(|view| {
         assert_eq!(get(view, b"old")?, Some(b"v".to_vec()));
         view.flush()?;
         assert_eq!(get(view, b"old")?, None);
@@ -246,15 +246,15 @@ fn a_flush_is_one_swap_also_inside_a_transaction() {
         Ok(view.len())
     });
     assert_eq!(after, Ok(1));
-    drop(reservation);
+    drop(exclusive);
     assert_eq!(get(&mut keyspace.enter().view(), b"new").unwrap(), Some(b"v".to_vec()));
     assert_eq!(get(&mut keyspace.enter().view(), b"old").unwrap(), None);
     keyspace.check_invariants().unwrap();
 }
 
 /// Runs a body that panics, in a view of its own that works on afterwards.
-fn panics(keyspace: &Keyspace, alone: Option<&Reservation<'_>>, body: impl Fn(&mut View<'_>)) {
-    let mut batch = alone.map_or_else(|| keyspace.enter(), |reservation| keyspace.enter_alone(reservation));
+fn panics(keyspace: &Keyspace, alone: Option<&Exclusive<'_>>, body: impl Fn(&mut View<'_>)) {
+    let mut batch = alone.map_or_else(|| keyspace.enter(), |exclusive| keyspace.enter_exclusive(exclusive));
     let mut view = batch.view();
     let caught = catch_unwind(AssertUnwindSafe(|| body(&mut view)));
     caught.expect_err("the body panics");
@@ -282,9 +282,9 @@ fn what_a_body_has_taken_is_given_back_if_it_panics() {
             Ok((Change::Keep, ()))
         });
     });
-    let reservation = keyspace.reserve().unwrap();
-    while !reservation.is_ready() {}
-    panics(&keyspace, Some(&reservation), |view| {
+    let exclusive = keyspace.take_exclusive().unwrap();
+    while !exclusive.is_ready() {}
+    panics(&keyspace, Some(&exclusive), |view| {
         let _: Result<()> = view.transact(|view| {
             view.flush()?;
             let inner = catch_unwind(AssertUnwindSafe(|| {
@@ -300,14 +300,14 @@ fn what_a_body_has_taken_is_given_back_if_it_panics() {
             std::panic::resume_unwind(inner.expect_err("the inner body panics"))
         });
     });
-    drop(reservation);
+    drop(exclusive);
     assert_eq!(get(&mut keyspace.enter().view(), b"k").unwrap(), Some(b"v".to_vec()));
     assert_eq!(sum(), before, "what was paid is paid for what is there");
     keyspace.check_invariants().unwrap();
 }
 
 #[test]
-fn a_change_that_lost_gets_back_what_it_paid() {
+fn a_change_that_lost_releases_what_it_reserved() {
     let (keyspace, _) = keyspace();
     keyspace.bind(1 << 20, EvictionRules::default());
     set(&mut keyspace.enter().view(), b"k", b"", None).unwrap();
@@ -364,14 +364,14 @@ fn nothing_goes_by_itself_while_somebody_runs_alone() {
     set(&mut keyspace.enter().view(), b"read", b"1", None).unwrap();
     get(&mut keyspace.enter().view(), b"read").unwrap();
     clock.advance(200);
-    let reservation = keyspace.reserve().unwrap();
+    let exclusive = keyspace.take_exclusive().unwrap();
     keyspace.housekeep();
     assert_eq!(keyspace.len(), 2);
     let mut need = Need::new(b"default", 1 << 10, eviction::Bound::Room(0));
     assert_eq!(keyspace.make_room(&mut need), Eviction::Reclaiming);
     let met = get(&mut keyspace.enter().view(), b"expires");
-    assert_eq!(met, Err(KeyspaceError::Contention(Contention::Reserved)), "who meets it gives way too");
-    drop(reservation);
+    assert_eq!(met, Err(KeyspaceError::Contention(Contention::Exclusive)), "who meets it gives way too");
+    drop(exclusive);
     keyspace.housekeep();
     assert_eq!(keyspace.len(), 0);
     keyspace.check_invariants().unwrap();
@@ -700,9 +700,9 @@ fn trees_go_with_their_keys_through_every_kind_of_change() {
 #[test]
 fn a_rename_after_a_flush_in_one_transaction_moves_the_tree() {
     let (keyspace, _) = keyspace();
-    let reservation = keyspace.reserve().unwrap();
-    while !reservation.is_ready() {}
-    let mut batch = keyspace.enter_alone(&reservation);
+    let exclusive = keyspace.take_exclusive().unwrap();
+    while !exclusive.is_ready() {}
+    let mut batch = keyspace.enter_exclusive(&exclusive);
     let mut view = batch.view();
     view.transact(|view| {
         view.flush()?;
@@ -714,6 +714,6 @@ fn a_rename_after_a_flush_in_one_transaction_moves_the_tree() {
     assert_eq!(view.tree::<List>(Key::new(b"b")).unwrap().len(), 2);
     drop(view);
     drop(batch);
-    drop(reservation);
+    drop(exclusive);
     keyspace.check_invariants().unwrap();
 }

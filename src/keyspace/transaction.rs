@@ -11,7 +11,7 @@
 //! - M2. A missing name that a writing transaction read gets a slot, so that there is a cell to validate. It is
 //!   enough that the cell is absent at the commit: the value read is then the value there.
 //! - M3. An attempt that lost only to fresh copies (all seqs equal) commits again without running its body.
-//! - M4. A transaction that keeps losing asks to run alone; the reservation then keeps others out.
+//! - M4. A transaction that keeps losing asks to run alone; the exclusive right then keeps others out.
 //! - M5. A flush inside a transaction runs alone: what follows it goes to a fresh generation that nobody sees
 //!   before the commit swaps it in.
 
@@ -216,7 +216,7 @@ impl<'g> View<'g> {
                 return result;
             }
             self.keyspace().stats.transaction_retries.add(1);
-            if attempt >= ATTEMPTS && !self.batch.is_alone {
+            if attempt >= ATTEMPTS && !self.batch.is_exclusive {
                 return Err(KeyspaceError::Contention(Contention::RunAlone).into());
             }
             back_off(attempt);
@@ -359,13 +359,13 @@ impl<'g> View<'g> {
     /// Removes every key at one instant. O(1); the memory is freed in the background. Inside a transaction it has
     /// to run alone (M5).
     pub fn flush(&mut self) -> Result<(), KeyspaceError> {
-        let (keyspace, guard, is_alone) = (self.keyspace(), self.guard(), self.batch.is_alone);
+        let (keyspace, guard, is_exclusive) = (self.keyspace(), self.guard(), self.batch.is_exclusive);
         let Some(transaction) = self.transaction.as_deref_mut() else {
             self.admit()?;
             self.replace_generation(keyspace.next_generation());
             return Ok(());
         };
-        if is_alone {
+        if is_exclusive {
             let fresh = keyspace.next_generation();
             *transaction = Transaction::new(Current::prepare(&fresh, guard), guard);
             transaction.fresh = Some(fresh);
@@ -376,8 +376,8 @@ impl<'g> View<'g> {
     }
 
     pub(super) fn replace_generation(&mut self, next: Arc<Generation>) {
-        // The room is computed anew then, from what is there: what this batch has paid for that must not count twice.
-        self.batch.end_lease();
+        // The balance is computed anew then, from what is there: what this batch has reserved for that must not count twice.
+        self.batch.release_lease();
         self.keyspace().replace_generation(next);
         self.generation = self.keyspace().current.load(self.guard());
     }

@@ -5,10 +5,10 @@ use super::entry::{Change, Draft, Entry, SortedSet};
 use super::transaction::Transaction;
 use super::{Batch, Contention, Key, Keyspace, KeyspaceError};
 use crate::concurrent::epoch::reclaim::Guard;
-use crate::concurrent::ledger::rules::Policy;
 use crate::concurrent::slots::generation::Generation;
 use crate::concurrent::slots::slot::Slot;
 use crate::concurrent::versions::version::{Collection, Version};
+use crate::config::Policy;
 use crate::sync::{Bug, seeded};
 use crate::value::sorted_set::{self, Placed};
 use crate::value::tree::{Delta, Hash, Set, Tree};
@@ -80,8 +80,8 @@ impl<'g> View<'g> {
 
     /// Gives way to a transaction that runs alone. Every attempt that may write comes here before it reads.
     pub(super) fn admit(&self) -> Result<(), KeyspaceError> {
-        if self.keyspace().reservation.is_taken() && !self.batch.is_alone {
-            return Err(KeyspaceError::Contention(Contention::Reserved));
+        if self.keyspace().exclusive.is_taken() && !self.batch.is_exclusive {
+            return Err(KeyspaceError::Contention(Contention::Exclusive));
         }
         Ok(())
     }
@@ -152,7 +152,7 @@ impl<'g> View<'g> {
                 }
                 let namespace = self.generation().namespace_of(entry.slot, self.guard());
                 self.batch.tally.hit(self.keyspace(), namespace);
-                if self.keyspace().memory.rules_of(namespace).policy == Policy::Ear && !entry.is_planned {
+                if self.keyspace().rules.of(namespace).policy == Policy::Ear && !entry.is_planned {
                     self.goes_once_read(entry);
                 }
             }
@@ -263,8 +263,8 @@ impl<'g> View<'g> {
     }
 
     /// Makes room for so many more keys. O(`keys`).
-    pub fn reserve(&self, keys: usize) {
-        self.generation().reserve(keys, self.guard());
+    pub fn grow_index(&self, keys: usize) {
+        self.generation().grow_index(keys, self.guard());
     }
 
     /// Changes one collection atomically, as [`View::update`] does: `change` gets the tree as it is, empty if the key
@@ -337,7 +337,7 @@ impl<'g> View<'g> {
         };
         new.version.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
         let bytes = growth(slot, base, &new.version);
-        let payment = self.pay(|| generation.namespace_of(slot, self.guard()), bytes)?;
+        let reservation = self.reserve(|| generation.namespace_of(slot, self.guard()), bytes)?;
         let judged = if seeded(Bug::HandOverAsksPresent) { self.present_generation() } else { generation };
         let attempt = self.keyspace().snapshots.retention.attempt(judged.number());
         new.version.set_stamp(attempt.stamp());
@@ -346,7 +346,7 @@ impl<'g> View<'g> {
                 self.touch_written(slot, base);
                 let changed = Changed { slot, old: base, new };
                 self.keyspace().account(self.accounted(generation), changed, bytes, self.guard());
-                payment.settle();
+                reservation.commit();
                 Ok(true)
             }
             Err(_) => Ok(false),

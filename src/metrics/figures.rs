@@ -3,9 +3,10 @@
 use super::family::{Described, Kind};
 use crate::engine::Engine;
 use crate::engine::mail::Topic;
-use crate::engine::memory::{Allocator, Process};
 use crate::engine::persistence::Figures;
+use crate::engine::process::Process;
 use crate::keyspace::NamespaceInfo;
+use crate::memory::allocator::Allocator;
 use crate::sharded::Totals;
 
 /// A figure that each namespace has.

@@ -14,7 +14,7 @@ use super::departure::{has_left, left, read_ahead};
 use super::roster::Seat;
 use crate::command;
 use crate::command::dispatch::{Hold, Outcome, dispatch, dispatch_run, run_length};
-use crate::keyspace::{Contention, Eviction, Reservation};
+use crate::keyspace::{Contention, Eviction, Exclusive};
 use crate::resp::ReplyWriter;
 use crate::session::Session;
 use bytes::Buf;
@@ -298,7 +298,7 @@ impl Connection {
         let shared = Arc::clone(&self.shared);
         let keyspace = &shared.engine.keyspace;
         match contention {
-            Contention::Reserved => return Ok(self.until(|| !keyspace.is_reserved()).await),
+            Contention::Exclusive => return Ok(self.until(|| !keyspace.is_exclusive()).await),
             Contention::NeedRoom => return Ok(self.make_room().await),
             Contention::Again => {
                 yield_now().await;
@@ -307,20 +307,20 @@ impl Connection {
             Contention::RunAlone => {}
         }
         let asking = shared.engine.ask_to_run_alone();
-        let mut reservation = None;
+        let mut exclusive = None;
         let fate = self
             .until(|| {
-                reservation = asking.reserve();
-                reservation.is_some()
+                exclusive = asking.take_exclusive();
+                exclusive.is_some()
             })
             .await;
-        let Some(reservation) = reservation else { return Ok(fate) };
-        if self.until(|| reservation.is_ready()).await == Fate::Closing {
+        let Some(exclusive) = exclusive else { return Ok(fate) };
+        if self.until(|| exclusive.is_ready()).await == Fate::Closing {
             return Ok(Fate::Closing);
         }
         drop(asking);
-        let stop = self.run_alone(&reservation, buffers, start, *next);
-        drop(reservation);
+        let stop = self.run_alone(&exclusive, buffers, start, *next);
+        drop(exclusive);
         match stop {
             None => *next += 1,
             Some(Stop::Sleep(us)) => {
@@ -431,14 +431,14 @@ impl Connection {
 
     fn run_alone(
         &mut self,
-        reservation: &Reservation<'_>,
+        exclusive: &Exclusive<'_>,
         buffers: &mut Buffers,
         start: usize,
         index: usize,
     ) -> Option<Stop> {
         let Buffers { input, decoder, replies } = buffers;
         let engine = &*self.shared.engine;
-        let mut batch = engine.keyspace.enter_alone(reservation);
+        let mut batch = engine.keyspace.enter_exclusive(exclusive);
         let request = decoder.request(&input[start..], index);
         self.shared.stop_after(dispatch(engine, &mut self.session, &mut batch, request, replies))
     }

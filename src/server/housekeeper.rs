@@ -4,7 +4,7 @@
 
 use super::Shared;
 use super::trim::{Step, Watch};
-use crate::engine::memory::purge;
+use crate::memory::allocator::purge;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};

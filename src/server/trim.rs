@@ -5,7 +5,7 @@
 //! they are asked to, and idle ones are woken for it.
 
 use crate::concurrent::counters::counter::Latest;
-use crate::engine::memory::{Allocator, flush_thread_cache};
+use crate::memory::allocator::{Allocator, flush_thread_cache};
 use std::cell::Cell;
 use tokio::runtime::Handle;
 

@@ -68,14 +68,15 @@ impl Client {
         let mut alone = false;
         let outcome = loop {
             let keyspace = &self.engine.keyspace;
-            let reservation = alone.then(|| std::iter::from_fn(|| Some(keyspace.reserve())).flatten().next());
-            let reservation = reservation.flatten();
-            let mut batch = match &reservation {
-                Some(reservation) => {
-                    while !reservation.is_ready() {
+            let exclusive =
+                alone.then(|| std::iter::from_fn(|| Some(keyspace.take_exclusive())).flatten().next());
+            let exclusive = exclusive.flatten();
+            let mut batch = match &exclusive {
+                Some(exclusive) => {
+                    while !exclusive.is_ready() {
                         std::thread::yield_now();
                     }
-                    keyspace.enter_alone(reservation)
+                    keyspace.enter_exclusive(exclusive)
                 }
                 None => keyspace.enter(),
             };

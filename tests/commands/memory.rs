@@ -172,7 +172,7 @@ fn what_follows_a_flush_in_its_transaction_finds_the_room_that_the_flush_makes()
             ("DBSIZE", ":3"),
             ("SET d x", "+OK"),
         ]);
-        assert!(!server.engine.keyspace.is_reserved());
+        assert!(!server.engine.keyspace.is_exclusive());
     }
 }
 

@@ -95,16 +95,16 @@ impl Client {
                 // A flush of a namespace goes on where it was.
                 Some(Contention::Again) | None => {}
                 Some(Contention::NeedRoom) => while !self.session.make_room().is_over() {},
-                Some(Contention::Reserved) => panic!("only two clients of one thread are there"),
+                Some(Contention::Exclusive) => panic!("only two clients of one thread are there"),
             }
         }
     }
 
     fn run_alone(&mut self, request: Request<'_>) {
         let engine = Arc::clone(&self.engine);
-        let reservation = engine.keyspace.reserve().expect("nobody else runs alone");
-        assert!(reservation.is_ready(), "nobody else runs");
-        let mut batch = engine.keyspace.enter_alone(&reservation);
+        let exclusive = engine.keyspace.take_exclusive().expect("nobody else runs alone");
+        assert!(exclusive.is_ready(), "nobody else runs");
+        let mut batch = engine.keyspace.enter_exclusive(&exclusive);
         assert_eq!(self.dispatch(&mut batch, request), Answer::Done);
     }
 
@@ -219,6 +219,6 @@ pub fn run(data: &[u8]) {
         }
     }
     drop(clients);
-    assert!(!engine.keyspace.is_reserved());
+    assert!(!engine.keyspace.is_exclusive());
     engine.keyspace.check_invariants().expect("the keyspace's invariants hold");
 }

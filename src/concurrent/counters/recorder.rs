@@ -2,7 +2,7 @@
 //! a cache line.
 //!
 //! # Purpose
-//! Each thread has a sheet of its own and adds to it by plain loads and stores; who wants to know sums the sheets up.
+//! Each thread has a sheet of its own and adds to it by plain loads and stores; readers sum the sheets up.
 //! Recording costs two additions in the thread's own memory. A command has a fine histogram of its runs in the default
 //! namespace, and one of its runs in all others. There, each pair of a command and a namespace's label has a coarse one
 //! beside it, for there may be thousands of pairs.
@@ -18,17 +18,17 @@
 //! counts as the command's pair with [`Label::OTHERS`], which has a number from the start.
 //!
 //! # Invariants
-//! - I1. A sheet is written by the one thread that holds its lease. A lease ends with its thread; the sheet, with what
-//!   it holds, goes to the next thread that needs one, so that sheets are as many as threads at one time.
+//! - I1. A sheet is written by one thread. When that ends, `thread_local` gives its sheet, with what it holds, to a
+//!   thread that starts later, so that there are no more sheets than there were threads at one time.
 //! - I2. A pair's number, once given under the mutex, never changes.
 //!
 //! # Orderings
-//! All Relaxed: figures and numbers that stand for themselves. Leases change hands under the mutex.
+//! All Relaxed: figures and numbers that stand for themselves. Sheets change hands under a mutex of `thread_local`.
 
 use crate::sync::plain::{AtomicU32, AtomicU64, Ordering};
-use std::cell::RefCell;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use thread_local::ThreadLocal;
 
 /// Ticks, as a power of two, that the first buckets are wide.
 const FINEST: u32 = 5;
@@ -255,29 +255,28 @@ impl Series {
     }
 }
 
-/// The sheets of one recorder.
-struct Sheets {
-    /// Number of commands.
-    commands: usize,
-    /// Most pairs that get a number when they are first used.
-    most_pairs: usize,
-    /// Of each label but the fixed ones, the pairs' numbers by command, plus one; 0 for none yet (I2).
-    numbers: Box<[OnceLock<Box<[AtomicU32]>>]>,
-    rows: Mutex<Rows>,
-}
-
 #[derive(Default)]
 struct Rows {
-    all: Vec<Arc<Sheet>>,
-    /// Those that no thread holds.
-    free: Vec<Arc<Sheet>>,
     /// The pairs that were given numbers, in order; those of the others come before them.
     pairs: Vec<(usize, Label)>,
     /// What [`Recorder::reset`] found.
     before: Vec<Series>,
 }
 
-impl Sheets {
+/// Records durations by command, and by command and label.
+pub struct Recorder {
+    /// Number of commands.
+    commands: usize,
+    /// Most pairs that get a number when they are first used.
+    most_pairs: usize,
+    /// Of each label but the fixed ones, the pairs' numbers by command, plus one; 0 for none yet (I2).
+    numbers: Box<[OnceLock<Box<[AtomicU32]>>]>,
+    /// One for each thread (I1).
+    sheets: ThreadLocal<Sheet>,
+    rows: Mutex<Rows>,
+}
+
+impl Recorder {
     /// The number of a pair; the default namespace has none.
     #[inline]
     fn pair(&self, command: usize, label: Label) -> usize {
@@ -319,33 +318,9 @@ impl Sheets {
     }
 }
 
-/// A thread's hold of a sheet (I1).
-struct Lease {
-    sheets: Weak<Sheets>,
-    sheet: Arc<Sheet>,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(sheets) = self.sheets.upgrade() {
-            sheets.rows().free.push(Arc::clone(&self.sheet));
-        }
-    }
-}
-
-thread_local! {
-    /// The lease of the recorder that this thread used last. A thread of a server has one recorder.
-    static LEASE: RefCell<Option<Lease>> = const { RefCell::new(None) };
-}
-
-/// Records durations by command, and by command and label.
-pub struct Recorder {
-    sheets: Arc<Sheets>,
-}
-
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recorder").field("commands", &self.sheets.commands).finish_non_exhaustive()
+        f.debug_struct("Recorder").field("commands", &self.commands).finish_non_exhaustive()
     }
 }
 
@@ -353,101 +328,82 @@ impl Recorder {
     /// A recorder of `commands` commands and `labels` labels beside the fixed ones.
     pub fn new(commands: usize, labels: usize) -> Recorder {
         Recorder {
-            sheets: Arc::new(Sheets {
-                commands,
-                most_pairs: PAIRS_PER_LABEL * labels,
-                numbers: std::iter::repeat_with(OnceLock::new).take(labels).collect(),
-                rows: Mutex::default(),
-            }),
+            commands,
+            most_pairs: PAIRS_PER_LABEL * labels,
+            numbers: std::iter::repeat_with(OnceLock::new).take(labels).collect(),
+            sheets: ThreadLocal::new(),
+            rows: Mutex::default(),
         }
     }
 
     /// Records a duration of a command in a namespace. A few nanoseconds.
     #[inline]
     pub fn record(&self, command: usize, label: Label, ticks: u64, has_failed: bool) {
-        LEASE.with_borrow_mut(|lease| {
-            let is_mine =
-                lease.as_ref().is_some_and(|lease| std::ptr::eq(lease.sheets.as_ptr(), &*self.sheets));
-            if !is_mine {
-                *lease = Some(self.lease());
-            }
-            let Some(sheet) = lease.as_ref().map(|lease| &lease.sheet) else { return };
-            let is_default = label == Label::DEFAULT;
-            let Some(cell) = sheet.cells.get(2 * command + usize::from(!is_default)) else { return };
-            let cell = cell.get_or_init(Box::default);
-            let bucket = bucket_of(ticks);
-            add(&cell.ticks, ticks);
-            add(&cell.buckets[bucket], 1);
-            if has_failed {
-                add(&cell.failed, 1);
-            }
-            if is_default {
-                return;
-            }
-            let number = self.sheets.pair(command, label);
-            let Some(chunk) = sheet.pairs.get(number / CHUNK) else { return };
-            let pair = &chunk.get_or_init(Box::default)[number % CHUNK];
-            add(&pair.ticks, ticks);
-            add(&pair.buckets[usize::from(COARSE[bucket])], 1);
-        });
+        let sheet = self.sheets.get_or(|| self.sheet());
+        let is_default = label == Label::DEFAULT;
+        let Some(cell) = sheet.cells.get(2 * command + usize::from(!is_default)) else { return };
+        let cell = cell.get_or_init(Box::default);
+        let bucket = bucket_of(ticks);
+        add(&cell.ticks, ticks);
+        add(&cell.buckets[bucket], 1);
+        if has_failed {
+            add(&cell.failed, 1);
+        }
+        if is_default {
+            return;
+        }
+        let number = self.pair(command, label);
+        let Some(chunk) = sheet.pairs.get(number / CHUNK) else { return };
+        let pair = &chunk.get_or_init(Box::default)[number % CHUNK];
+        add(&pair.ticks, ticks);
+        add(&pair.buckets[usize::from(COARSE[bucket])], 1);
     }
 
     #[cold]
-    fn lease(&self) -> Lease {
-        let mut rows = self.sheets.rows();
-        let sheet = rows.free.pop().unwrap_or_else(|| {
-            let pairs = self.sheets.commands + self.sheets.most_pairs;
-            let sheet = Arc::new(Sheet {
-                cells: std::iter::repeat_with(OnceLock::new).take(2 * self.sheets.commands).collect(),
-                pairs: std::iter::repeat_with(OnceLock::new).take(pairs.div_ceil(CHUNK)).collect(),
-            });
-            rows.all.push(Arc::clone(&sheet));
-            sheet
-        });
-        Lease { sheets: Arc::downgrade(&self.sheets), sheet }
+    fn sheet(&self) -> Sheet {
+        let pairs = self.commands + self.most_pairs;
+        Sheet {
+            cells: std::iter::repeat_with(OnceLock::new).take(2 * self.commands).collect(),
+            pairs: std::iter::repeat_with(OnceLock::new).take(pairs.div_ceil(CHUNK)).collect(),
+        }
     }
 
     /// What was recorded of a command since the start or the last [`Recorder::reset`]; `None` if nothing was.
     /// O(threads).
     pub fn series(&self, command: usize) -> Option<Series> {
-        let rows = self.sheets.rows();
-        let sum = Recorder::sum(&rows, command)?;
+        let sum = self.sum(command)?;
+        let rows = self.rows();
         let recorded = rows.before.get(command).map_or_else(|| sum.clone(), |before| sum.since(before));
         (recorded.count() > 0).then_some(recorded)
     }
 
     /// Calls `visit` with every pair that was recorded since the start, whatever [`Recorder::reset`] did: its command,
-    /// its label, what was recorded. O(pairs x threads). Holds nobody up.
+    /// its label, what was recorded. O(pairs x threads), without blocking those who record.
     pub fn each_pair(&self, mut visit: impl FnMut(usize, Label, &PairSeries)) {
-        let (sheets, numbered) = {
-            let rows = self.sheets.rows();
-            (rows.all.clone(), rows.pairs.clone())
-        };
+        let numbered = self.rows().pairs.clone();
         let mut visit_used = |command, label, sum: &PairSeries| {
             if sum.count() > 0 {
                 visit(command, label, sum);
             }
         };
-        let others = (0..self.sheets.commands).map(|command| (command, Label::OTHERS));
+        let others = (0..self.commands).map(|command| (command, Label::OTHERS));
         for (number, (command, label)) in others.chain(numbered).enumerate() {
             let mut sum = PairSeries::default();
-            let chunks = sheets.iter().filter_map(|sheet| sheet.pairs.get(number / CHUNK)?.get());
+            let chunks = self.sheets.iter().filter_map(|sheet| sheet.pairs.get(number / CHUNK)?.get());
             chunks.for_each(|chunk| sum.add(&chunk[number % CHUNK]));
             visit_used(command, label, &sum);
         }
-        for command in 0..self.sheets.commands {
+        for command in 0..self.commands {
             let mut sum = Series::default();
-            sheets
-                .iter()
-                .filter_map(|sheet| sheet.cells.get(2 * command)?.get())
-                .for_each(|cell| sum.add(cell));
+            let cells = self.sheets.iter().filter_map(|sheet| sheet.cells.get(2 * command)?.get());
+            cells.for_each(|cell| sum.add(cell));
             visit_used(command, Label::DEFAULT, &sum.coarse());
         }
     }
 
-    fn sum(rows: &Rows, command: usize) -> Option<Series> {
-        let mut cells = rows
-            .all
+    fn sum(&self, command: usize) -> Option<Series> {
+        let mut cells = self
+            .sheets
             .iter()
             .flat_map(|sheet| sheet.cells.get(2 * command..2 * command + 2).unwrap_or_default())
             .filter_map(OnceLock::get)
@@ -460,9 +416,8 @@ impl Recorder {
 
     /// Lets every command begin again.
     pub fn reset(&self) {
-        let mut rows = self.sheets.rows();
-        let sums = (0..self.sheets.commands).map(|command| Recorder::sum(&rows, command).unwrap_or_default());
-        rows.before = sums.collect();
+        let mut rows = self.rows();
+        rows.before = (0..self.commands).map(|command| self.sum(command).unwrap_or_default()).collect();
     }
 }
 
@@ -487,12 +442,13 @@ mod tests {
         let recorder = Recorder::new(3, 1);
         for _ in 0..5 {
             std::thread::scope(|scope| {
-                scope.spawn(|| (0..100).for_each(|_| recorder.record(1, Label::DEFAULT, 2048, false)));
-                scope
-                    .spawn(|| (0..100).for_each(|nth| recorder.record(1, Label::DEFAULT, 1 << 20, nth == 0)));
+                let one =
+                    scope.spawn(|| (0..100).for_each(|_| recorder.record(1, Label::DEFAULT, 2048, false)));
+                (0..100).for_each(|nth| recorder.record(1, Label::DEFAULT, 1 << 20, nth == 0));
+                one.join().expect("recording does not panic");
             });
         }
-        assert!(recorder.sheets.rows().all.len() <= 2);
+        assert!(recorder.sheets.iter().count() < 6, "a thread takes the sheet of one that has ended");
         let series = recorder.series(1).expect("recorded");
         assert_eq!((series.count(), series.failed), (1000, 5));
         assert_eq!(series.ticks, 500 * 2048 + (500 << 20));

@@ -15,7 +15,7 @@ static WAITING: SegQueue<Step> = SegQueue::new();
 /// Structures that are in [`WAITING`], or were taken out of it to free some more of them.
 static UNFREED: Tally = Tally::new();
 
-/// Queues what nobody reads any more: `step` frees up to so many objects, and is true when none are left.
+/// Queues a structure that nobody reads any more: `step` frees up to so many objects, and is true when none are left.
 pub(in crate::concurrent) fn free_later(step: impl FnMut(usize) -> bool + Send + 'static) {
     UNFREED.add(1);
     WAITING.push(Box::new(step));

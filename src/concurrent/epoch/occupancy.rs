@@ -43,9 +43,12 @@ impl Occupancy {
         self.0.load(Ordering::Acquire) & !CLOSED
     }
 
-    /// Counts one more, unless `limit` are inside already or the count has ended.
+    /// Counts one more.
+    ///
+    /// # Errors
+    /// [`Refused`] if `limit` are inside already or the count has ended.
     pub fn enter(&self, limit: u32) -> Result<(), Refused> {
-        // ORDERING: AcqRel, see the module's header; the failing load is looked at again.
+        // ORDERING: AcqRel, see the module's header; a failed exchange is tried again.
         let mut count = self.0.load(Ordering::Acquire);
         loop {
             if count & CLOSED != 0 && !seeded(Bug::ReviveClosed) {
@@ -70,11 +73,8 @@ impl Occupancy {
         if before != 1 {
             return false;
         }
-        if seeded(Bug::CloseWithoutCheck) {
-            self.0.store(CLOSED, Ordering::Release);
-            return true;
-        }
-        self.0.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        let closed = self.0.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire);
+        closed.is_ok() || seeded(Bug::CloseWithoutCheck)
     }
 }
 

@@ -157,9 +157,9 @@ pub use backend::sim;
 
 #[cfg(kvns_loom)]
 mod backend {
-    //! The loom form: nothing is freed while an execution runs; `sync::memory` asserts instead.
+    //! The loom form: nothing is freed while an execution runs; `sync::allocations` asserts instead.
 
-    use crate::sync::memory;
+    use crate::sync::allocations;
     use std::cell::{Cell, RefCell};
     use std::mem::ManuallyDrop;
 
@@ -197,8 +197,8 @@ mod backend {
     }
 
     fn leave(pin: u64) {
-        memory::unpin(pin);
-        let oldest = memory::oldest_pin().unwrap_or(u64::MAX);
+        allocations::unpin(pin);
+        let oldest = allocations::oldest_pin().unwrap_or(u64::MAX);
         let due: Vec<_> = deferred(|deferred| {
             let pending = std::mem::take(&mut deferred.pending);
             let (due, kept) = pending.into_iter().partition(|(at, _)| *at < oldest);
@@ -210,7 +210,7 @@ mod backend {
 
     /// Pins this model thread.
     pub fn pin() -> Guard {
-        Guard { pin: Cell::new(memory::pin()) }
+        Guard { pin: Cell::new(allocations::pin()) }
     }
 
     impl Drop for Guard {
@@ -244,7 +244,7 @@ mod backend {
         /// # Safety
         /// As in the real form.
         pub unsafe fn after_grace<F: FnOnce()>(&self, then: F) {
-            let at = memory::tick();
+            let at = allocations::tick();
             // SAFETY: the caller's promise.
             let then = unsafe { erase(then) };
             deferred(|deferred| deferred.pending.push((at, then)));
@@ -258,12 +258,12 @@ mod backend {
         /// Ends this pin and takes a new one.
         pub fn renew(&mut self) {
             leave(self.pin.get());
-            self.pin.set(memory::pin());
+            self.pin.set(allocations::pin());
         }
 
         /// Asserts that `address` was not retired before this guard was taken.
         pub(crate) fn touch<T>(&self, address: *const T) {
-            memory::touch(address);
+            allocations::touch(address);
         }
     }
 
@@ -279,30 +279,30 @@ mod backend {
     impl Grace {
         /// Starts a grace period.
         pub fn start() -> Grace {
-            memory::step();
-            Grace { started: memory::tick() }
+            allocations::step();
+            Grace { started: allocations::tick() }
         }
 
         /// True once every guard held at its start is gone.
         pub fn has_passed(&self) -> bool {
-            memory::step();
-            memory::oldest_pin().is_none_or(|pinned| pinned > self.started)
+            allocations::step();
+            allocations::oldest_pin().is_none_or(|pinned| pinned > self.started)
         }
     }
 
     /// How a model's execution begins and ends.
     pub mod sim {
         use super::deferred;
-        use crate::sync::memory;
+        use crate::sync::allocations;
 
         /// Forgets everything; the first line of every model.
         pub fn begin() {
-            memory::begin();
+            allocations::begin();
         }
 
         /// Runs what is still deferred, once all model threads have ended; asserts that nothing is left.
         pub fn end() {
-            memory::end_threads();
+            allocations::end_threads();
             loop {
                 let deferred = deferred(std::mem::take);
                 if deferred.pending.is_empty() && deferred.frees.is_empty() {
@@ -311,7 +311,7 @@ mod backend {
                 deferred.pending.into_iter().for_each(|(_, then)| then());
                 deferred.frees.into_iter().for_each(|free| free());
             }
-            memory::end();
+            allocations::end();
         }
     }
 }

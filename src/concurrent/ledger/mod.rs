@@ -1,4 +1,4 @@
-//! The ledger of memory: room under a limit, and the rules of namespaces.
+//! The ledger of memory: the bytes that are free under a limit, and the rules of namespaces.
 
-pub mod credit;
+pub mod balance;
 pub mod rules;

@@ -1,4 +1,4 @@
-//! Who listens to what: names, each with a set of members, that publishers read without waiting for anybody.
+//! Subscriptions: names, each with a set of members. Publishers read them without waiting.
 //!
 //! # Purpose
 //! A publisher looks a name up and walks an immutable set of members. Joining and leaving replace the set: one bucket
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// Members in one bucket, on average, at which a set doubles its buckets.
 const BUCKET: usize = 64;
 
-/// Something with a number that nobody else has.
+/// Something with a unique number.
 pub trait Numbered {
     /// The number.
     fn number(&self) -> u64;

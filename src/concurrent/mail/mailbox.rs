@@ -1,4 +1,4 @@
-//! What others send to a client outside its replies: published messages, MONITOR's lines, a word to wake up or end.
+//! What a client gets outside its replies: published messages, MONITOR's lines, a request to wake up or to end.
 //!
 //! # Purpose
 //! A sender never waits: it pushes to a lock-free queue and, if nobody has told the owner yet, wakes its task. What
@@ -16,7 +16,7 @@
 //! - I3. `weight` is raised before the push and lowered after the take: it is never less than what is in the queue.
 //!
 //! # Orderings
-//! The state is changed by AcqRel read-modify-writes: who sees `TOLD` set sees the push before it (I1). The weight is a
+//! The state is changed by AcqRel read-modify-writes: whoever sees `TOLD` set sees the push before it (I1). The weight is a
 //! bound, not a protocol: Relaxed.
 //!
 //! # Progress
@@ -86,24 +86,13 @@ impl<M> Mailbox<M> {
         if self.is_ended() {
             return Posted::Ended;
         }
-        if seeded(Bug::ToldBeforePush) {
-            self.tell();
-        }
-        if seeded(Bug::WeighedAfterPush) {
-            self.queue.get_or_init(Box::default).push((message, weight));
-            self.weight.fetch_add(weight, Ordering::Relaxed);
-            self.tell();
-            return Posted::Waiting;
-        }
         // ORDERING: Relaxed; I3, a bound.
         if self.weight.fetch_add(weight, Ordering::Relaxed) + weight > limit {
             self.weight.fetch_sub(weight, Ordering::Relaxed);
             return if self.end() { Posted::Overflowed } else { Posted::Ended };
         }
         self.queue.get_or_init(Box::default).push((message, weight));
-        if !seeded(Bug::ToldBeforePush) {
-            self.tell();
-        }
+        self.tell();
         Posted::Waiting
     }
 
@@ -149,12 +138,9 @@ impl<M> Mailbox<M> {
 
     /// Ends the owner: its task wakes up and leaves. True for the first caller (I2).
     pub fn end(&self) -> bool {
-        if seeded(Bug::EndedInTwoSteps) && !self.is_ended() {
-            self.state.fetch_or(ENDED, Ordering::AcqRel);
-            return true;
-        }
+        let seemed_first = seeded(Bug::EndedInTwoSteps) && !self.is_ended();
         // ORDERING: AcqRel; what was done before the end is seen by the owner that ends.
-        let is_first = self.state.fetch_or(ENDED, Ordering::AcqRel) & ENDED == 0;
+        let is_first = self.state.fetch_or(ENDED, Ordering::AcqRel) & ENDED == 0 || seemed_first;
         if is_first {
             self.wake();
         }

@@ -5,9 +5,9 @@
 //!
 //! # Invariants
 //! - I1. A set bit means that the slot is taken, or about to be named; a clear bit that nobody can reach it.
-//! - I2. Bits are cleared before the occupied count goes down, so who was counted in finds a clear bit.
+//! - I2. Bits are cleared before the occupied count goes down, so whoever was counted in finds a clear bit.
 //! - I3. A chunk belongs to one namespace for life. Its release ends the count, then takes it out of the table and
-//!   the directory, then counts its last slot out of the namespace. So who reached the chunk under a guard did so
+//!   the directory, then counts its last slot out of the namespace. So whoever reached the chunk under a guard did so
 //!   before the namespace could end, and both outlive that guard. Its memory and its number go to another chunk only
 //!   a grace period later.
 //! - I4. `slots` follows the header directly, and slot `i` says `i`: so a slot finds its chunk.
@@ -124,7 +124,7 @@ impl Chunk {
                 slots.add(index as usize).write(Slot::new(index as u16));
             }
             #[cfg(kvns_loom)]
-            crate::sync::memory::allocate(start);
+            crate::sync::allocations::allocate(start);
             Box::from_raw(chunk)
         }
     }
@@ -242,7 +242,7 @@ impl Chunk {
         }
     }
 
-    /// Gives a slot back. True if the chunk is empty now for good: the caller is its sole owner.
+    /// Gives a slot back. True if that emptied the chunk for ever: the caller is then its sole owner.
     pub(super) fn release(&self, slot: &Slot) -> bool {
         let index = slot.index();
         let left_early = seeded(Bug::CountLoweredFirst).then(|| self.header.occupied.leave());
@@ -262,6 +262,6 @@ impl Chunk {
 #[cfg(kvns_loom)]
 impl Drop for Chunk {
     fn drop(&mut self) {
-        crate::sync::memory::free((&raw const *self).cast::<u8>(), || {});
+        crate::sync::allocations::free((&raw const *self).cast::<u8>(), || {});
     }
 }

@@ -9,7 +9,7 @@
 //! - I2. A slot enters the index absent; a dead one is removed by whoever meets it, who then looks again.
 //! - I3. What leaves the index or the registry is queued by its key's `Drop`, which does nothing else, and is
 //!   released by the housekeeper after one more grace period.
-//! - I4. Who leaves an absent slot behind queues it once for the reaper; the reaper acts on nothing else, and
+//! - I4. Whoever leaves an absent slot behind queues it once for the reaper. The reaper acts on nothing else, and
 //!   only a grace period later.
 //! - I5. When a generation is dropped nobody holds a guard from when it was current, and its keys release
 //!   nothing any more. The fields drop in their order: index, registry, default namespace, directory, queue of slots.
@@ -29,8 +29,8 @@ use crate::sync::{Bug, seeded};
 use crossbeam_queue::SegQueue;
 use std::sync::Arc;
 
-/// An absent slot that was left behind. It may be queued more than once, and its chunk may be gone and its number
-/// another's when it is looked at; so it is told by the chunk's birth too.
+/// An absent slot that was left behind. It may be queued more than once, and when the reaper comes to it, its chunk may
+/// be gone and the chunk's number reused. So the chunk's birth identifies it too.
 #[derive(Clone, Copy, Debug)]
 struct Reap {
     position: Position,
@@ -126,8 +126,8 @@ impl Generation {
         self.index.prefetch(names, guard);
     }
 
-    /// The slot of a name, made absent if there is none. True if this call made it: the caller then sees to it
-    /// that the slot becomes live or is queued by [`Generation::left_absent`].
+    /// The slot of a name, made absent if there is none. True if this call made it: the caller then has to
+    /// make the slot live or to queue it with [`Generation::left_absent`].
     pub fn find_or_create<'g>(&'g self, name: &[u8], namespace: &[u8], guard: &'g Guard) -> (&'g Slot, bool) {
         loop {
             if let Some(slot) = self.find(name, guard) {
@@ -164,7 +164,7 @@ impl Generation {
     }
 
     /// Makes room for so many more keys.
-    pub fn reserve(&self, keys: usize, guard: &Guard) {
+    pub fn grow_index(&self, keys: usize, guard: &Guard) {
         self.index.reserve(keys, guard);
     }
 
@@ -254,8 +254,8 @@ impl Generation {
         Some(Departure { slots, namespaces, chunks, grace: Grace::start() })
     }
 
-    /// Releases what departed. What that ended in turn comes back as the next departure. Not to be called with
-    /// a guard held.
+    /// Releases what departed. What that ended in turn is returned as the next departure. Call it without a guard
+    /// held.
     pub fn depart(&self, mut departure: Departure) -> Option<Departure> {
         assert!(
             departure.is_ready() || seeded(Bug::ReuseWithoutGrace),
@@ -276,9 +276,6 @@ impl Generation {
             }
         }
         drop(guard);
-        if seeded(Bug::ChunkFreedAtOnce) {
-            ended.drain(..).for_each(|removed| self.directory.recycle(removed));
-        }
         if ended.is_empty() {
             return None;
         }
@@ -305,8 +302,8 @@ impl Generation {
     }
 
     /// Bytes that the allocator holds for what keys are kept in: chunks with their free slots, the index and the
-    /// namespaces. The index's tables do not shrink and do not tell their size, so they are estimated from the most
-    /// names there have been; to be called now and then, so that those are noticed. O(1).
+    /// namespaces. The index's tables do not shrink and do not tell their size, so they are estimated from the largest
+    /// number of names so far. Call it now and then, so that it notices that number. O(1).
     pub fn frame_bytes(&self) -> i64 {
         let names = self.index.len() as i64;
         let peak = self.peak.raise(names as u64);
@@ -363,17 +360,14 @@ pub struct Departure {
 }
 
 impl Drop for Departure {
-    /// A flush may come before the grace period has passed: what left the old generation's structures is not in
-    /// them any more when they are dropped, and somebody may still hold it.
+    /// A flush may come before the grace period has passed: what left the old generation's structures is no longer
+    /// dropped with them, and a reader may still hold it.
     fn drop(&mut self) {
         if self.chunks.is_empty() && self.namespaces.is_empty() {
             return;
         }
-        if seeded(Bug::DepartureFreedAtOnce) {
-            return self.chunks.clear();
-        }
         let guard = pin();
-        for removed in self.chunks.drain(..) {
+        for removed in self.chunks.drain(..).filter(|_| !seeded(Bug::DepartureFreedAtOnce)) {
             // SAFETY: the chunk has left the directory and its namespace's table, and only we have it.
             unsafe { guard.retire(move || drop(removed)) };
         }

@@ -8,7 +8,7 @@
 //! - I1. `occupied` counts the taken slots (and one more for the default namespace, which never ends). When it
 //!   closes, the namespace leaves the registry and is dropped a grace period later.
 //! - I2. The chunk table is immutable but for its hint bits, sorted by chunk number, and replaced as a whole by
-//!   compare-and-swap. Who loses the exchange looks again.
+//!   compare-and-swap. Whoever loses the exchange reads the table again.
 //! - I3. Every chunk in the table is open or about to be taken out by the housekeeper; a closed one refuses.
 
 use super::chunk::{CAPACITIES, Chunk, MAX_SLOTS};
@@ -113,7 +113,7 @@ impl Namespace {
             bytes: Tally::default(),
         });
         #[cfg(kvns_loom)]
-        crate::sync::memory::allocate(&raw const *namespace);
+        crate::sync::allocations::allocate(&raw const *namespace);
         namespace
     }
 
@@ -275,7 +275,7 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         #[cfg(kvns_loom)]
-        crate::sync::memory::free(&raw const *self, || {});
+        crate::sync::allocations::free(&raw const *self, || {});
         // ORDERING: Acquire; as for any reader of the table.
         let table = self.table.load(Ordering::Acquire);
         if !table.is_null() {

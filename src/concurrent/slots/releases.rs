@@ -1,7 +1,7 @@
 //! What has left a structure and waits for the housekeeper to release it.
 //!
-//! Papaya drops a key when it likes, maybe in the middle of somebody's command. So a key's `Drop` does nothing but queue
-//! what the key stood for; the housekeeper releases it after one more grace period.
+//! Papaya may drop a key at any time, even in the middle of a command. So a key's `Drop` only queues what the key stood
+//! for; the housekeeper releases it after one more grace period.
 
 use crate::sync::plain;
 use crossbeam_queue::SegQueue;

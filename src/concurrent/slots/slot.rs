@@ -285,14 +285,10 @@ impl Slot {
     /// Counts a watcher and says what it watches, or `None` if the slot is dead and the name has to be looked
     /// up again.
     pub fn watch<'g>(&self, guard: &'g Guard) -> Option<&'g Version> {
-        let first = self.cell.settle(guard);
         // A full count stays full; the slot is then watched for ever, which only keeps it from being reused.
         let _ = self.watchers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
         // ORDERING: the count, then the fence, then the cell; `reap` has the mirror image (I3).
         fence(Ordering::SeqCst);
-        if seeded(Bug::WatcherTrustsFirstRead) {
-            return Some(first);
-        }
         loop {
             let found = self.cell.settle(guard);
             match found.content() {
@@ -358,12 +354,12 @@ impl Slot {
         }
     }
 
-    /// Forgets the accesses: the key is gone, and the next one of this name begins anew.
+    /// Forgets the accesses: the key is gone, and the next key of this name starts from zero.
     pub fn forget(&self) {
         self.access.store(0, plain::Ordering::Relaxed);
     }
 
-    /// False where no key has been since the accesses were forgotten: a hint, for it is told apart from the cell.
+    /// False if no key was here since the accesses were forgotten: a hint, for it is not read together with the cell.
     pub fn is_used(&self) -> bool {
         self.access.load(plain::Ordering::Relaxed) != 0
     }

@@ -1,4 +1,4 @@
-//! The timing wheel: when slots have to be looked at for expiry.
+//! The timing wheel: when slots are checked for expiry.
 //!
 //! # Purpose
 //! Expired keys leave within about 100 ms, at O(1) a key, without sampling. Writers put positions into a
@@ -9,7 +9,7 @@
 //!   deadline in an earlier bucket adds another entry. The note survives the slot's reuse, so a slot that is
 //!   created and deleted again and again does not fill the wheel.
 //! - I2. A fired entry that is not the noted one is dropped. An entry may outlive its chunk and meet another slot at
-//!   its position that notes the same bucket: then it fires in place of that one's own, for firing is right at any
+//!   its position that notes the same bucket: then it fires in place of that slot's own entry, which is right at any
 //!   time.
 //! - I3. The writer changes the cell, then reads the note; the firer clears the note, then reads the cell; a
 //!   SeqCst fence stands between on both sides. So either the writer sees the cleared note and adds an entry,
@@ -17,14 +17,15 @@
 //! - I4. The wheel has a time of its own, which never goes back: `offset` is what the clock is ahead of it. It goes on
 //!   as the clock does. Where the clock goes back, the offset shrinks: alarms that were armed before fire early, and are
 //!   armed again for later. Where the clock leaps beyond the reach, the offset grows by the rest.
-//! - I5. No alarm is behind the wheel, nor further ahead of it than the reach, so a leap fires all of them. Who arms reads the wheel's
-//!   time, then the offset, and they are written the other way round: who misses a leap stays within the reach of the
-//!   time before it, and fires at once. What is due beyond the reach is looked at there, and armed again.
-//! - I6. Buckets are numbered round and round: all that are in use lie within half a round (I5).
+//! - I5. No alarm is behind the wheel, nor further ahead of it than the reach, so a leap fires all of them. A writer that
+//!   arms reads the wheel's time, then the offset, and the housekeeper writes them in the other order: an alarm that misses
+//!   a leap stays within the reach of the time before it, and fires at once. A deadline beyond the reach is armed at the
+//!   reach, and armed again there.
+//! - I6. Bucket numbers wrap around: all that are in use lie within half a round (I5).
 //! - I7. There are about twice as many entries as slots that need one, and [`SPARE`], at most. Beyond that all are
 //!   *sifted*, in slices: each is fired early, and in the end those slots are armed again that have a deadline still.
 //!   So an entry goes that is not the noted one, whose slot has no deadline any more, or whose chunk is gone. Between
-//!   its firing and the end a slot has no entry: a key whose time comes then leaves late by as much.
+//!   its firing and the end a slot has no entry: a key that expires then leaves late by as much.
 //!
 //! # Progress
 //! Arming is lock-free. Cascading costs each entry at most one move for each level. Sifting costs as much as firing,
@@ -126,8 +127,7 @@ impl Inbox {
         wheel_ms as u64
     }
 
-    /// Makes sure that the slot is looked at when `deadline_ms` has passed. To be called after the cell was
-    /// changed (I3).
+    /// Makes sure that the slot is checked when `deadline_ms` has passed. Call it after the cell was changed (I3).
     pub fn arm(&self, slot: &Slot, deadline_ms: u64) {
         let bucket = self.bucket(deadline_ms);
         if !seeded(Bug::WriterReadsNoteFirst) {
@@ -415,7 +415,7 @@ mod tests {
     }
 
     const DAY_MS: u64 = 86_400_000;
-    /// A day in 2026, and as many milliseconds after 1970 as a clock says that nobody has set.
+    /// A day in 2026, and the time of a clock that was never set: milliseconds after 1970.
     const NOW_MS: u64 = 20_500 * DAY_MS;
     const UNSET_MS: u64 = 5_000;
 

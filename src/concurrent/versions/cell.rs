@@ -26,13 +26,12 @@
 //! # Progress
 //! Reading is wait-free: an intent resolves through its descriptor's status. Writing is lock-free.
 
-use super::nodes::{Candidate, free_whole, lose, retire_replaced};
+use super::nodes::{Candidate, free_whole, retire_replaced};
 use super::retention::Claim;
 use super::transaction::Intent;
 use super::version::{FRESH, Version, VersionBox};
 use crate::concurrent::epoch::reclaim::Guard;
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::sync::{Bug, seeded};
 use std::ptr::NonNull;
 
 const INTENT: usize = 1;
@@ -108,7 +107,10 @@ impl Cell {
     }
 
     /// Puts `new` in place of `expected` and retires what it replaced, nodes included, but for what a snapshot
-    /// claims; or gives the version back and frees the nodes that its edit built, if something else is there.
+    /// claims.
+    ///
+    /// # Errors
+    /// The new version, if something else is in the cell. The nodes that its edit built are freed then.
     pub fn replace<'g>(
         &self,
         expected: &'g Version,
@@ -118,22 +120,14 @@ impl Cell {
     ) -> Result<&'g Version, VersionBox> {
         let Candidate { version, edit } = new;
         let old = NonNull::from(expected);
-        if seeded(Bug::RetiresBeforeExchange) {
-            // SAFETY: none; this is the seeded mistake.
-            unsafe { Version::retire(old, guard) };
-        }
         match self.swap(expected, version) {
             Ok(new) => {
-                if !seeded(Bug::RetiresBeforeExchange) {
-                    // SAFETY: I2, the exchange moved the word away from `old`.
-                    unsafe { retire_replaced(old, new, edit, claim, guard) };
-                }
+                // SAFETY: I2, the exchange moved the word away from `old`.
+                unsafe { retire_replaced(old, new, edit, claim, guard) };
                 Ok(new)
             }
-            Err(version) => {
-                edit.into_iter().for_each(|edit| lose(*edit, guard));
-                Err(version)
-            }
+            // Dropping the edit frees what it built, for nobody else ever saw it.
+            Err(version) => Err(version),
         }
     }
 
@@ -172,8 +166,8 @@ impl Cell {
         #[cfg(kvns_loom)]
         {
             // Seeded together with a breach of Rule V, which it alone makes harmless.
-            if !seeded(Bug::AbortedDescriptorOneGrace) {
-                crate::sync::memory::enter(_new.as_ptr());
+            if !crate::sync::seeded(crate::sync::Bug::AbortedDescriptorOneGrace) {
+                crate::sync::allocations::enter(_new.as_ptr());
             }
             // SAFETY: the caller has just published it under its guard.
             assert!(unsafe { _new.as_ref() }.stamp() >= _old.stamp(), "a stamp decreased along a cell");
@@ -190,13 +184,6 @@ impl Cell {
     }
 
     fn exchange(&self, from: *mut Version, to: *mut Version) -> Result<(), ()> {
-        if seeded(Bug::ExchangeInTwoSteps) {
-            let found = self.load() == from;
-            if found {
-                self.word.store(to, Ordering::Release);
-            }
-            return if found { Ok(()) } else { Err(()) };
-        }
         // ORDERING: AcqRel publishes what `to` points to, to the Acquire of `load`.
         self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).map(drop).map_err(drop)
     }

@@ -161,7 +161,7 @@ unsafe fn retire_claimed(garbage: Garbage, claim: Option<&Claim<'_>>, guard: &Gu
 pub(in crate::concurrent) unsafe fn retire(garbage: Garbage, guard: &Guard) {
     if !garbage.is_empty() {
         #[cfg(kvns_loom)]
-        garbage.each_node(0, |node| crate::sync::memory::retire(node));
+        garbage.each_node(0, |node| crate::sync::allocations::retire(node));
         // SAFETY: the caller's promise; any thread may free nodes.
         unsafe {
             guard.retire_several(garbage.len(), garbage.footprint() as usize, move || free(garbage, None));
@@ -182,21 +182,11 @@ pub(super) unsafe fn retire_for(garbage: Garbage, owner: Owner, guard: &Guard) {
         #[cfg(kvns_loom)]
         {
             let below = if seeded(Bug::OldNodesRetired) { 0 } else { owner.stamp() };
-            garbage.each_node(below, |node| crate::sync::memory::retire(node));
+            garbage.each_node(below, |node| crate::sync::allocations::retire(node));
             guard.after_grace(move || free(garbage, Some(owner)));
         }
         #[cfg(not(kvns_loom))]
         guard.retire_several(garbage.len(), garbage.footprint() as usize, move || free(garbage, Some(owner)));
-    }
-}
-
-/// Gives up the edit of a write that lost: what it built is freed, for nobody else ever saw it.
-pub(super) fn lose(edit: Sealed, guard: &Guard) {
-    if seeded(Bug::LoserFreesNothing) {
-        std::mem::forget(edit);
-    } else if seeded(Bug::LoserCommits) {
-        // SAFETY: none; this is the seeded mistake.
-        unsafe { retire(edit.commit(), guard) };
     }
 }
 
@@ -242,8 +232,6 @@ impl<'g> Edits<'g> {
                     live.insert(edit.base());
                 }
                 garbage.append(edit.commit());
-            } else if seeded(Bug::DeadEditReplaces) {
-                garbage.append(edit.commit());
             } else {
                 dead.push(edit);
             }
@@ -265,9 +253,8 @@ impl Drop for Edits<'_> {
     fn drop(&mut self) {
         if !self.edits.is_empty() {
             let edits = std::mem::take(&mut self.edits);
-            let mistakes = [Bug::LoserFreesNothing, Bug::LoserCommits, Bug::LoserFreesAtOnce];
-            if mistakes.into_iter().any(seeded) {
-                return edits.into_iter().for_each(|edit| lose(edit, self.guard));
+            if seeded(Bug::LoserFreesAtOnce) {
+                return;
             }
             // SAFETY: I4; never published, so only readers under this thread's guard may still have them.
             unsafe { self.guard.retire_several(edits.len(), 0, move || drop(edits)) };

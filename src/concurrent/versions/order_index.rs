@@ -13,16 +13,16 @@
 //! read:   the nodes with created <= z.base < removed, merged with z's pending operation
 //! ```
 //! Whoever publishes a version also applies its operation right after that and says so: then the next writer finds
-//! it done, and has not lost the time between its look at the cell and its compare-and-swap. Both ways are the same
-//! `apply`, and nobody waits for the other.
+//! it done, and has not lost the time between its look at the cell and its compare-and-swap. Both do the same
+//! `apply`, and neither waits for the other.
 //!
 //! So an operation is decided by the compare-and-swap of the cell alone, readers change nothing, and an operation
-//! that is half applied, or applied by several at once, is not to be told from one that is not applied.
+//! that is half applied, or applied by several threads at once, looks like one that is not applied.
 //!
 //! # Invariants
 //! - I1. When a version enters a cell, all operations up to its base are applied: the version it was built from was
-//!   in a cell, and who built it applied that one's pending operation first. So they happened before for whoever
-//!   finds the version.
+//!   in a cell, and its writer applied that version's pending operation first. So they happened before
+//!   for whoever finds the version.
 //! - I2. Only pending operations of versions that were in a cell are applied. A transaction that changes a set that
 //!   it planned itself takes the planned version's operation into the new one; a copy of a published version
 //!   (RENAME, EXPIRE) is made after its operation was applied, with the next base and no operation, or keeps both.
@@ -31,18 +31,18 @@
 //!   another, sees to that; no two keys share an index. So numbers grow along the versions of an index.
 //! - I4. Keys are never used again: of each place at most one node was created by an operation, and a place is added
 //!   only where it is not. Of the nodes of one place at most one is present at any base.
-//! - I5. A node is unlinked after a grace period that begins when it was marked as removed by operation m. Who may
+//! - I5. A node is unlinked after a grace period that begins when it was marked as removed by operation m. Whoever may
 //!   still need it is pinned since before that: readers of a base below m found their version before operation m
 //!   was published, but for readers of the version whose pending operation is m, which hide the node by that; and
-//!   so are those who apply the operation that created it, so nobody inserts it again. Who applies m and does not
-//!   find the node knows that it was removed.
+//!   so are those who apply the operation that created it, so nobody inserts it again. Whoever applies m and does
+//!   not find the node knows that it was removed.
 //! - I6. The closure that unlinks a node, and every version, own a reference to the index. The last one to drop its
 //!   reference frees the nodes, many of them in the background.
 //!
 //! # Orderings
 //! `removed` is read and changed with Relaxed: what a reader must see happened before it found its version (I1); for
 //! a later operation's mark it does not matter whether it is seen. `is_applied` is set with Release and read with
-//! Acquire: who finds it set builds on what was applied (I1).
+//! Acquire: whoever finds it set builds on what was applied (I1).
 //!
 //! # Progress
 //! Applying and reading are lock-free. Applying k places is O(k log n), reading O(log n) to the first.
@@ -126,7 +126,7 @@ impl OrderIndex {
             let found = places.iter().filter_map(|place| self.find(place, number, guard));
             let marked: Vec<Node<'_>> = found.filter(|node| mark(node, number)).collect();
             if !marked.is_empty() {
-                self.unlink_later(marked, guard);
+                self.list.defer_unlink(self, marked, guard);
             }
         }
     }
@@ -142,14 +142,6 @@ impl OrderIndex {
             found = node.next();
         }
         None
-    }
-
-    fn unlink_later(self: &Arc<OrderIndex>, nodes: Vec<Node<'_>>, guard: &Guard) {
-        if seeded(Bug::UnlinkWithoutGrace) {
-            nodes.iter().for_each(|node| self.list.unlink(node, guard));
-            return;
-        }
-        self.list.defer_unlink(self, nodes, guard);
     }
 }
 
@@ -194,12 +186,8 @@ impl<'g> Iterator for OrderWalk<'g> {
             self.next = node.next();
             // ORDERING: see the module's head.
             let removed = node.removed().load(Ordering::Relaxed);
-            let is_there = if seeded(Bug::IndexReadAsItIs) {
-                removed == NEVER
-            } else {
-                node.key().created <= self.base && self.base < removed
-            };
-            if is_there {
+            let base = if seeded(Bug::IndexReadAsItIs) { NEVER - 1 } else { self.base };
+            if node.key().created <= base && base < removed {
                 return Some(node.key().place.scored());
             }
         }
@@ -267,9 +255,6 @@ impl LargeSet {
         // ORDERING: Acquire pairs with the Release below (I1).
         if operation.is_applied.load(Ordering::Acquire) || seeded(Bug::PendingLeftUnapplied) {
             return;
-        }
-        if seeded(Bug::AppliedSaidEarly) {
-            operation.is_applied.store(true, Ordering::Release);
         }
         self.index.apply(&operation.pending, self.base + 1, guard);
         // ORDERING: Release, see above.
@@ -374,11 +359,6 @@ mod list {
             self.nodes.lower_bound(Bound::Included(key), guard.epoch()).map(Node)
         }
 
-        /// Unlinks a node at once.
-        pub fn unlink(&self, node: &Node<'_>, _guard: &Guard) {
-            node.0.remove();
-        }
-
         /// Unlinks nodes of `index`, which has this list, after a grace period.
         pub fn defer_unlink(&self, index: &Arc<OrderIndex>, nodes: Vec<Node<'_>>, guard: &Guard) {
             let entries: Vec<RefEntry<'_, Key, AtomicU64>> =
@@ -387,7 +367,7 @@ mod list {
             // and gives the entries back before that reference.
             let entries: Vec<RefEntry<'static, Key, AtomicU64>> = unsafe { std::mem::transmute(entries) };
             let index = Arc::clone(index);
-            // SAFETY: I5; any thread may unlink, and only who marked the nodes comes here.
+            // SAFETY: I5; any thread may unlink, and only the thread that marked the nodes comes here.
             unsafe {
                 guard.after_grace(move || {
                     let guard = pin();
@@ -433,8 +413,8 @@ mod model {
     //! A small list that loom sees, for the skiplist it does not. Nodes are kept until the list is dropped.
 
     use super::{Guard, Key, NEVER, OrderIndex};
+    use crate::sync::allocations;
     use crate::sync::atomic::AtomicU64;
-    use crate::sync::memory;
     use loom::sync::Mutex;
     use std::ptr::NonNull;
     use std::sync::Arc;
@@ -496,7 +476,7 @@ mod model {
             // SAFETY: as above.
             if linked.get(at).is_none_or(|node| unsafe { node.as_ref() }.key != key) {
                 let inner = NonNull::from(Box::leak(Box::new(Inner { key, removed: AtomicU64::new(NEVER) })));
-                memory::allocate(inner.as_ptr());
+                allocations::allocate(inner.as_ptr());
                 linked.insert(at, inner);
             }
         }
@@ -505,13 +485,9 @@ mod model {
             self.first(guard, |other| other >= key)
         }
 
-        pub fn unlink(&self, node: &Node<'_>, _guard: &Guard) {
-            self.unlink_inner(NonNull::from(node.inner));
-        }
-
-        fn unlink_inner(&self, inner: NonNull<Inner>) {
+        fn unlink(&self, inner: NonNull<Inner>) {
             self.linked.lock().expect("models do not panic here").retain(|node| *node != inner);
-            memory::retire(inner.as_ptr());
+            allocations::retire(inner.as_ptr());
             self.unlinked.lock().expect("models do not panic here").push(inner);
         }
 
@@ -520,7 +496,7 @@ mod model {
             let index = Arc::clone(index);
             // SAFETY: I5.
             unsafe {
-                guard.after_grace(move || inners.into_iter().for_each(|inner| index.list.unlink_inner(inner)))
+                guard.after_grace(move || inners.into_iter().for_each(|inner| index.list.unlink(inner)))
             };
         }
     }
@@ -531,7 +507,7 @@ mod model {
                 for node in nodes.lock().expect("models do not panic here").drain(..) {
                     // SAFETY: nobody else has the list any more.
                     let inner = unsafe { Box::from_raw(node.as_ptr()) };
-                    memory::free(node.as_ptr(), move || drop(inner));
+                    allocations::free(node.as_ptr(), move || drop(inner));
                 }
             }
         }

@@ -8,7 +8,7 @@
 //! # Invariants
 //! - I1. The number of the generation that a snapshot keeps is there before its flag is. Generation and word are taken
 //!   and set under a mutex that flushes share, so the generation is the present one when the epoch begins.
-//! - I2. After the grace period of the start every change is stamped S (`epoch_word.rs` I2): who read the word before
+//! - I2. After the grace period of the start every change is stamped S (`epoch_word.rs` I2): whoever read the word before
 //!   did so under a guard that it holds until its change is made and every intent is released. So the version stamped
 //!   below S is in a slot's cell until one write displaces it, and that write has read (S, running).
 //! - I3. That write hands it over, if it is live and the write's generation, the one that it loaded, is the kept
@@ -23,7 +23,7 @@
 //!   cleared; it is retired then, for readers who found it in its cell may be pinned since later.
 //!
 //! # Progress
-//! Giving is lock-free, and costs nothing but a look at the word that was read anyway while no snapshot runs.
+//! Giving is lock-free. While no snapshot runs it costs a look at the word, which was read anyway.
 
 use super::nodes;
 use super::version::{Content, Version};
@@ -272,7 +272,7 @@ impl Retention {
 
     fn hand_over(&self, item: Kept) {
         #[cfg(kvns_loom)]
-        crate::sync::memory::step();
+        crate::sync::allocations::step();
         self.retained.add(item.footprint());
         self.queue.push(item);
     }
@@ -280,7 +280,7 @@ impl Retention {
     fn keep(&self, garbage: Garbage) {
         if !garbage.is_empty() {
             #[cfg(kvns_loom)]
-            crate::sync::memory::step();
+            crate::sync::allocations::step();
             self.retained.add(Retention::footprint(&garbage));
             self.garbage.push(garbage);
         }
@@ -322,7 +322,7 @@ impl Retention {
         size_of::<Garbage>() as u64 + garbage.footprint()
     }
 
-    /// Takes what was handed over of a key; it is to be given back by [`Retention::give_up`].
+    /// Takes what was handed over of a key. Give it to [`Retention::give_up`] in the end.
     pub(in crate::concurrent) fn take(&self) -> Option<Kept> {
         self.queue.pop()
     }

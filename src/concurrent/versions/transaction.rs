@@ -18,8 +18,8 @@
 //! - I3. There are no read-only cells: a cell that was only read gets an intent too, and its new version is a
 //!   fresh copy. Validating reads apart from installing writes would admit write skew.
 //! - I4. Helpers only swing pointers. Committed: after its own release pass the owner retires every expected
-//!   version, or hands it over to a snapshot, once, and then the descriptor. Aborted: whoever's exchange puts a fresh copy in place of an intent
-//!   retires the version it displaced; new versions never entered a cell and go back to the owner.
+//!   version, or hands it over to a snapshot, once, and then the descriptor. Aborted: the thread
+//!   whose exchange puts a fresh copy in place of an intent retires the version it displaced; new versions never entered a cell and go back to the owner.
 //! - I5. The fresh copy is made only after the intent was seen in that cell.
 //! - I6. A helper that finds the status decided only releases. A helper that was late with one install may still
 //!   put an intent of an aborted transaction into a cell; it then releases it itself, under the pin it holds.
@@ -27,7 +27,7 @@
 //!   is freed, a committed one (I2) one.
 //!
 //! # Orderings
-//! The status compare-and-swap is AcqRel, its loads Acquire: who sees "committed" sees every intent installed.
+//! The status compare-and-swap is AcqRel, its loads Acquire: whoever sees "committed" sees every intent installed.
 //!
 //! # Progress
 //! Lock-free: helping goes up in address order, so it never cycles, and an abort traces back to a commit.
@@ -168,18 +168,12 @@ impl Descriptor {
     fn release(&self, intent: &Intent, committed: bool, guard: &Guard) {
         let cell = intent.cell(guard);
         if committed {
-            let moved = cell.release(intent, intent.new, guard);
-            if moved && seeded(Bug::HelperRetiresToo) {
-                // SAFETY: none; this is the seeded mistake.
-                unsafe { Version::retire(intent.expected, guard) };
-            }
+            cell.release(intent, intent.new, guard);
             return;
         }
-        if !cell.holds(intent) {
-            return;
-        }
-        if seeded(Bug::AbortRestoresSameVersion) {
-            cell.release(intent, intent.expected, guard);
+        let restore =
+            || seeded(Bug::AbortRestoresSameVersion) && cell.release(intent, intent.expected, guard);
+        if !cell.holds(intent) || restore() {
             return;
         }
         // SAFETY: I5: the intent was in the cell under this guard, so its expected version had not been retired
@@ -205,9 +199,11 @@ impl Intent {
     }
 }
 
-/// Makes all of `writes` happen at one instant, or none: then they are given back, in the order of their cells'
-/// addresses, with their new versions unused. `edits` built the nodes of the new versions; what they replaced is
-/// retired. A cell may appear only once. O(n log n).
+/// Makes all of `writes` happen at one instant, or none. `edits` built the nodes of the new versions; what they replaced
+/// is retired. A cell may appear only once. O(n log n).
+///
+/// # Errors
+/// If none happened: the writes, in the order of their cells' addresses, with their new versions unused.
 pub fn commit<'g>(
     mut writes: Vec<Write<'g>>,
     edits: &mut Edits<'g>,
@@ -239,7 +235,7 @@ pub fn commit<'g>(
     let descriptor =
         Box::into_raw(Box::new(Descriptor { status: AtomicU32::new(UNDECIDED), intents: intents.into() }));
     #[cfg(kvns_loom)]
-    crate::sync::memory::allocate(descriptor);
+    crate::sync::allocations::allocate(descriptor);
     // SAFETY: the descriptor is ours alone until `run` shares it, and is freed only after the grace periods that
     // I6 asks for.
     unsafe {
@@ -248,9 +244,6 @@ pub fn commit<'g>(
         }
         if (*descriptor).run(guard) {
             for (intent, (_, _, claim)) in (*descriptor).intents.iter().zip(&places) {
-                if seeded(Bug::OwnerRetiresNothing) {
-                    continue;
-                }
                 let stays = seeded(Bug::ReadCellsWithoutIntent) && intent.is_read_only();
                 let old = if stays { intent.new } else { intent.expected };
                 displace(old, intent.new.as_ref(), claim.as_ref(), guard);
@@ -281,7 +274,7 @@ pub fn commit<'g>(
 /// One grace period from now nobody can reach the descriptor (I6).
 unsafe fn retire(descriptor: *mut Descriptor, guard: &Guard) {
     #[cfg(kvns_loom)]
-    crate::sync::memory::retire(descriptor);
+    crate::sync::allocations::retire(descriptor);
     // SAFETY: the caller's promise; the descriptor came from a `Box`.
     unsafe {
         guard.retire(move || give_back(descriptor, move || drop(Box::from_raw(descriptor))));

@@ -194,7 +194,7 @@ impl Version {
     /// The value as a string, if it is one.
     pub fn string(&self) -> Option<Str<'_>> {
         #[cfg(kvns_loom)]
-        crate::sync::memory::touch(self);
+        crate::sync::allocations::touch(self);
         let payload = self.payload();
         // SAFETY: I1; the content says what the payload is, and it lives as long as the header.
         unsafe {
@@ -304,7 +304,7 @@ impl Version {
             return;
         }
         #[cfg(kvns_loom)]
-        crate::sync::memory::retire(version.as_ptr());
+        crate::sync::allocations::retire(version.as_ptr());
         // SAFETY: I2 and I3: no later guard finds it, and only this call frees it.
         unsafe {
             let shared = match version.as_ref().string() {
@@ -376,7 +376,7 @@ impl VersionBox {
         let Some(version) = NonNull::new(start.cast::<Version>()) else { handle_alloc_error(layout) };
         let _ = start.expose_provenance();
         #[cfg(kvns_loom)]
-        crate::sync::memory::allocate(version.as_ptr());
+        crate::sync::allocations::allocate(version.as_ptr());
         // SAFETY: the allocation is ours and large enough for header, deadline and payload.
         unsafe {
             version.write(Version::header(content, flags, len));

@@ -129,9 +129,9 @@ fn requests_behind_a_snapshot_are_given_up_when_their_client_leaves() {
 #[test]
 fn requests_beside_a_transaction_that_runs_alone_are_given_up_when_their_client_leaves() {
     let server = server();
-    let reservation = server.shared.engine.keyspace.reserve().expect("nobody else runs alone");
+    let exclusive = server.shared.engine.keyspace.take_exclusive().expect("nobody else runs alone");
     leave_waiting(&server, b"PING\r\nINCR a\r\n", b"+PONG\r\n");
-    drop(reservation);
+    drop(exclusive);
     expect_nothing_ran(&server);
 }
 

@@ -6,7 +6,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags};
-use crate::concurrent::ledger::rules::Policy;
+use crate::config::Policy;
 use crate::config::{self, POLICIES, Settings, capped_memory_limit};
 use crate::glob::Pattern;
 use crate::number::parse_integer;

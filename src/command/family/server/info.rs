@@ -10,7 +10,9 @@ use crate::command::table::ROWS;
 use crate::concurrent::counters::recorder::Series;
 use crate::engine::clients::Client;
 use crate::engine::mail::Topic;
-use crate::engine::memory::{Allocator, cpu_us, resident_bytes, system_bytes};
+use crate::engine::process::{cpu_us, resident_bytes};
+use crate::memory::allocator::Allocator;
+use crate::memory::cgroup::machine_bytes;
 use crate::sharded::Totals;
 
 /// Namespaces that INFO shows, one line each.
@@ -112,7 +114,7 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("allocator_allocated", allocator.allocated);
     lines.field("allocator_active", allocator.active);
     lines.field("allocator_resident", allocator.resident);
-    lines.bytes("total_system_memory", system_bytes());
+    lines.bytes("total_system_memory", machine_bytes());
     lines.bytes("maxmemory", limit);
     lines.field("maxmemory_policy", cx.engine.settings.load().eviction.policy.redis_name());
     let memory = &cx.engine.keyspace.memory;

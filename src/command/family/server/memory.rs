@@ -6,7 +6,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, KeySpec};
-use crate::engine::memory::Allocator;
+use crate::memory::allocator::Allocator;
 
 const ASKS_ALL: &[&str] =
     &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];

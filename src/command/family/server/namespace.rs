@@ -7,7 +7,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags};
-use crate::concurrent::ledger::rules::{NO_QUOTA, Policy};
+use crate::config::{NO_QUOTA, Policy};
 use crate::glob::Pattern;
 use crate::keyspace::{Contention, NamespaceInfo};
 
@@ -101,7 +101,7 @@ fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 fn stats(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let name = args.bytes()?;
     let keyspace = &cx.engine.keyspace;
-    let rules = keyspace.memory.rules_of_name(name);
+    let rules = keyspace.rules_of_name(name);
     let info = keyspace.namespace(name).unwrap_or_else(|| NamespaceInfo {
         policy: rules.policy,
         quota: (rules.quota != NO_QUOTA).then_some(rules.quota),

@@ -71,7 +71,7 @@ impl<'n> Node<'n> {
     #[inline]
     fn header(self) -> *mut Header {
         #[cfg(kvns_loom)]
-        crate::sync::memory::touch(self.raw.as_ptr());
+        crate::sync::allocations::touch(self.raw.as_ptr());
         self.raw.as_ptr()
     }
 

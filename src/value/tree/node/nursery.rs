@@ -110,7 +110,7 @@ impl<'g> Nursery<'g> {
         #[cfg(test)]
         super::LIVE.with(|live| live.set(live.get() + 1));
         #[cfg(kvns_loom)]
-        crate::sync::memory::allocate(raw.as_ptr());
+        crate::sync::allocations::allocate(raw.as_ptr());
         self.built.borrow_mut().push(raw);
         (Node { raw, life: PhantomData }, Writer { at, left: size })
     }

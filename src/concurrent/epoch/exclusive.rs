@@ -1,12 +1,12 @@
-//! The reservation: how a transaction that keeps losing runs alone.
+//! The exclusive right: how a transaction that keeps losing runs alone.
 //!
 //! # Purpose
-//! The one case in which others wait. It is bounded by one command, counted, and shown. Who takes it has waited until
-//! no long work is pinned (`engine/long_work.rs`), so that the grace period is short.
+//! This is the one case in which others wait. It lasts for one command, is counted, and INFO shows it. Before it is
+//! taken, `engine/long_work.rs` waits until no long work is pinned, so that the grace period is short.
 //!
 //! # Invariants
-//! - I1. Every attempt to write reads the word under its pin, before its first read, and gives way if it is
-//!   taken by another (never waiting while pinned).
+//! - I1. Every attempt to write reads the word under its pin, before its first read, and gives way if another
+//!   transaction has taken it. It never waits while pinned.
 //! - I2. The holder runs only after a grace period: then every attempt that may have read the word before it was
 //!   taken has ended.
 
@@ -16,9 +16,9 @@ use crate::sync::{Bug, seeded};
 
 /// Whether some transaction runs alone.
 #[derive(Debug, Default)]
-pub struct ReservationWord(AtomicBool);
+pub struct ExclusiveWord(AtomicBool);
 
-impl ReservationWord {
+impl ExclusiveWord {
     /// True while some transaction runs alone, or is about to.
     #[inline]
     pub fn is_taken(&self) -> bool {
@@ -26,28 +26,28 @@ impl ReservationWord {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Takes it, or `None` while another has it. Not to be called with a guard held.
-    pub fn take(&self) -> Option<Reservation<'_>> {
+    /// Takes the right to run alone; `None` while another holds it. Not to be called with a guard held.
+    pub fn take(&self) -> Option<Exclusive<'_>> {
         self.0.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire).ok()?;
-        Some(Reservation { word: self, grace: Grace::start() })
+        Some(Exclusive { word: self, grace: Grace::start() })
     }
 }
 
-/// The right to run alone; given back when dropped.
+/// The right to run alone. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Reservation<'w> {
-    word: &'w ReservationWord,
+pub struct Exclusive<'w> {
+    word: &'w ExclusiveWord,
     grace: Grace,
 }
 
-impl Reservation<'_> {
+impl Exclusive<'_> {
     /// True once the attempts in flight have ended (I2). To be polled without a guard.
     pub fn is_ready(&self) -> bool {
-        seeded(Bug::AloneWithoutGrace) || self.grace.has_passed()
+        seeded(Bug::ExclusiveWithoutGrace) || self.grace.has_passed()
     }
 }
 
-impl Drop for Reservation<'_> {
+impl Drop for Exclusive<'_> {
     fn drop(&mut self) {
         // ORDERING: Release; pairs with the Acquire in `is_taken`.
         self.word.0.store(false, Ordering::Release);

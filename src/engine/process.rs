@@ -1,57 +1,7 @@
-//! What the allocator and the operating system say of this process's memory.
+//! What the operating system says of this process.
 
 use rustix::process::{Resource, getrlimit};
-use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
-use tikv_jemalloc_ctl::{Access, AsName, Name, arenas, epoch, stats};
-
-/// The allocator's figures, in bytes. Zeros where jemalloc is not the allocator.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Allocator {
-    /// Handed out to the program.
-    pub allocated: u64,
-    /// In pages that hold something handed out.
-    pub active: u64,
-    /// In physical memory.
-    pub resident: u64,
-}
-
-impl Allocator {
-    /// The present figures. Some microseconds.
-    pub fn read() -> Allocator {
-        // The figures are a copy that advancing the allocator's epoch refreshes.
-        if epoch::advance().is_err() {
-            return Allocator::default();
-        }
-        let bytes = |figure: Result<usize, _>| figure.map_or(0, |bytes| bytes as u64);
-        Allocator {
-            allocated: bytes(stats::allocated::read()),
-            active: bytes(stats::active::read()),
-            resident: bytes(stats::resident::read()),
-        }
-    }
-}
-
-/// Gives what this thread freed and its cache keeps back to the allocator. Some microseconds.
-///
-/// A page stays in use as long as one such object lies in it, and only the thread itself can empty its cache.
-pub fn flush_thread_cache() {
-    let enabled = b"thread.tcache.enabled\0".name();
-    // Ending a cache empties it. Without jemalloc there is none.
-    let _ = enabled.write(false).and_then(|()| enabled.write(true));
-}
-
-/// Gives all pages that hold nothing back to the operating system, which the allocator does by itself only within some
-/// seconds, and not with the last of them.
-pub fn purge() {
-    for arena in 0..arenas::narenas::read().unwrap_or(0) {
-        let name = format!("arena.{arena}.dirty_decay_ms\0");
-        let decay: &Name = name.as_bytes().name();
-        // A time of 0 lets go of everything at once. An arena that no thread has used yet is not there.
-        if let Ok(ms) = Access::<isize>::read(decay) {
-            let _ = decay.write(0_isize).and_then(|()| decay.write(ms));
-        }
-    }
-}
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// Bytes of this process in physical memory; 0 where the system does not tell. Reads some files.
 pub fn resident_bytes() -> u64 {
@@ -60,12 +10,6 @@ pub fn resident_bytes() -> u64 {
     let wanted = ProcessRefreshKind::nothing().with_memory();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[id]), false, wanted);
     system.process(id).map_or(0, |process| process.memory())
-}
-
-/// Bytes of physical memory in this machine; 0 where the system does not tell.
-pub fn system_bytes() -> u64 {
-    let wanted = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
-    System::new_with_specifics(wanted).total_memory()
 }
 
 /// What the operating system says of this process; zeros where it does not tell.

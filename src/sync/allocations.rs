@@ -1,8 +1,8 @@
 //! What a loom model knows of memory: what is allocated, retired and freed, and since when threads are pinned.
 //!
 //! Nothing goes back to the allocator while an execution runs, so no address is used twice in it and every access
-//! to what was given up is seen. Asserted are: what is retired, freed or enters a cell is so once; nobody touches
-//! what was freed, or was retired before his pin; nothing is left at the end. All loom threads of an execution
+//! to what was given up is seen. It asserts that nothing is retired, freed or put into a cell twice, that no thread
+//! touches what was freed, or was retired before its pin, and that nothing is left at the end. All loom threads of an execution
 //! share one OS thread, so the bookkeeping is a plain thread-local.
 
 use loom::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -33,7 +33,7 @@ struct Memory {
     pins: BTreeMap<u64, Pin>,
     next_pin: u64,
     places: HashMap<usize, Place>,
-    /// The one who frees what was retired is at it.
+    /// True while the freer of retired memory runs.
     is_freeing: bool,
     /// What gives freed memory back, when the execution has ended.
     freed: Vec<Box<dyn FnOnce()>>,
@@ -49,7 +49,7 @@ pub fn begin() {
     MEMORY.set(Memory { order, ..Memory::default() });
 }
 
-/// From here on what was retired may be touched, for nobody else is left and it is being freed.
+/// From here on retired memory may be touched: no other thread is left, and it is being freed.
 pub fn end_threads() {
     MEMORY.with_borrow_mut(|memory| memory.order = None);
 }
@@ -133,7 +133,7 @@ pub fn free<T>(address: *const T, free: impl FnOnce() + 'static) {
     MEMORY.with_borrow_mut(|memory| memory.freed.push(Box::new(free)));
 }
 
-/// Lets `free` touch what was retired, for it is the one who frees it; it does not let loom do a step.
+/// Lets `free` touch the retired memory that it frees. No step for loom.
 pub fn freeing<R>(free: impl FnOnce() -> R) -> R {
     MEMORY.with_borrow_mut(|memory| memory.is_freeing = true);
     let result = free();

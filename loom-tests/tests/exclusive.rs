@@ -1,14 +1,14 @@
-//! The reservation: a transaction that runs alone, against attempts in flight.
+//! The exclusive right: a transaction that runs alone, against attempts in flight.
 //!
-//! Invariants (`concurrent/epoch/reservation.rs`): I1, an attempt reads the word under its pin, before its first read; I2,
+//! Invariants (`concurrent/epoch/exclusive.rs`): I1, an attempt reads the word under its pin, before its first read; I2,
 //! the holder runs only after a grace period. So nothing changes under it.
 //!
 //! Twins: running without the grace period; an attempt that looks before it is pinned.
 
 #![cfg(kvns_loom)]
 
+use kvns::concurrent::epoch::exclusive::ExclusiveWord;
 use kvns::concurrent::epoch::reclaim::pin;
-use kvns::concurrent::epoch::reservation::ReservationWord;
 use kvns::concurrent::versions::cell::Cell;
 use kvns::sync::{Bug, seeded};
 use loom::thread;
@@ -16,8 +16,8 @@ use loom_tests::{cells, model, next, value};
 use std::sync::Arc;
 
 /// One attempt to add one, unless somebody runs alone.
-fn attempt(word: &ReservationWord, cell: &Cell) -> bool {
-    let early = seeded(Bug::ReservationReadEarly);
+fn attempt(word: &ExclusiveWord, cell: &Cell) -> bool {
+    let early = seeded(Bug::ExclusiveReadEarly);
     let mut is_taken = early && word.is_taken();
     let guard = pin();
     is_taken |= !early && word.is_taken();
@@ -32,12 +32,12 @@ model!(
     /// Two attempts against one who runs alone and is not to lose.
     who_runs_alone_does_not_lose, 3, Newest, 100,
     &[
-        (&[Bug::AloneWithoutGrace], "lost while it ran alone"),
-        (&[Bug::ReservationReadEarly], "lost while it ran alone"),
+        (&[Bug::ExclusiveWithoutGrace], "lost while it ran alone"),
+        (&[Bug::ExclusiveReadEarly], "lost while it ran alone"),
     ],
     || {
         let cells = cells(&[0]);
-        let word = Arc::new(ReservationWord::default());
+        let word = Arc::new(ExclusiveWord::default());
         let others: Vec<_> = (0..2)
             .map(|_| {
                 let (word, cells) = (Arc::clone(&word), Arc::clone(&cells));
@@ -46,9 +46,9 @@ model!(
             .collect();
         let mut mine = 0;
         {
-            let reservation = word.take().expect("nobody else takes it");
+            let exclusive = word.take().expect("nobody else takes it");
             assert!(word.take().is_none(), "two run alone");
-            if reservation.is_ready() {
+            if exclusive.is_ready() {
                 let guard = pin();
                 let base = cells[0].settle(&guard);
                 let replaced = cells[0].replace(base, next(base, value(base) + 1).into(), None, &guard);

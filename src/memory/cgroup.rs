@@ -1,27 +1,12 @@
-//! How much memory there is: the container's limit, else the machine's.
+//! How much memory there is: the limit of the cgroup if there is one, else the machine's.
 
 use std::fs;
 use std::path::{Component, Path};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// The limit when it is to follow the memory and the memory is not detectable.
-const FALLBACK_LIMIT: u64 = 1 << 30;
-
-/// The configured limit, capped at 70% of the detected memory; 0 stands for that cap.
-pub(super) fn capped(configured: u64, detected: Option<u64>) -> u64 {
-    // Divided first: a detected memory near u64::MAX must not overflow.
-    let cap = detected.map(|bytes| bytes / 10 * 7);
-    match (configured, cap) {
-        (0, None) => FALLBACK_LIMIT,
-        (0, Some(cap)) => cap,
-        (_, None) => configured,
-        (_, Some(cap)) => configured.min(cap),
-    }
-}
-
 /// The memory this process may use: the limit of its cgroup if there is one, else the machine's.
-pub(super) fn detected() -> Option<u64> {
-    smaller(cgroup_limit(Path::new("/")), host_memory())
+pub fn detected() -> Option<u64> {
+    smaller(cgroup_limit(Path::new("/")), Some(machine_bytes()).filter(|bytes| *bytes > 0))
 }
 
 /// A cgroup without a limit of its own shows a huge one, so the machine's memory bounds it.
@@ -32,10 +17,10 @@ fn smaller(cgroup: Option<u64>, host: Option<u64>) -> Option<u64> {
     }
 }
 
-fn host_memory() -> Option<u64> {
-    let ram = MemoryRefreshKind::nothing().with_ram();
-    let system = System::new_with_specifics(RefreshKind::nothing().with_memory(ram));
-    Some(system.total_memory()).filter(|&bytes| bytes > 0)
+/// Bytes of physical memory in this machine; 0 where the system does not tell.
+pub fn machine_bytes() -> u64 {
+    let wanted = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    System::new_with_specifics(wanted).total_memory()
 }
 
 /// The memory limit of this process's cgroup, version 2 or 1, below the root directory `root`.
@@ -99,15 +84,6 @@ mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
-    }
-
-    #[test]
-    fn the_limit_is_capped_at_seventy_percent_of_the_memory() {
-        assert_eq!(capped(GIB, Some(10 * GIB)), GIB);
-        assert_eq!(capped(9 * GIB, Some(10 * GIB)), 7 * GIB);
-        assert_eq!(capped(0, Some(10 * GIB)), 7 * GIB);
-        assert_eq!(capped(5 * GIB, None), 5 * GIB);
-        assert_eq!(capped(0, None), GIB);
     }
 
     #[test]
