@@ -3,7 +3,7 @@
 //! Invariants (`concurrent/versions/nodes.rs`): I1, the nodes of a root stay for the guard under which it was found or
 //! planned; I2, one cell holds a root, and every node is retired once; I3, what the edits of a transaction come to;
 //! I4, planned nodes go a grace period later. Every execution checks each node: retired once, freed once, not
-//! touched when it should not be, and nothing is left at its end (`sync/memory.rs`). After each model the trees are
+//! touched when it should not be, and nothing is left at its end (`sync/allocations.rs`). After each model the trees are
 //! verified (`Keyspace::check_invariants`).
 //!
 //! Items are so large that each has a leaf of its own, so that versions share nodes.

@@ -5,7 +5,7 @@
 //! the end; I5, what was given to a snapshot is given back when nobody can give it more.
 //!
 //! Each model takes a snapshot by `Keyspace::snapshot` and looks whether it is the state of some moment. Trees are
-//! read without a pin, and every read of a node that was retired or freed fails (`sync/memory.rs`), as does anything
+//! read without a pin, and every read of a node that was retired or freed fails (`sync/allocations.rs`), as does anything
 //! that is left at the end.
 //!
 //! Twins: no grace period at the start, before the last hand-over, or at the end; nothing handed over; handed over by

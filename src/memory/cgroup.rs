@@ -11,10 +11,7 @@ pub fn detected() -> Option<u64> {
 
 /// A cgroup without a limit of its own shows a huge one, so the machine's memory bounds it.
 fn smaller(cgroup: Option<u64>, host: Option<u64>) -> Option<u64> {
-    match (cgroup, host) {
-        (Some(cgroup), Some(host)) => Some(cgroup.min(host)),
-        (one, other) => one.or(other),
-    }
+    cgroup.into_iter().chain(host).min()
 }
 
 /// Bytes of physical memory in this machine; 0 where the system does not tell.

@@ -276,10 +276,9 @@ impl Generation {
             }
         }
         drop(guard);
-        if ended.is_empty() {
-            return None;
-        }
-        Some(Departure { slots: Vec::new(), namespaces: Vec::new(), chunks: ended, grace: Grace::start() })
+        let is_over = ended.is_empty();
+        let next = || Departure { slots: vec![], namespaces: vec![], chunks: ended, grace: Grace::start() };
+        (!is_over).then(next)
     }
 
     /// Gives a slot back; with the last one goes its chunk, and with the last chunk its namespace, in this order (I3

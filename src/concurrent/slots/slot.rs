@@ -297,12 +297,8 @@ impl Slot {
                     return None;
                 }
                 Content::Closing => {
-                    let _ = self.cell.replace(
-                        found,
-                        Slot::empty(Content::Absent, found.seq(), found).into(),
-                        None,
-                        guard,
-                    );
+                    let absent = Slot::empty(Content::Absent, found.seq(), found);
+                    let _ = self.cell.replace(found, absent.into(), None, guard);
                 }
                 _ => return Some(found),
             }

@@ -156,10 +156,7 @@ impl Keyspace {
         if self.is_met(need, namespace, rules) {
             return Eviction::Enough;
         }
-        if !rules.policy.evicts() {
-            return Eviction::Nothing;
-        }
-        if need.bytes > self.most_room(need, namespace, rules) {
+        if !rules.policy.evicts() || need.bytes > self.most_room(need, namespace, rules) {
             return Eviction::Nothing;
         }
         let freed = self.evict_some(generation, namespace, rules.policy, need.bytes + BLOCK, &guard);
