@@ -126,9 +126,12 @@ impl Engine {
 
     /// Reads the allocator, for the memory limit and the peak. Some microseconds.
     pub fn measure_memory(&self) -> Allocator {
-        let allocator = Allocator::read();
+        let mut allocator = Allocator::default();
+        self.keyspace.measure(|| {
+            allocator = Allocator::read();
+            allocator.allocated
+        });
         self.stats.note_memory(allocator.allocated);
-        self.keyspace.measure(allocator.allocated);
         allocator
     }
 

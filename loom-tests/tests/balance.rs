@@ -72,7 +72,7 @@ model!(
         assert!(reserved <= 100 + FREED, "more was reserved than there was: {reserved}");
         assert!(balance.free() + reserved <= 100 + FREED, "more was reserved, or given back twice");
         assert_eq!(balance.free() + reserved, 100 + FREED, "some was lost");
-        balance.correct(70);
+        balance.correct(|| 70);
         assert_eq!((balance.free(), balance.leased()), (70, 0), "from scratch it knows of nothing else");
     }
 );
@@ -88,7 +88,7 @@ model!(
             thread::spawn(move || balance.release(-40))
         };
         // The limit rises by 50; what the other does is not known yet, or it is.
-        balance.correct(150);
+        balance.correct(|| 150);
         other.join().unwrap();
         assert!([110, 150].contains(&balance.free()), "the correction lost the other's change: {}", balance.free());
     }

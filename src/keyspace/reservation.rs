@@ -19,18 +19,21 @@ use crate::config::{NO_QUOTA, NamespaceRules};
 use std::cell::{Cell, RefCell};
 
 impl Keyspace {
-    /// Corrects the balance by the allocator, which has handed out `allocated` bytes. Call it many times a second.
-    pub fn measure(&self, allocated: u64) {
-        let accounted = self.accounted_bytes();
-        // Footprints are right within a tenth. With less than half of them allocated, another allocator has handed them
-        // out, as in tests, or copies share their bytes: then the overhead is unknown.
-        let is_known = allocated > self.used_bytes() / 2;
-        // It is unknown too how much of what is allocated are flushed keys that are being freed.
-        let overhead = (is_known && self.freeing() == 0).then(|| {
-            let (retained, _) = self.snapshots.retention.retained();
-            allocated as i64 - retained as i64 - accounted as i64
+    /// Corrects the balance by the allocator: `read` says how many bytes it has handed out. Call it many times a second.
+    pub fn measure(&self, read: impl FnOnce() -> u64) {
+        self.memory.measure(|| {
+            let allocated = read();
+            let accounted = self.accounted_bytes();
+            // Footprints are right within a tenth. With less than half of them allocated, another allocator has handed
+            // them out, as in tests, or copies share their bytes: then the overhead is unknown.
+            let is_known = allocated > self.used_bytes() / 2;
+            // It is unknown too how much of what is allocated are flushed keys that are being freed.
+            let overhead = (is_known && self.freeing() == 0).then(|| {
+                let (retained, _) = self.snapshots.retention.retained();
+                allocated as i64 - retained as i64 - accounted as i64
+            });
+            (overhead, accounted)
         });
-        self.memory.measure(overhead, accounted);
     }
 
     /// Frees some of what was retired a grace period ago. Writers do so too as they retire, but they do not catch up
@@ -43,7 +46,7 @@ impl Keyspace {
 
     /// Computes the balance from scratch.
     pub(super) fn correct_balance(&self) {
-        self.memory.correct(self.accounted_bytes());
+        self.memory.correct(|| self.accounted_bytes());
     }
 }
 

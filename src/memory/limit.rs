@@ -100,21 +100,27 @@ impl Limit {
         self.measured.get()
     }
 
-    /// Takes a measurement: the overhead, if it is known, and the accounted bytes.
-    pub fn measure(&self, overhead: Option<i64>, accounted: u64) {
-        if let Some(overhead) = overhead {
-            self.overhead.set(overhead as u64);
-        }
-        self.correct(accounted);
+    /// Takes a measurement: `read` says what the overhead is, if it is known, and the accounted bytes.
+    pub fn measure(&self, read: impl FnOnce() -> (Option<i64>, u64)) {
+        self.correct(|| {
+            let (overhead, accounted) = read();
+            overhead.into_iter().for_each(|overhead| self.overhead.set(overhead as u64));
+            accounted
+        });
         self.measured.add(1);
     }
 
     /// Computes the balance from scratch.
-    pub fn correct(&self, accounted: u64) {
+    pub fn correct(&self, accounted: impl FnOnce() -> u64) {
         let limit = self.bytes.get() as i64;
-        if limit < UNLIMITED {
-            self.balance.correct(limit - limit / MARGIN - self.overhead() - accounted as i64);
+        if limit >= UNLIMITED {
+            accounted();
+            return;
         }
+        self.balance.correct(|| {
+            let accounted = accounted() as i64;
+            limit - limit / MARGIN - self.overhead() - accounted
+        });
     }
 }
 

@@ -63,7 +63,7 @@ fn keep(server: &Server, is_done: impl Fn() -> bool) -> u64 {
     let mut most = 0;
     while !is_done() {
         keyspace.housekeep();
-        keyspace.measure(keyspace.accounted_bytes());
+        keyspace.measure(|| keyspace.accounted_bytes());
         most = most.max(keyspace.used_bytes());
         std::thread::yield_now();
     }

@@ -145,11 +145,14 @@ impl Balance {
         self.free.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Corrects the balance so that `bytes` are free or leased (I3).
-    pub fn correct(&self, bytes: i64) {
-        let (free, leased) = (self.free(), self.leased());
-        let error = bytes.saturating_sub(free.saturating_add(leased));
-        self.release(error);
+    /// Corrects the balance so that as many bytes are free or leased as `measure` says (I3).
+    pub fn correct(&self, measure: impl FnOnce() -> i64) {
+        let held = || self.free().saturating_add(self.leased());
+        // What is reserved or released around the measurement makes the balance too small for a moment, not too large:
+        // this thread may be suspended in between, and many bytes be written meanwhile.
+        let before = held();
+        let bytes = measure();
+        self.release(bytes.saturating_sub(before.max(held())));
     }
 }
 
@@ -183,7 +186,7 @@ mod tests {
         lease.overdraw(900);
         balance.release_lease(&mut lease);
         assert_eq!((balance.free(), balance.leased()), (100, 0));
-        balance.correct(-7);
+        balance.correct(|| -7);
         assert_eq!(balance.free(), -7);
     }
 
@@ -192,7 +195,7 @@ mod tests {
         let balance = Balance::new(1000);
         let mut lease = Lease::default();
         assert!(balance.lease(&mut lease, 300, 600));
-        balance.correct(2000);
+        balance.correct(|| 2000);
         assert_eq!((balance.free(), balance.leased()), (1600, 400));
         balance.release_lease(&mut lease);
         assert_eq!(balance.free(), 2000);
