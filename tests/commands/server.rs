@@ -49,7 +49,7 @@ fn command_docs_and_lists() {
     c.check_all(&[
         (
             "COMMAND DOCS get nosuch",
-            "*2\n$3\nget\n*10\n$7\nsummary\n$28\nAnswers the string at a key.\n$5\nsince\n$5\n1.0.0\n\
+            "*2\n$3\nget\n*10\n$7\nsummary\n$28\nReturns the string at a key.\n$5\nsince\n$5\n1.0.0\n\
              $5\ngroup\n$6\nstring\n$10\ncomplexity\n$4\nO(1)\n$9\narguments\n*1\n*8\n$4\nname\n$3\nkey\n\
              $4\ntype\n$3\nkey\n$12\ndisplay_text\n$3\nkey\n$14\nkey_spec_index\n:0",
         ),

@@ -37,7 +37,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "ping",
         arguments: "[message]",
-        summary: "Answers PONG, or the message it is given.",
+        summary: "Returns PONG, or the given message.",
         arity: AtLeast(1),
         flags: Flags::FAST.or(Flags::IN_SUBSCRIBED),
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
@@ -48,7 +48,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "echo",
         arguments: "message",
         flags: ALWAYS,
-        summary: "Answers the message it is given.",
+        summary: "Returns the given message.",
         arity: Exactly(2),
         handler: echo,
         ..CONNECTION
@@ -65,7 +65,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "hello",
         arguments: "[{protover:integer [AUTH={username password}] [SETNAME=clientname]}]",
         since: "6.0.0",
-        summary: "Chooses the protocol version, and may authenticate and name the connection.",
+        summary: "Switches the protocol version; may authenticate and name the connection.",
         flags: BEFORE_AUTH,
         handler: hello,
         ..CONNECTION
@@ -83,7 +83,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "reset",
         arguments: "",
         since: "6.2.0",
-        summary: "Makes the connection as it was when it was new.",
+        summary: "Resets the state of the connection.",
         complexity: "O(N) with N keys watched and commands queued",
         arity: Exactly(1),
         flags: BEFORE_AUTH.or(Flags::IMMEDIATE).or(Flags::IN_SUBSCRIBED),
@@ -94,7 +94,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "select",
         arguments: "index:integer",
         flags: ALWAYS,
-        summary: "Chooses the database; there is only database 0.",
+        summary: "Selects the database; there is only database 0.",
         arity: Exactly(2),
         handler: select,
         ..CONNECTION

@@ -108,7 +108,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zadd",
         arguments: "key:key [(NX|XX)] [(GT|LT)] [CH] [INCR] {score:double member}...",
-        summary: "Gives members of a sorted set their scores, creating it if needed.",
+        summary: "Sets the scores of members of a sorted set, creating it if needed.",
         complexity: "O(K log N) with K members given and N in the sorted set",
         arity: AtLeast(4),
         flags: WRITE_FAST.or(Flags::DENYOOM),
@@ -119,7 +119,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zincrby",
         arguments: "key:key increment:integer member",
-        summary: "Adds to the score of a member of a sorted set and answers the sum.",
+        summary: "Increments the score of a member of a sorted set and returns it.",
         arity: Exactly(4),
         flags: WRITE_FAST.or(Flags::DENYOOM),
         keys: &[KeySpec::at(1, &["RW", "access", "update"])],
@@ -141,7 +141,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zcard",
         arguments: "key:key",
         flags: READ_FAST,
-        summary: "Answers how many members a sorted set has.",
+        summary: "Returns the number of members of a sorted set.",
         complexity: "O(1)",
         arity: Exactly(2),
         keys: &[KeySpec::at(1, &["RO"])],
@@ -152,7 +152,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zscore",
         arguments: "key:key member",
         flags: READ_FAST,
-        summary: "Answers the score of a member of a sorted set.",
+        summary: "Returns the score of a member of a sorted set.",
         handler: zscore,
         ..SORTED_SET
     },
@@ -161,7 +161,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "key:key member...",
         flags: READ_FAST,
         since: "6.2.0",
-        summary: "Answers the scores of members of a sorted set.",
+        summary: "Returns the scores of members of a sorted set.",
         complexity: "O(K log N) with K members asked for and N in the sorted set",
         arity: AtLeast(3),
         handler: zmscore,
@@ -172,7 +172,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "key:key member",
         flags: READ_FAST,
         since: "2.0.0",
-        summary: "Answers the rank of a member of a sorted set, 0 for the lowest score.",
+        summary: "Returns the rank of a member of a sorted set, 0 for the lowest score.",
         arity: AtLeast(3),
         handler: zrank,
         ..SORTED_SET
@@ -182,7 +182,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "key:key member",
         flags: READ_FAST,
         since: "2.0.0",
-        summary: "Answers the rank of a member of a sorted set, 0 for the highest score.",
+        summary: "Returns the rank of a member of a sorted set, 0 for the highest score.",
         arity: AtLeast(3),
         handler: zrevrank,
         ..SORTED_SET
@@ -192,7 +192,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "key:key min:double max:double",
         flags: READ_FAST,
         since: "2.0.0",
-        summary: "Answers how many members of a sorted set have a score in a range.",
+        summary: "Returns the number of members of a sorted set in a range of scores.",
         handler: ranges::zcount,
         ..COUNT
     },
@@ -201,7 +201,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "key:key min max",
         flags: READ_FAST,
         since: "2.8.9",
-        summary: "Answers how many members of a sorted set are in a range of members.",
+        summary: "Returns the number of members of a sorted set in a lexicographical range.",
         handler: ranges::zlexcount,
         ..COUNT
     },
@@ -209,7 +209,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zrange",
         arguments: "key:key start stop [(BYSCORE|BYLEX)] [REV] [LIMIT={offset:integer count:integer}] [WITHSCORES]",
         flags: READ,
-        summary: "Answers the members of a sorted set in a range of ranks, scores or members.",
+        summary: "Returns the members of a sorted set in a range of ranks, scores or members.",
         handler: ranges::zrange,
         ..RANGE
     },
@@ -217,7 +217,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zrevrange",
         arguments: "key:key start:integer stop:integer [WITHSCORES]",
         flags: READ,
-        summary: "Answers the members of a sorted set in a range of ranks, from the highest score down.",
+        summary: "Returns the members of a sorted set in a range of ranks, in descending order.",
         handler: ranges::zrevrange,
         ..RANGE
     },
@@ -226,7 +226,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "key:key min:double max:double [WITHSCORES] [LIMIT={offset:integer count:integer}]",
         flags: READ,
         since: "1.0.5",
-        summary: "Answers the members of a sorted set in a range of scores.",
+        summary: "Returns the members of a sorted set in a range of scores.",
         handler: ranges::zrangebyscore,
         ..RANGE
     },
@@ -235,7 +235,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "key:key max:double min:double [WITHSCORES] [LIMIT={offset:integer count:integer}]",
         flags: READ,
         since: "2.2.0",
-        summary: "Answers the members of a sorted set in a range of scores, from the highest down.",
+        summary: "Returns the members of a sorted set in a range of scores, in descending order.",
         handler: ranges::zrevrangebyscore,
         ..RANGE
     },
@@ -244,7 +244,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "key:key min max [LIMIT={offset:integer count:integer}]",
         flags: READ,
         since: "2.8.9",
-        summary: "Answers the members of a sorted set in a range of members.",
+        summary: "Returns the members of a sorted set in a lexicographical range.",
         handler: ranges::zrangebylex,
         ..RANGE
     },
@@ -253,7 +253,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "key:key max min [LIMIT={offset:integer count:integer}]",
         flags: READ,
         since: "2.8.9",
-        summary: "Answers the members of a sorted set in a range of members, from the last one back.",
+        summary: "Returns the members of a sorted set in a lexicographical range, in descending order.",
         handler: ranges::zrevrangebylex,
         ..RANGE
     },
@@ -291,7 +291,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "key:key min max",
         flags: WRITE,
         since: "2.8.9",
-        summary: "Removes the members of a sorted set in a range of members.",
+        summary: "Removes the members of a sorted set in a lexicographical range.",
         handler: ranges::zremrangebylex,
         ..REMOVE_RANGE
     },
@@ -299,7 +299,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zpopmin",
         arguments: "key:key [count:integer]",
         flags: WRITE_FAST,
-        summary: "Removes the members with the lowest scores from a sorted set and answers them.",
+        summary: "Removes and returns the members of a sorted set with the lowest scores.",
         handler: pops::zpopmin,
         ..POP
     },
@@ -307,7 +307,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zpopmax",
         arguments: "key:key [count:integer]",
         flags: WRITE_FAST,
-        summary: "Removes the members with the highest scores from a sorted set and answers them.",
+        summary: "Removes and returns the members of a sorted set with the highest scores.",
         handler: pops::zpopmax,
         ..POP
     },
@@ -315,7 +315,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zmpop",
         arguments: "numkeys:integer key:key... (MIN|MAX) [COUNT=count:integer]",
         since: "7.0.0",
-        summary: "Removes members from the first of several sorted sets that has any and answers them.",
+        summary: "Removes and returns members of the first of several sorted sets that is not empty.",
         complexity: "O(K + M log N) with K keys, N members of the sorted set and M of them popped",
         arity: AtLeast(4),
         flags: WRITE.or(Flags::MOVABLE_KEYS),
@@ -327,7 +327,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zrandmember",
         arguments: "key:key [{count:integer [WITHSCORES]}]",
         since: "6.2.0",
-        summary: "Answers random members of a sorted set.",
+        summary: "Returns random members of a sorted set.",
         complexity: "O(K log N) with K members answered and N in the sorted set",
         arity: AtLeast(2),
         flags: READ,
@@ -339,7 +339,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zscan",
         arguments: "key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]",
         since: "2.8.0",
-        summary: "Walks over the members of a sorted set and their scores, some at a time.",
+        summary: "Iterates over the members and scores of a sorted set in pages.",
         complexity: "O(log N + COUNT) for every call with N members; a small sorted set is answered at once",
         arity: AtLeast(3),
         flags: READ,
@@ -351,7 +351,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zunion",
         arguments: "numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)] [WITHSCORES]",
         flags: READ.or(Flags::MOVABLE_KEYS),
-        summary: "Answers the members that are in one of several sorted sets at least.",
+        summary: "Returns the union of sorted sets.",
         handler: operations::zunion,
         ..SEVERAL
     },
@@ -359,7 +359,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zinter",
         arguments: "numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)] [WITHSCORES]",
         flags: READ.or(Flags::MOVABLE_KEYS),
-        summary: "Answers the members that are in every one of several sorted sets.",
+        summary: "Returns the intersection of sorted sets.",
         complexity: SMALLEST,
         handler: operations::zinter,
         ..SEVERAL
@@ -368,7 +368,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zdiff",
         arguments: "numkeys:integer key:key... [WITHSCORES]",
         flags: READ.or(Flags::MOVABLE_KEYS),
-        summary: "Answers the members of a sorted set that are in none of the others.",
+        summary: "Returns the members of the first sorted set that are in no other.",
         complexity: FIRST,
         handler: operations::zdiff,
         ..SEVERAL
@@ -378,7 +378,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "numkeys:integer key:key... [LIMIT=limit:integer]",
         flags: READ.or(Flags::MOVABLE_KEYS),
         since: "7.0.0",
-        summary: "Answers how many members are in every one of several sorted sets, up to a limit.",
+        summary: "Returns the number of members of the intersection of sorted sets, up to a limit.",
         complexity: SMALLEST,
         handler: operations::zintercard,
         ..SEVERAL
@@ -387,7 +387,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zunionstore",
         arguments: "destination:key numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)]",
         flags: WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
-        summary: "Stores the members that are in one of several sorted sets at least.",
+        summary: "Stores the union of sorted sets.",
         handler: operations::zunionstore,
         ..STORE
     },
@@ -395,7 +395,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "zinterstore",
         arguments: "destination:key numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)]",
         flags: WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
-        summary: "Stores the members that are in every one of several sorted sets.",
+        summary: "Stores the intersection of sorted sets.",
         complexity: SMALLEST,
         handler: operations::zinterstore,
         ..STORE
@@ -405,7 +405,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "destination:key numkeys:integer key:key...",
         flags: WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
         since: "6.2.0",
-        summary: "Stores the members of a sorted set that are in none of the others.",
+        summary: "Stores the members of the first sorted set that are in no other.",
         complexity: FIRST,
         handler: operations::zdiffstore,
         ..STORE

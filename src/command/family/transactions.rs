@@ -31,7 +31,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "",
         flags: FAST.or(Flags::IMMEDIATE),
         since: "1.2.0",
-        summary: "Opens a transaction: the commands that follow are queued.",
+        summary: "Starts a transaction: the commands that follow are queued.",
         handler: multi,
         ..TRANSACTIONS
     },
@@ -39,7 +39,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "exec",
         arguments: "",
         since: "1.2.0",
-        summary: "Runs the queued commands at one instant.",
+        summary: "Runs the queued commands as one atomic transaction.",
         complexity: "Depends on the commands in the transaction",
         flags: NOW.or(Flags::SKIP_SLOWLOG).or(Flags::IMMEDIATE),
         handler: exec,
@@ -50,7 +50,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "",
         flags: FAST.or(Flags::IMMEDIATE),
         since: "2.0.0",
-        summary: "Ends a transaction without running it.",
+        summary: "Discards the transaction and its queued commands.",
         complexity: "O(N) with N commands queued",
         handler: discard,
         ..TRANSACTIONS
@@ -59,7 +59,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "watch",
         arguments: "key:key...",
         flags: FAST.or(Flags::IMMEDIATE),
-        summary: "Lets the next EXEC run only if these keys have not changed by then.",
+        summary: "Makes the next EXEC run only if these keys have not changed.",
         complexity: "O(1) for every key",
         arity: AtLeast(2),
         keys: &[KeySpec::range(1, -1, 1, &["RO"])],
@@ -69,7 +69,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "unwatch",
         arguments: "",
-        summary: "Forgets every watched key.",
+        summary: "Forgets all watched keys.",
         flags: FAST,
         handler: unwatch,
         ..TRANSACTIONS

@@ -22,7 +22,7 @@ pub const OBJECT: CommandSpec = CommandSpec {
     name: "object",
     arguments: "",
     since: "2.2.3",
-    summary: "Container of the commands about a value's representation.",
+    summary: "Container for commands about the representation of values.",
     complexity: "Depends on subcommand",
     arity: AtLeast(2),
     flags: Flags::NONE,
@@ -32,7 +32,7 @@ pub const OBJECT: CommandSpec = CommandSpec {
             name: "object|encoding",
             arguments: "key:key",
             flags: READ,
-            summary: "Answers the name of a value's representation.",
+            summary: "Returns the name of a value's representation.",
             tips: VARIES,
             handler: encoding,
             ..SUBCOMMAND
@@ -42,7 +42,7 @@ pub const OBJECT: CommandSpec = CommandSpec {
             arguments: "key:key",
             flags: READ,
             since: "4.0.0",
-            summary: "Answers how often a key is used, from 0 to 255 and aged.",
+            summary: "Returns the access frequency of a key, from 0 to 255.",
             tips: VARIES,
             handler: freq,
             ..SUBCOMMAND
@@ -51,7 +51,7 @@ pub const OBJECT: CommandSpec = CommandSpec {
             name: "object|idletime",
             arguments: "key:key",
             flags: READ,
-            summary: "Answers how many seconds a key has not been used.",
+            summary: "Returns the seconds since the last access of a key.",
             tips: VARIES,
             handler: idletime,
             ..SUBCOMMAND
@@ -60,7 +60,7 @@ pub const OBJECT: CommandSpec = CommandSpec {
             name: "object|refcount",
             arguments: "key:key",
             flags: READ,
-            summary: "Answers how many keys hold the value.",
+            summary: "Returns the reference count of a value: always 1.",
             tips: VARIES,
             handler: refcount,
             ..SUBCOMMAND
@@ -69,7 +69,7 @@ pub const OBJECT: CommandSpec = CommandSpec {
             name: "object|help",
             arguments: "",
             since: "6.2.0",
-            summary: "Answers how OBJECT is used.",
+            summary: "Describes how to use OBJECT.",
             arity: Exactly(2),
             flags: Flags::LOADING.or(Flags::STALE),
             keys: &[],

@@ -28,7 +28,7 @@ pub const DEBUG: CommandSpec = CommandSpec {
     name: "debug",
     arguments: "subcommand [argument...]",
     since: "1.0.0",
-    summary: "Container of commands for tests of clients and servers.",
+    summary: "Container for commands for tests of clients and servers.",
     complexity: "Depends on subcommand",
     arity: AtLeast(2),
     flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),

@@ -27,7 +27,7 @@ pub const LATENCY: CommandSpec = CommandSpec {
     name: "latency",
     arguments: "",
     since: "2.8.13",
-    summary: "Container of the commands about how long things take.",
+    summary: "Container for commands about latency.",
     complexity: "Depends on subcommand",
     arity: AtLeast(2),
     flags: Flags::NONE,
@@ -40,7 +40,7 @@ pub const LATENCY: CommandSpec = CommandSpec {
                 .or(Flags::LOADING)
                 .or(Flags::STALE)
                 .or(Flags::AFTER_COMMIT),
-            summary: "Answers the last spike of each event.",
+            summary: "Returns the latest spike of each event.",
             handler: latest,
             ..SUBCOMMAND
         },
@@ -52,7 +52,7 @@ pub const LATENCY: CommandSpec = CommandSpec {
                 .or(Flags::LOADING)
                 .or(Flags::STALE)
                 .or(Flags::AFTER_COMMIT),
-            summary: "Answers the spikes of an event.",
+            summary: "Returns the spikes of an event.",
             arity: Exactly(3),
             handler: history,
             ..SUBCOMMAND
@@ -65,7 +65,7 @@ pub const LATENCY: CommandSpec = CommandSpec {
                 .or(Flags::LOADING)
                 .or(Flags::STALE)
                 .or(Flags::AFTER_COMMIT),
-            summary: "Forgets the spikes of some events, of all of them without an argument.",
+            summary: "Deletes the spikes of some events, or of all without an argument.",
             arity: AtLeast(2),
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             handler: reset,
@@ -92,7 +92,7 @@ pub const LATENCY: CommandSpec = CommandSpec {
                 .or(Flags::LOADING)
                 .or(Flags::STALE)
                 .or(Flags::AFTER_COMMIT),
-            summary: "Answers what the spikes mean, in words.",
+            summary: "Explains the spikes in words.",
             handler: doctor,
             ..SUBCOMMAND
         },
@@ -105,7 +105,7 @@ pub const LATENCY: CommandSpec = CommandSpec {
                 .or(Flags::STALE)
                 .or(Flags::AFTER_COMMIT),
             since: "7.0.0",
-            summary: "Answers how the durations of commands are distributed.",
+            summary: "Returns the distribution of the durations of commands.",
             complexity: "O(N) with N commands",
             arity: AtLeast(2),
             handler: histogram,
@@ -114,7 +114,7 @@ pub const LATENCY: CommandSpec = CommandSpec {
         CommandSpec {
             name: "latency|help",
             arguments: "",
-            summary: "Answers how LATENCY is used.",
+            summary: "Describes how to use LATENCY.",
             flags: Flags::LOADING.or(Flags::STALE),
             tips: &[],
             handler: help,

@@ -19,7 +19,7 @@ pub const MEMORY: CommandSpec = CommandSpec {
     name: "memory",
     arguments: "",
     since: "4.0.0",
-    summary: "Container of the commands about memory.",
+    summary: "Container for commands about memory.",
     complexity: "Depends on subcommand",
     arity: AtLeast(2),
     flags: Flags::NONE,
@@ -27,7 +27,7 @@ pub const MEMORY: CommandSpec = CommandSpec {
         CommandSpec {
             name: "memory|usage",
             arguments: "key:key [SAMPLES=count:integer]",
-            summary: "Answers how many bytes a key and its value take.",
+            summary: "Returns the number of bytes that a key and its value take.",
             arity: AtLeast(3),
             flags: Flags::READONLY,
             keys: &[KeySpec::at(2, &["RO"])],
@@ -39,7 +39,7 @@ pub const MEMORY: CommandSpec = CommandSpec {
             name: "memory|stats",
             arguments: "",
             flags: Flags::NONE,
-            summary: "Answers what the memory is used for.",
+            summary: "Returns what memory is used for.",
             handler: stats,
             ..SUBCOMMAND
         },
@@ -47,14 +47,14 @@ pub const MEMORY: CommandSpec = CommandSpec {
             name: "memory|doctor",
             arguments: "",
             flags: Flags::NONE,
-            summary: "Answers what is wrong with the use of memory, in words.",
+            summary: "Reports memory problems in words.",
             handler: doctor,
             ..SUBCOMMAND
         },
         CommandSpec {
             name: "memory|help",
             arguments: "",
-            summary: "Answers how MEMORY is used.",
+            summary: "Describes how to use MEMORY.",
             flags: Flags::LOADING.or(Flags::STALE),
             tips: &[],
             handler: help,

@@ -53,7 +53,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "dbsize",
         arguments: "",
-        summary: "Answers the number of keys.",
+        summary: "Returns the number of keys.",
         flags: Flags::READONLY.or(Flags::FAST).or(Flags::KEYSPACE),
         tips: &["request_policy:all_shards", "response_policy:agg_sum"],
         handler: dbsize,
@@ -64,7 +64,7 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "[(ASYNC|SYNC)]",
         flags: Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS),
         handler: flush,
-        summary: "Deletes every key at one instant; the memory is freed in the background.",
+        summary: "Deletes all keys atomically; the memory is freed in the background.",
         ..FLUSH
     },
     CommandSpec {
@@ -72,14 +72,14 @@ pub const ROWS: &[CommandSpec] = &[
         arguments: "[(ASYNC|SYNC)]",
         flags: Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS),
         handler: flush,
-        summary: "Deletes every key at one instant; the same as FLUSHDB, for there is one database.",
+        summary: "Deletes all keys atomically; the same as FLUSHDB, since there is one database.",
         ..FLUSH
     },
     CommandSpec {
         name: "time",
         arguments: "",
         since: "2.6.0",
-        summary: "Answers the server's time.",
+        summary: "Returns the server's time.",
         flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
         tips: VARIES,
         handler: time,
@@ -88,7 +88,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "info",
         arguments: "[section...]",
-        summary: "Answers figures about the server, by sections.",
+        summary: "Returns figures about the server, in sections.",
         arity: AtLeast(1),
         flags: Flags::LOADING.or(Flags::STALE).or(Flags::DANGEROUS),
         tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],

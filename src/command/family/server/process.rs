@@ -14,7 +14,7 @@ const AT_ONCE: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Fl
 pub const MONITOR: CommandSpec = CommandSpec {
     name: "monitor",
     arguments: "",
-    summary: "Shows every command of every client from now on.",
+    summary: "Streams every command that the server runs.",
     flags: AT_ONCE.or(Flags::AFTER_COMMIT),
     handler: monitor,
     ..SERVER
@@ -25,7 +25,7 @@ pub const ROLE: CommandSpec = CommandSpec {
     name: "role",
     arguments: "",
     since: "2.8.12",
-    summary: "Answers the part of this server in a replication: there is none.",
+    summary: "Returns the replication role of the server: a master without replicas.",
     flags: Flags::NOSCRIPT
         .or(Flags::LOADING)
         .or(Flags::STALE)
@@ -41,7 +41,7 @@ pub const WAIT: CommandSpec = CommandSpec {
     name: "wait",
     arguments: "numreplicas:integer timeout:integer",
     since: "3.0.0",
-    summary: "Answers how many replicas have the writes so far: there are none.",
+    summary: "Returns the number of replicas that have the writes so far: there are none.",
     group: Group::Connection,
     arity: Exactly(3),
     flags: Flags::NOSCRIPT,
@@ -55,7 +55,7 @@ pub const LOLWUT: CommandSpec = CommandSpec {
     name: "lolwut",
     arguments: "[VERSION=version:integer]",
     since: "5.0.0",
-    summary: "Draws something, and tells the version.",
+    summary: "Draws a picture and returns the version.",
     arity: AtLeast(1),
     flags: Flags::READONLY.or(Flags::FAST),
     handler: lolwut,

@@ -16,7 +16,7 @@ const SAVING: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADIN
 pub const SAVE: CommandSpec = CommandSpec {
     name: "save",
     arguments: "",
-    summary: "Takes a snapshot and answers when it is on the disk; only its own client waits.",
+    summary: "Takes a snapshot and replies when it is on disk; only this client waits.",
     complexity: "O(N) with N keys",
     flags: SAVING.or(Flags::NO_MULTI),
     handler: save,
@@ -27,7 +27,7 @@ pub const SAVE: CommandSpec = CommandSpec {
 pub const BGSAVE: CommandSpec = CommandSpec {
     name: "bgsave",
     arguments: "[SCHEDULE]",
-    summary: "Starts a snapshot and answers at once.",
+    summary: "Starts a snapshot in the background.",
     arity: AtLeast(1),
     flags: SAVING.or(Flags::AFTER_COMMIT),
     handler: bgsave,
@@ -38,7 +38,7 @@ pub const BGSAVE: CommandSpec = CommandSpec {
 pub const LASTSAVE: CommandSpec = CommandSpec {
     name: "lastsave",
     arguments: "",
-    summary: "Answers when the last good snapshot was complete, in Unix seconds.",
+    summary: "Returns when the last good snapshot was completed, in Unix seconds.",
     arity: Exactly(1),
     flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST).or(Flags::SHOWN_AS_ADMIN).or(Flags::DANGEROUS),
     tips: &["nondeterministic_output"],
@@ -50,7 +50,7 @@ pub const LASTSAVE: CommandSpec = CommandSpec {
 pub const SHUTDOWN: CommandSpec = CommandSpec {
     name: "shutdown",
     arguments: "[(NOSAVE|SAVE)] [NOW] [FORCE] [ABORT]",
-    summary: "Takes a snapshot, if there is a file for it, and ends the server once the other clients have their replies.",
+    summary: "Takes a snapshot if there is a file for it, and ends the server once the other clients have their replies.",
     complexity: "O(N) with N keys when saving, otherwise O(1)",
     arity: AtLeast(1),
     flags: Flags::ADMIN

@@ -39,7 +39,7 @@ const TO_OTHERS: CommandSpec =
 pub const CLIENT: CommandSpec = CommandSpec {
     name: "client",
     arguments: "",
-    summary: "Container of the commands about connections.",
+    summary: "Container for commands about connections.",
     complexity: "Depends on subcommand",
     arity: AtLeast(2),
     flags: Flags::NONE,
@@ -49,7 +49,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             arguments: "",
             flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "5.0.0",
-            summary: "Answers the connection's id.",
+            summary: "Returns the id of the connection.",
             handler: id,
             ..SUBCOMMAND
         },
@@ -58,7 +58,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             arguments: "",
             flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "2.6.9",
-            summary: "Answers the connection's name.",
+            summary: "Returns the name of the connection.",
             handler: getname,
             ..SUBCOMMAND
         },
@@ -67,7 +67,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             arguments: "connection-name",
             flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "2.6.9",
-            summary: "Names the connection.",
+            summary: "Sets the name of the connection.",
             arity: Exactly(3),
             handler: setname,
             ..SUBCOMMAND
@@ -77,7 +77,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             arguments: "(LIB-NAME=libname|LIB-VER=libver)",
             flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "7.2.0",
-            summary: "Notes the name or version of the client library.",
+            summary: "Sets the name or version of the client library.",
             arity: Exactly(4),
             handler: setinfo,
             ..SUBCOMMAND
@@ -87,7 +87,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             arguments: "",
             flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "6.2.0",
-            summary: "Answers what CLIENT LIST says of this connection.",
+            summary: "Returns what CLIENT LIST shows of this connection.",
             tips: VARIES,
             handler: info,
             ..SUBCOMMAND
@@ -95,7 +95,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
         CommandSpec {
             name: "client|list",
             arguments: "[TYPE=(NORMAL|MASTER|REPLICA|PUBSUB)] [ID={client-id:integer...}]",
-            summary: "Answers a line of properties for each connection.",
+            summary: "Returns a line about each connection.",
             complexity: "O(N) with N connections",
             arity: AtLeast(2),
             flags: FOR_ADMIN,
@@ -117,7 +117,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             name: "client|no-evict",
             arguments: "(ON|OFF)",
             since: "7.0.0",
-            summary: "Notes that this connection is not to be closed to save memory.",
+            summary: "Asks that this connection is not closed to save memory.",
             arity: Exactly(3),
             flags: FOR_ADMIN,
             handler: no_evict,
@@ -128,7 +128,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             arguments: "(ON|OFF)",
             flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "7.2.0",
-            summary: "Notes that this connection's commands are not to make keys look used.",
+            summary: "Asks that this connection's commands do not count as accesses of keys.",
             arity: Exactly(3),
             handler: no_touch,
             ..SUBCOMMAND
@@ -147,7 +147,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             arguments: "timeout:integer [(WRITE|ALL)]",
             flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
             since: "3.0.0",
-            summary: "Holds back the commands of all connections for some time.",
+            summary: "Holds the commands of all clients back for some time.",
             handler: pause,
             ..TO_OTHERS
         },
@@ -156,7 +156,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             arguments: "",
             flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
             since: "6.2.0",
-            summary: "Lets the connections that CLIENT PAUSE holds back go on.",
+            summary: "Ends CLIENT PAUSE.",
             complexity: "O(N) with N connections",
             arity: Exactly(2),
             handler: unpause,
@@ -167,7 +167,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             arguments: "client-id:integer [(TIMEOUT|ERROR)]",
             flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
             since: "5.0.0",
-            summary: "Ends the waiting of a connection; no command waits for others yet.",
+            summary: "Ends the wait of another client; no command blocks yet.",
             handler: unblock,
             ..TO_OTHERS
         },
@@ -176,7 +176,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             arguments: "",
             flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "6.0.0",
-            summary: "Answers where the connection's tracking messages go; there is no tracking yet.",
+            summary: "Returns where tracking messages go; there is no tracking yet.",
             handler: getredir,
             ..SUBCOMMAND
         },
@@ -185,7 +185,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             arguments: "",
             flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
             since: "6.2.0",
-            summary: "Answers how the connection tracks keys; there is no tracking yet.",
+            summary: "Returns how the connection tracks keys; there is no tracking yet.",
             handler: trackinginfo,
             ..SUBCOMMAND
         },
@@ -193,7 +193,7 @@ pub const CLIENT: CommandSpec = CommandSpec {
             name: "client|help",
             arguments: "",
             since: "5.0.0",
-            summary: "Answers how CLIENT is used.",
+            summary: "Describes how to use CLIENT.",
             flags: Flags::LOADING.or(Flags::STALE),
             handler: help,
             ..SUBCOMMAND
