@@ -6,7 +6,7 @@
 
 use crate::keyspace::RestoreTally;
 use crate::size_class::size_class;
-use crate::snapshot::{Frame, Head, Place, Receiver, Sink};
+use crate::snapshot::{Extent, Frame, Head, Receiver, Sink};
 use crate::value::Kind;
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
@@ -28,7 +28,7 @@ pub struct Sharded {
 /// Some of the keys.
 #[derive(Debug, Default)]
 pub struct Shard {
-    entries: HashMap<Box<[u8]>, Entry, RandomState>,
+    entries: HashMap<Box<[u8]>, Stored, RandomState>,
     totals: Totals,
     /// Bytes that it may take.
     limit: u64,
@@ -59,7 +59,7 @@ pub struct Totals {
 pub struct Full;
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct Stored {
     value: Value,
     /// Unix time in milliseconds.
     deadline_ms: Option<u64>,
@@ -248,7 +248,7 @@ impl Shard {
 
     fn set(&mut self, name: &[u8], value: &[u8], deadline_ms: Option<u64>) {
         let value = if self.shares_values { Value::Shared(value.into()) } else { Value::Own(value.into()) };
-        let entry = Entry { value, deadline_ms };
+        let entry = Stored { value, deadline_ms };
         self.totals.changes += 1;
         self.totals.bytes += entry.heap_bytes(name);
         self.totals.expiring += u64::from(deadline_ms.is_some());
@@ -271,7 +271,7 @@ impl Shard {
         }
     }
 
-    fn forget(&mut self, name: &[u8], old: &Entry) {
+    fn forget(&mut self, name: &[u8], old: &Stored) {
         self.totals.bytes -= old.heap_bytes(name);
         self.totals.expiring -= u64::from(old.deadline_ms.is_some());
     }
@@ -295,14 +295,14 @@ impl Shard {
 
     /// The heap's bytes of every entry, and the table's.
     fn totals(&self) -> Totals {
-        let place = size_of::<(Box<[u8]>, Entry)>() + 1;
+        let place = size_of::<(Box<[u8]>, Stored)>() + 1;
         // A table is filled to seven eighths at most.
         let table = (8 * self.entries.capacity()).div_ceil(7) * place;
         Totals { keys: self.entries.len() as u64, bytes: self.totals.bytes + table as u64, ..self.totals }
     }
 }
 
-impl Entry {
+impl Stored {
     fn is_expired(&self, now_ms: u64) -> bool {
         self.deadline_ms.is_some_and(|deadline_ms| deadline_ms <= now_ms)
     }
@@ -337,11 +337,11 @@ impl Receiver for Restorer<'_> {
                     "it has other types than strings, which the sharded mode does not serve".to_owned()
                 );
             }
-            if matches!(frame.place(), Place::Whole | Place::First) {
+            if matches!(frame.place(), Extent::Whole | Extent::First) {
                 self.growing.clear();
             }
             self.growing.extend_from_slice(part.bytes());
-            if matches!(frame.place(), Place::First | Place::Middle) {
+            if matches!(frame.place(), Extent::First | Extent::Middle) {
                 continue;
             }
             if head.deadline_ms.is_some_and(|deadline_ms| deadline_ms <= self.now_ms) {

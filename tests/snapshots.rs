@@ -7,7 +7,7 @@ mod support;
 
 use kvns::clock::Clock;
 use kvns::keyspace::Kind;
-use kvns::snapshot::{Frame, Place, Progress, Receiver, load};
+use kvns::snapshot::{Extent, Frame, LoadProgress, Receiver, load};
 use rand::Rng;
 use std::collections::HashMap;
 use std::fs;
@@ -390,7 +390,7 @@ fn text(bytes: &[u8]) -> String {
 impl Receiver for Collector<'_> {
     fn take(&mut self, frame: &Frame<'_>) -> Result<(), String> {
         for part in frame.parts() {
-            assert_eq!(frame.place(), Place::Whole, "the keys are small");
+            assert_eq!(frame.place(), Extent::Whole, "the keys are small");
             let name = text(part.head.name);
             if part.head.kind == Kind::String {
                 self.strings.lock().expect("no panic").insert(name, text(part.bytes()));
@@ -406,7 +406,7 @@ impl Receiver for Collector<'_> {
 fn read(path: &Path) -> (HashMap<String, String>, HashMap<String, Vec<String>>) {
     let (strings, lists) = (Mutex::default(), Mutex::default());
     let collector = || Collector { strings: &strings, lists: &lists };
-    load(path, 2, collector, &Progress::default(), &Clock::system()).expect("a snapshot that loads");
+    load(path, 2, collector, &LoadProgress::default(), &Clock::system()).expect("a snapshot that loads");
     (strings.into_inner().expect("no panic"), lists.into_inner().expect("no panic"))
 }
 

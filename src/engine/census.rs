@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::keyspace::{Key, Kind};
-use crate::snapshot::{Frame, Loaded, Place, Progress, Receiver, Refused, load};
+use crate::snapshot::{Extent, Frame, LoadProgress, Loaded, Receiver, Refused, load};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub struct Census {
 pub fn census(path: &Path, threads: usize) -> Result<Census, Refused> {
     let total = Mutex::default();
     let counter = || Counter { counts: Counts::new(), total: &total };
-    let loaded = load(path, threads, counter, &Progress::default(), &Clock::system())?;
+    let loaded = load(path, threads, counter, &LoadProgress::default(), &Clock::system())?;
     Ok(Census { loaded, counts: total.into_inner().unwrap_or_else(PoisonError::into_inner) })
 }
 
@@ -55,7 +55,7 @@ struct Counter<'t> {
 
 impl Receiver for Counter<'_> {
     fn take(&mut self, frame: &Frame<'_>) -> Result<(), String> {
-        if !matches!(frame.place(), Place::Whole | Place::First) {
+        if !matches!(frame.place(), Extent::Whole | Extent::First) {
             return Ok(());
         }
         for part in frame.parts() {

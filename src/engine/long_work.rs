@@ -74,9 +74,9 @@ impl LongWork {
 }
 
 /// A place among those who work long; dropping it leaves.
-struct Place<'a>(&'a LongWork);
+struct Permit<'a>(&'a LongWork);
 
-impl Drop for Place<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let next = {
             let mut state = self.0.state();
@@ -92,12 +92,12 @@ impl Drop for Place<'_> {
 
 impl LongWork {
     /// A place, if `may_begin`.
-    fn enter(&self, may_begin: impl FnOnce(&State) -> bool) -> Option<Place<'_>> {
+    fn enter(&self, may_begin: impl FnOnce(&State) -> bool) -> Option<Permit<'_>> {
         let mut state = self.state();
         let begins = may_begin(&state);
         state.running += usize::from(begins);
         // Not `then_some`: a place that is not taken must not be given back.
-        begins.then(|| Place(self))
+        begins.then(|| Permit(self))
     }
 }
 
@@ -167,7 +167,7 @@ impl Engine {
     }
 
     /// Runs work in its place; without one, here.
-    fn run_in<R>(&self, place: Option<Place<'_>>, mut work: impl FnMut() -> R) -> R {
+    fn run_in<R>(&self, place: Option<Permit<'_>>, mut work: impl FnMut() -> R) -> R {
         let mut result = None;
         if place.is_some() {
             (self.offload)(&mut || result = Some(work()));

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::concurrent::counters::counter::{Flag, Latest};
 use crate::concurrent::epoch::reclaim::Grace;
 use crate::keyspace::{RestoreTally, SnapshotControl, SnapshotError};
-use crate::snapshot::{FileSink, Head, Home, NotLocked, Progress, Refused, Sink, load};
+use crate::snapshot::{FileSink, Head, Home, LoadProgress, NotLocked, Refused, Sink, load};
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,7 +47,7 @@ pub struct Persistence {
     home: Mutex<Option<Home>>,
     loading: Flag,
     /// How far the load has come.
-    pub load_progress: Progress,
+    pub load_progress: LoadProgress,
     /// What the loads did.
     pub load_tally: RestoreTally,
     /// When the load began: Unix time in seconds.
@@ -130,7 +130,7 @@ impl Persistence {
             changed: Condvar::new(),
             home: Mutex::default(),
             loading: Flag::default(),
-            load_progress: Progress::default(),
+            load_progress: LoadProgress::default(),
             load_tally: RestoreTally::default(),
             load_started_s: Latest::default(),
             load_started_us: Latest::default(),

@@ -8,7 +8,7 @@ use crate::concurrent::versions::order_index::{LargeSet, OrderAt};
 use crate::concurrent::versions::version::{Collection, Version, VersionBox};
 use crate::value::Kind;
 use crate::value::chunks::{ChunksDelta, FLAT_MAX, ZEROS};
-use crate::value::sorted_set::{self, Next, Order};
+use crate::value::sorted_set::{self, Edited, Order};
 use crate::value::string::Str;
 use crate::value::tree::{Delta, Hash, List, Set, Tree};
 use bytes::Bytes;
@@ -179,18 +179,18 @@ impl Change {
         }
     }
 
-    /// What `next` comes to, which was made from the sorted set of `entry`, or from nothing.
+    /// What `edited` comes to, which was made from the sorted set of `entry`, or from nothing.
     pub(super) fn sorted_set(
-        next: Next,
+        edited: Edited,
         entry: Option<Entry<'_>>,
         deadline_ms: Option<u64>,
         guard: &Guard,
     ) -> Change {
-        let (version, edit) = match next {
-            Next::Unchanged => return Change::Keep,
-            Next::Empty => return Change::Remove,
-            Next::Small(edit) => (VersionBox::small_sorted_set(edit.root(), deadline_ms), edit),
-            Next::Large { tree, pending, index, heap } => {
+        let (version, edit) = match edited {
+            Edited::Unchanged => return Change::Keep,
+            Edited::Empty => return Change::Remove,
+            Edited::Small(edit) => (VersionBox::small_sorted_set(edit.root(), deadline_ms), edit),
+            Edited::Large { tree, pending, index, heap } => {
                 let base = entry.and_then(|entry| Some((entry.version.large_set()?, entry.is_planned)));
                 let set = match (index, base) {
                     (Some(members), _) => LargeSet::new(tree.root(), members, heap, guard),

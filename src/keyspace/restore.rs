@@ -3,7 +3,7 @@
 use super::entry::{Change, Draft};
 use super::{Key, Keyspace, KeyspaceError, View};
 use crate::concurrent::counters::counter::Counter;
-use crate::snapshot::{Frame, Head, Part, Place, Receiver};
+use crate::snapshot::{Extent, Frame, Head, Part, Receiver};
 use crate::value::Kind;
 use crate::value::sorted_set::{self, Placed};
 use crate::value::tree::{Delta, Edit, Hash, Keyed, List, Op, Set, Tree};
@@ -177,13 +177,13 @@ impl Restorer<'_> {
         Ok(())
     }
 
-    fn take_part(&mut self, part: &Part<'_>, place: Place) -> Result<(), String> {
+    fn take_part(&mut self, part: &Part<'_>, place: Extent) -> Result<(), String> {
         let mut growing = match self.growing.take() {
-            Some(growing) if place != Place::First => growing,
+            Some(growing) if place != Extent::First => growing,
             _ => Growing::new(&part.head, self.keyspace.enter().view().birth()),
         };
-        growing.add(part, place == Place::Last);
-        if place != Place::Last {
+        growing.add(part, place == Extent::Last);
+        if place != Extent::Last {
             self.growing = Some(growing);
             return Ok(());
         }
@@ -224,7 +224,7 @@ impl Receiver for Restorer<'_> {
     }
 
     fn take(&mut self, frame: &Frame<'_>) -> Result<(), String> {
-        if frame.place() == Place::Whole {
+        if frame.place() == Extent::Whole {
             return self.take_whole(frame);
         }
         frame.parts().try_for_each(|part| self.take_part(&part, frame.place()))

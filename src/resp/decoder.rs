@@ -123,7 +123,7 @@ impl From<UnbalancedQuotes> for ProtocolError {
 
 /// How far an incomplete request was read. Offsets count from the request's first byte.
 #[derive(Clone, Copy, Debug, Default)]
-struct Progress {
+struct PartialRequest {
     /// Where reading goes on: the first byte of a line, or of a bulk string's content.
     position: usize,
     /// Arguments that are still to come; 0 before the array's header was read.
@@ -163,7 +163,7 @@ pub struct Decoder {
     spans: Vec<Span>,
     /// The bytes of inline commands, without quotes and escapes.
     unquoted: Vec<u8>,
-    progress: Progress,
+    progress: PartialRequest,
     wanted: usize,
 }
 
@@ -175,7 +175,7 @@ impl Decoder {
             requests: Vec::new(),
             spans: Vec::new(),
             unquoted: Vec::new(),
-            progress: Progress::default(),
+            progress: PartialRequest::default(),
             wanted: 0,
         }
     }
@@ -274,13 +274,13 @@ impl Decoder {
     /// Drops what is known of the request in progress, so that it would be read from its start.
     fn forget_incomplete(&mut self) {
         self.spans.truncate(self.requests.last().map_or(0, |last| last.end_span));
-        self.progress = Progress::default();
+        self.progress = PartialRequest::default();
     }
 
     /// Reads the array at the front of `rest`, from where an earlier call stopped.
     #[inline]
     fn read_array(&mut self, rest: &[u8]) -> Result<Found, ProtocolError> {
-        let Progress { mut position, mut missing_args, mut bulk_len, .. } = self.progress;
+        let PartialRequest { mut position, mut missing_args, mut bulk_len, .. } = self.progress;
         if position == 0 {
             let (count, next) = match short_length(rest, 0) {
                 Some((count, next)) if count <= self.limits.args => (count, next),
@@ -290,7 +290,7 @@ impl Decoder {
                 },
             };
             if count == 0 {
-                self.progress = Progress::default();
+                self.progress = PartialRequest::default();
                 return Ok(Found::Nothing { len: next });
             }
             (missing_args, position) = (count, next);
@@ -305,7 +305,7 @@ impl Decoder {
                         }
                         _ => {
                             self.progress =
-                                Progress { position, missing_args, bulk_len: None, ..self.progress };
+                                PartialRequest { position, missing_args, bulk_len: None, ..self.progress };
                             self.read_bulk_header(rest)?
                         }
                     };
@@ -316,14 +316,14 @@ impl Decoder {
             };
             // Both sides stay in range: the position never passes the end, and `len` may be anything.
             if rest.len() - position < len.saturating_add(2) {
-                self.progress = Progress { position, missing_args, bulk_len: Some(len), searched: 0 };
+                self.progress = PartialRequest { position, missing_args, bulk_len: Some(len), searched: 0 };
                 return Ok(Found::Incomplete);
             }
             self.spans.push(Span { start: position, len });
             position += len + 2;
             missing_args -= 1;
         }
-        self.progress = Progress::default();
+        self.progress = PartialRequest::default();
         Ok(Found::Request { len: position })
     }
 
@@ -373,7 +373,7 @@ impl Decoder {
         let Some(end) = self.find_line_end(rest, b'\n', ProtocolError::InlineTooLong)? else {
             return Ok(Found::Incomplete);
         };
-        self.progress = Progress::default();
+        self.progress = PartialRequest::default();
         let before = self.spans.len();
         inline::split(&rest[..end], &mut self.unquoted, &mut self.spans)?;
         let (count, limit) = (self.spans.len() - before, self.limits.args);

@@ -64,12 +64,12 @@ pub struct Session {
     /// Room that the next command, which has to run again, needs.
     need: Option<Box<Need>>,
     /// How far a command has come that does its work in parts.
-    pub progress: Option<Progress>,
+    pub progress: Option<WorkDone>,
 }
 
 /// How far a command has come that does its work in parts, between which others have their turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct WorkDone {
     /// Where to go on.
     pub cursor: u64,
     /// How much is done.

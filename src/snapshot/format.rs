@@ -83,7 +83,7 @@ pub struct Body {
     /// Names and items.
     pub bytes: Written,
     /// Keys, or the part of one.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<KeyRecord>,
     /// Bytes of each item.
     pub lengths: Vec<u32>,
     /// Scores of members.
@@ -92,7 +92,7 @@ pub struct Body {
 
 /// A key, or a part of one.
 #[derive(Archive, Clone, Debug, Serialize)]
-pub struct Entry {
+pub struct KeyRecord {
     /// Unix time in milliseconds, or [`NO_DEADLINE`].
     pub deadline_ms: u64,
     /// Bytes of the whole string, elements of the whole collection.
@@ -246,7 +246,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u64> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
     /// What the frame holds.
-    pub place: super::Place,
+    pub place: super::Extent,
     /// Bytes of the body.
     pub body_len: u32,
     /// CRC-32 of the body.
@@ -279,7 +279,7 @@ impl FrameHeader {
             return None;
         }
         Some(FrameHeader {
-            place: super::Place::of_number(field(4))?,
+            place: super::Extent::of_number(field(4))?,
             body_len: field(8) as u32,
             body_sum: field(12) as u32,
             number: field(16) | field(20) << 32,

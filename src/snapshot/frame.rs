@@ -2,7 +2,8 @@
 
 use super::Head;
 use super::format::{
-    ArchivedBody, ArchivedEntry, Body, Entry, EntryKind, FRAME_HEADER_SIZE, FrameHeader, NO_DEADLINE, Written,
+    ArchivedBody, ArchivedKeyRecord, Body, EntryKind, FRAME_HEADER_SIZE, FrameHeader, KeyRecord, NO_DEADLINE,
+    Written,
 };
 use crate::value::Kind;
 use rkyv::rancor;
@@ -16,7 +17,7 @@ const ENTRY_SIZE: usize = 32;
 /// What a frame holds of which keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Place {
+pub enum Extent {
     /// Whole keys.
     Whole = 0,
     /// The first part of one key.
@@ -27,9 +28,9 @@ pub enum Place {
     Last = 3,
 }
 
-impl Place {
-    pub(super) fn of_number(number: u64) -> Option<Place> {
-        [Place::Whole, Place::First, Place::Middle, Place::Last]
+impl Extent {
+    pub(super) fn of_number(number: u64) -> Option<Extent> {
+        [Extent::Whole, Extent::First, Extent::Middle, Extent::Last]
             .into_iter()
             .find(|place| *place as u64 == number)
     }
@@ -40,7 +41,7 @@ impl Place {
 pub(super) struct Filling {
     /// Room for the frame's header, then names and items.
     bytes: AlignedVec,
-    entries: Vec<Entry>,
+    entries: Vec<KeyRecord>,
     lengths: Vec<u32>,
     scores: Vec<f64>,
     /// Where the last key begins in `bytes`, `lengths` and `scores`.
@@ -84,7 +85,7 @@ impl Filling {
         }
         self.last = (self.bytes.len(), self.lengths.len(), self.scores.len());
         self.bytes.extend_from_slice(head.name);
-        self.entries.push(Entry {
+        self.entries.push(KeyRecord {
             deadline_ms: head.deadline_ms.unwrap_or(NO_DEADLINE),
             len: head.len,
             // Names and items are bounded by the protocol, far below 2^32.
@@ -133,7 +134,7 @@ impl Filling {
     /// Ends the frame: its bytes, header and all. The room of `spare` is used for the next one.
     pub(super) fn seal(
         &mut self,
-        place: Place,
+        place: Extent,
         stream: u32,
         number: u64,
         spare: AlignedVec,
@@ -169,13 +170,13 @@ impl Filling {
 /// A frame as the loader found it: checked, and to be read as it lies.
 #[derive(Clone, Copy)]
 pub struct Frame<'f> {
-    place: Place,
+    place: Extent,
     body: &'f ArchivedBody,
 }
 
 impl<'f> Frame<'f> {
     /// Reads a body whose checksum was found right. The error says what is wrong with it.
-    pub(super) fn decode(body: &'f [u8], place: Place) -> Result<Frame<'f>, String> {
+    pub(super) fn decode(body: &'f [u8], place: Extent) -> Result<Frame<'f>, String> {
         let body = rkyv::access::<ArchivedBody, rancor::Error>(body)
             .map_err(|error| format!("its records are damaged: {}", one_line(&error.to_string())))?;
         let frame = Frame { place, body };
@@ -207,7 +208,7 @@ impl<'f> Frame<'f> {
         if bytes != body.bytes.len() as u64 || lengths != body.lengths.len() || scores != body.scores.len() {
             return Err("lengths and bytes do not match".to_owned());
         }
-        if self.place != Place::Whole && body.entries.len() != 1 {
+        if self.place != Extent::Whole && body.entries.len() != 1 {
             return Err("a part of a key is not alone in its frame".to_owned());
         }
         if body.scores.iter().any(|score| score.to_native().is_nan()) {
@@ -217,13 +218,13 @@ impl<'f> Frame<'f> {
     }
 
     /// Which part of its key the frame holds, or that it holds whole keys.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> Extent {
         self.place
     }
 
     /// Number of keys in the frame; parts count with the first.
     pub fn keys(&self) -> u64 {
-        if matches!(self.place, Place::Whole | Place::First) { self.body.entries.len() as u64 } else { 0 }
+        if matches!(self.place, Extent::Whole | Extent::First) { self.body.entries.len() as u64 } else { 0 }
     }
 
     /// The keys, or the part of one.
@@ -247,7 +248,7 @@ impl<'f> Frame<'f> {
     }
 }
 
-fn head_of<'f>(entry: &ArchivedEntry, name: &'f [u8]) -> Head<'f> {
+fn head_of<'f>(entry: &ArchivedKeyRecord, name: &'f [u8]) -> Head<'f> {
     let deadline_ms = entry.deadline_ms.to_native();
     Head {
         name,

@@ -2,7 +2,7 @@
 //! before it was checked, and nothing is allocated because the file merely announces it.
 
 use super::format::{BODY_MAX, FRAME_HEADER_SIZE, FrameHeader, HEADER_SIZE, Header};
-use super::frame::{Frame, Part, Place};
+use super::frame::{Extent, Frame, Part};
 use crate::clock::Clock;
 use crate::concurrent::counters::counter::{Counter, Flag};
 use crate::value::Kind;
@@ -51,7 +51,7 @@ pub trait Receiver {
 
 /// How far a load has come, for others to see.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct LoadProgress {
     /// Bytes of the file.
     pub total_bytes: Counter,
     /// Bytes that were read.
@@ -62,7 +62,7 @@ pub struct Progress {
     pub cancelled: Flag,
 }
 
-impl Progress {
+impl LoadProgress {
     /// Begins again, for another load.
     pub fn restart(&self) {
         [&self.total_bytes, &self.bytes, &self.keys].into_iter().for_each(Counter::reset);
@@ -91,7 +91,7 @@ pub fn load<R: Receiver>(
     path: &Path,
     threads: usize,
     receiver: impl Fn() -> R + Sync,
-    progress: &Progress,
+    progress: &LoadProgress,
     clock: &Clock,
 ) -> Result<Loaded, Refused> {
     let refused = |reason: String| Refused(format!("cannot load the snapshot {}: {reason}", path.display()));
@@ -131,7 +131,7 @@ pub fn load_from<R: Receiver>(
     len: u64,
     threads: usize,
     receiver: impl Fn() -> R + Sync,
-    progress: &Progress,
+    progress: &LoadProgress,
     clock: &Clock,
 ) -> Result<Loaded, String> {
     let mut start = Vec::with_capacity(HEADER_SIZE);
@@ -176,7 +176,7 @@ struct Frames<'p, S> {
     stream: u32,
     keys: u64,
     failed: Option<String>,
-    progress: &'p Progress,
+    progress: &'p LoadProgress,
     clock: &'p Clock,
     report_us: u64,
 }
@@ -195,7 +195,7 @@ fn work<S: Read, R: Receiver>(frames: &Mutex<Frames<'_, S>>, receiver: &mut R) {
             Err(reason) => return reader.fail(reason),
         };
         let mut split = None;
-        if header.place != Place::Whole {
+        if header.place != Extent::Whole {
             // The parts of a key follow one another: nobody else reads on before the last of them is read.
             match reader.take_parts(header, &mut body, receiver) {
                 Ok((last, so_far)) => (header, split) = (last, Some(so_far)),
@@ -266,7 +266,7 @@ impl Split {
     fn check(&mut self, frame: &Frame<'_>) -> Result<(), String> {
         for part in frame.parts() {
             let head = (part.head.kind, part.head.deadline_ms, part.head.len);
-            if frame.place() == Place::First {
+            if frame.place() == Extent::First {
                 check_len(&part)?;
                 self.name.extend_from_slice(part.head.name);
                 self.announced = Some(head);
@@ -275,7 +275,7 @@ impl Split {
                 return Err("a part belongs to another key".to_owned());
             }
             self.found += part.len();
-            let is_last = frame.place() == Place::Last;
+            let is_last = frame.place() == Extent::Last;
             if self.found > part.head.len || (is_last && self.found != part.head.len) {
                 return Err("a value is shorter or longer than announced".to_owned());
             }
@@ -329,19 +329,19 @@ impl<S: Read> Frames<'_, S> {
         body: &mut AlignedVec,
         receiver: &mut R,
     ) -> Result<(FrameHeader, Split), String> {
-        if first.place != Place::First || first.stream != self.stream + 1 {
+        if first.place != Extent::First || first.stream != self.stream + 1 {
             return Err(in_frame(&first, "a part of a key is not in its place"));
         }
         self.stream = first.stream;
         let (mut header, mut split) = (first, Split::default());
-        while header.place != Place::Last {
+        while header.place != Extent::Last {
             let damaged = |reason: String| in_frame(&header, &reason);
             let frame = decode(&header, body).map_err(damaged)?;
             split.check(&frame).map_err(damaged)?;
             receiver.take(&frame).map_err(damaged)?;
             self.note(frame.keys());
             let next = self.next(body)?.ok_or("the last key has no end")?;
-            if !matches!(next.place, Place::Middle | Place::Last) || next.stream != first.stream {
+            if !matches!(next.place, Extent::Middle | Extent::Last) || next.stream != first.stream {
                 return Err(in_frame(&next, "a part of a key is missing before it"));
             }
             header = next;

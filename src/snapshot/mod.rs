@@ -13,9 +13,9 @@ mod home;
 mod loader;
 mod writer;
 
-pub use frame::{Frame, Items, Part, Place};
+pub use frame::{Extent, Frame, Items, Part};
 pub use home::{Home, NotLocked};
-pub use loader::{Loaded, Progress, Receiver, Refused, load, load_from};
+pub use loader::{LoadProgress, Loaded, Receiver, Refused, load, load_from};
 pub use writer::{FileSink, Saved, Storage};
 
 use crate::value::Kind;

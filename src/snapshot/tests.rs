@@ -129,7 +129,7 @@ impl Receiver for Collector<'_> {
                 value.items.extend(part.items().map(<[u8]>::to_vec));
                 value.scores.extend(part.scores());
             }
-            if matches!(frame.place(), Place::Whole | Place::Last) {
+            if matches!(frame.place(), Extent::Whole | Extent::Last) {
                 self.keys.lock().unwrap().insert(name, value);
             } else {
                 self.growing = Some((name, value));
@@ -142,7 +142,7 @@ impl Receiver for Collector<'_> {
 fn read(bytes: &[u8], threads: usize) -> Result<(Loaded, Keys), String> {
     let keys = Mutex::default();
     let receiver = || Collector { keys: &keys, growing: None };
-    let (progress, clock) = (Progress::default(), Clock::manual(0));
+    let (progress, clock) = (LoadProgress::default(), Clock::manual(0));
     let loaded = load_from(bytes, bytes.len() as u64, threads, receiver, &progress, &clock)?;
     assert_eq!((progress.bytes.get(), progress.keys.get()), (loaded.bytes, loaded.keys));
     Ok((loaded, keys.into_inner().unwrap()))
@@ -360,13 +360,13 @@ fn parts_of_two_keys_do_not_make_one() {
 /// A frame that announces a gigabyte and has nothing.
 #[test]
 fn what_a_header_announces_is_not_allocated() {
-    let header = FrameHeader { place: Place::Whole, body_len: 1 << 30, body_sum: 0, number: 0, stream: 0 };
+    let header = FrameHeader { place: Extent::Whole, body_len: 1 << 30, body_sum: 0, number: 0, stream: 0 };
     let file_len = (HEADER_SIZE + FRAME_HEADER_SIZE) as u64 + (1 << 30);
     let start = Header { file_len, frames: 1, keys: 1, begun_ms: 0 }.write();
     let bytes = [&start[..], &header.write()].concat();
     let keys = Mutex::default();
     let receiver = || Collector { keys: &keys, growing: None };
-    let reason = load_from(&bytes[..], file_len, 1, receiver, &Progress::default(), &Clock::manual(0));
+    let reason = load_from(&bytes[..], file_len, 1, receiver, &LoadProgress::default(), &Clock::manual(0));
     assert!(reason.unwrap_err().contains("cut off"));
 }
 
@@ -378,7 +378,7 @@ fn scratch(name: &str) -> PathBuf {
 
 fn load_file(path: &std::path::Path) -> Result<Keys, Refused> {
     let keys = Mutex::default();
-    load(path, 2, || Collector { keys: &keys, growing: None }, &Progress::default(), &Clock::system())?;
+    load(path, 2, || Collector { keys: &keys, growing: None }, &LoadProgress::default(), &Clock::system())?;
     Ok(keys.into_inner().unwrap())
 }
 

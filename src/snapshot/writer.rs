@@ -1,7 +1,7 @@
 //! Writes a snapshot: to a new file beside `PATH`, synced, then renamed. Whatever fails, the file that was there stays.
 
 use super::format::{HEADER_SIZE, Header};
-use super::frame::{Filling, Place};
+use super::frame::{Extent, Filling};
 use super::{Head, Sink};
 use crate::value::Kind;
 use rkyv::util::AlignedVec;
@@ -190,7 +190,7 @@ impl<S> FileSink<S> {
     }
 
     /// Ends the frame that is being filled.
-    fn seal(&mut self, place: Place, stream: u32) {
+    fn seal(&mut self, place: Extent, stream: u32) {
         if self.filling.is_empty() {
             return;
         }
@@ -210,7 +210,7 @@ impl<S> FileSink<S> {
     fn seal_before_last(&mut self) {
         if self.filling.keys() > 1 {
             let last = self.filling.split_last();
-            self.seal(Place::Whole, 0);
+            self.seal(Extent::Whole, 0);
             self.filling = last;
         }
     }
@@ -222,9 +222,9 @@ impl<S> FileSink<S> {
             self.seal_before_last();
             self.streams += 1;
             open.stream = self.streams;
-            self.seal(Place::First, open.stream);
+            self.seal(Extent::First, open.stream);
         } else {
-            self.seal(Place::Middle, open.stream);
+            self.seal(Extent::Middle, open.stream);
         }
         self.filling.begin(open.head());
         self.open = Some(open);
@@ -241,7 +241,7 @@ impl<S: Storage> FileSink<S> {
     /// Writes out everything and the header, and syncs; a file is still to be put into its place. To be called once.
     pub fn complete(&mut self) -> io::Result<Saved> {
         debug_assert!(self.open.is_none(), "a snapshot ends behind a key");
-        self.seal(Place::Whole, 0);
+        self.seal(Extent::Whole, 0);
         if self.frames == 0 {
             self.write(&[])?;
         }
@@ -277,7 +277,7 @@ impl<S: Storage> Sink for FileSink<S> {
     fn begin(&mut self, head: Head<'_>) {
         debug_assert!(self.open.is_none(), "one key after the other");
         if self.filling.size() >= FRAME_SIZE {
-            self.seal(Place::Whole, 0);
+            self.seal(Extent::Whole, 0);
         }
         self.keys += 1;
         let Head { name, kind, deadline_ms, len } = head;
@@ -310,7 +310,7 @@ impl<S: Storage> Sink for FileSink<S> {
         if let Some(open) = self.open.take()
             && open.stream > 0
         {
-            self.seal(Place::Last, open.stream);
+            self.seal(Extent::Last, open.stream);
         }
     }
 
@@ -323,7 +323,7 @@ impl<S: Storage> Sink for FileSink<S> {
             return Err(error);
         }
         match &self.open {
-            None => self.seal(Place::Whole, 0),
+            None => self.seal(Extent::Whole, 0),
             Some(_) if self.filling.is_between_items() && self.filling.size_of_last() >= LEAST_PART => {
                 self.cut()
             }

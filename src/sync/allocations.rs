@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 /// One allocation.
 #[derive(Debug, Default)]
-struct Place {
+struct Allocation {
     has_entered: bool,
     retired: Option<u64>,
     is_freed: bool,
@@ -32,7 +32,7 @@ struct Memory {
     clock: u64,
     pins: BTreeMap<u64, Pin>,
     next_pin: u64,
-    places: HashMap<usize, Place>,
+    places: HashMap<usize, Allocation>,
     /// True while the freer of retired memory runs.
     is_freeing: bool,
     /// What gives freed memory back, when the execution has ended.
@@ -104,11 +104,12 @@ pub fn oldest_pin() -> Option<u64> {
 
 /// Notes that `address` is allocated afresh.
 pub fn allocate<T>(address: *const T) {
-    let earlier = MEMORY.with_borrow_mut(|memory| memory.places.insert(address.addr(), Place::default()));
+    let earlier =
+        MEMORY.with_borrow_mut(|memory| memory.places.insert(address.addr(), Allocation::default()));
     assert!(earlier.is_none_or(|place| place.is_freed), "an address was given out twice");
 }
 
-fn with_place<R>(address: usize, ask: impl FnOnce(&mut Place) -> R) -> Option<R> {
+fn with_place<R>(address: usize, ask: impl FnOnce(&mut Allocation) -> R) -> Option<R> {
     MEMORY.with_borrow_mut(|memory| memory.places.get_mut(&address).map(ask))
 }
 

@@ -3,9 +3,9 @@
 use kvns::clock::Clock;
 use kvns::keyspace::{Keyspace, RestoreTally};
 use kvns::snapshot::format::{FRAME_HEADER_SIZE, FrameHeader, HEADER_SIZE, Header};
-use kvns::snapshot::{Place, Progress, load_from};
+use kvns::snapshot::{Extent, LoadProgress, load_from};
 
-const PLACES: [Place; 4] = [Place::Whole, Place::First, Place::Middle, Place::Last];
+const PLACES: [Extent; 4] = [Extent::Whole, Extent::First, Extent::Middle, Extent::Last];
 
 /// Loads what follows the first byte of `data` into a keyspace. With an odd first byte the checksums are corrected
 /// before, so that the checks behind them are reached. Whatever the file says, it is loaded whole or refused in one
@@ -18,7 +18,7 @@ pub fn run(data: &[u8]) {
     }
     let clock = Clock::manual(1 << 40);
     let (keyspace, tally, progress) =
-        (Keyspace::new(clock.clone()), RestoreTally::default(), Progress::default());
+        (Keyspace::new(clock.clone()), RestoreTally::default(), LoadProgress::default());
     let threads = 1 + usize::from(mode & 2 == 2);
     match load_from(&file[..], file.len() as u64, threads, || keyspace.restorer(&tally), &progress, &clock) {
         Ok(loaded) => assert_eq!(loaded.keys, tally.restored.get() + tally.expired.get()),

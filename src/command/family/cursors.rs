@@ -12,20 +12,20 @@ use smallvec::SmallVec;
 pub const DEFAULT_COUNT: usize = 10;
 
 /// The options of a walk over items.
-struct Options<'r> {
+struct ScanOptions<'r> {
     pattern: Option<Pattern<'r>>,
     count: usize,
 }
 
-impl Default for Options<'_> {
+impl Default for ScanOptions<'_> {
     fn default() -> Self {
-        Options { pattern: None, count: DEFAULT_COUNT }
+        ScanOptions { pattern: None, count: DEFAULT_COUNT }
     }
 }
 
-impl<'r> Options<'r> {
-    fn parse(mut args: Args<'r>) -> Result<Options<'r>, CommandError> {
-        let mut options = Options::default();
+impl<'r> ScanOptions<'r> {
+    fn parse(mut args: Args<'r>) -> Result<ScanOptions<'r>, CommandError> {
+        let mut options = ScanOptions::default();
         while !args.is_empty() {
             if args.take_with("COUNT", 1) {
                 options.count = count(&mut args)?;
@@ -46,7 +46,7 @@ pub fn count(args: &mut Args<'_>) -> Result<usize, CommandError> {
 }
 
 /// `key cursor [MATCH pattern] [COUNT count]`: the next cursor, 0 at the end, and what `push` writes of each item,
-/// `parts` replies, in one array. Options are looked at only if the key is there. O(log n + COUNT); a small
+/// `parts` replies, in one array. ScanOptions are looked at only if the key is there. O(log n + COUNT); a small
 /// collection is visited at once.
 pub fn reply_scan<'g, I: Items<'g>>(
     cx: &mut Context<'_, 'g>,
@@ -56,8 +56,8 @@ pub fn reply_scan<'g, I: Items<'g>>(
 ) -> CommandResult {
     let (key, cursor) = (args.key()?, args.cursor()?);
     let items = I::read(cx.view, key)?;
-    let options = if items.count() == 0 { Options::default() } else { Options::parse(args)? };
-    let Options { pattern, count } = options;
+    let options = if items.count() == 0 { ScanOptions::default() } else { ScanOptions::parse(args)? };
+    let ScanOptions { pattern, count } = options;
     let reply = &mut *cx.reply;
     cx.engine.run_sized(items.count().min(count as u64), || {
         let mut page: SmallVec<[I::Item; 32]> = SmallVec::new();

@@ -1,6 +1,6 @@
 //! What runs the commands of the sharded mode: the same replies from the lock-sharded store.
 
-use super::strings::{Options, Plan, require_pairs};
+use super::strings::{SetEffect, SetOptions, require_pairs};
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
@@ -66,7 +66,7 @@ fn get(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 
 fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let (key, value) = (args.key()?, args.bytes()?);
-    let options = Options::parse(args)?;
+    let options = SetOptions::parse(args)?;
     let now_ms = cx.view.now_ms();
     let new_deadline_ms = options.new_deadline_ms(now_ms)?;
     let mut shard = store(cx)?.lock(key.name());
@@ -74,14 +74,14 @@ fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let before = present.filter(|_| options.answers_old()).map(|(value, _)| value.to_vec());
     let plan = options.plan(present.map(|(_, deadline_ms)| deadline_ms), new_deadline_ms, now_ms);
     match plan {
-        Plan::Keep => {}
-        Plan::Remove => shard.remove(key.name()),
-        Plan::Put(deadline_ms) => shard.put(key.name(), value, deadline_ms)?,
+        SetEffect::Keep => {}
+        SetEffect::Remove => shard.remove(key.name()),
+        SetEffect::Put(deadline_ms) => shard.put(key.name(), value, deadline_ms)?,
     }
     drop(shard);
     match (options.answers_old(), plan) {
         (true, _) => reply_optional(cx.reply, before.as_deref()),
-        (false, Plan::Keep) => cx.reply.null(),
+        (false, SetEffect::Keep) => cx.reply.null(),
         (false, _) => cx.reply.simple("OK"),
     }
     Ok(())

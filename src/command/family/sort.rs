@@ -134,7 +134,7 @@ impl<'r> Source<'r> {
 
 /// SORT's options.
 #[derive(Clone, Debug)]
-struct Options<'r> {
+struct SortOptions<'r> {
     by: Source<'r>,
     /// What is answered for each element.
     get: SmallVec<[Source<'r>; 4]>,
@@ -145,9 +145,9 @@ struct Options<'r> {
     store: Option<Key<'r>>,
 }
 
-impl<'r> Options<'r> {
-    fn parse(mut args: Args<'r>, may_store: bool) -> Result<Options<'r>, CommandError> {
-        let mut options = Options {
+impl<'r> SortOptions<'r> {
+    fn parse(mut args: Args<'r>, may_store: bool) -> Result<SortOptions<'r>, CommandError> {
+        let mut options = SortOptions {
             by: Source::Element,
             get: SmallVec::new(),
             offset: 0,
@@ -365,17 +365,17 @@ impl<'g> Elements<'g> {
 /// of the sorted elements, or of what GET makes of them; with STORE how many were stored.
 fn sort(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
-    answer(cx, key, &Options::parse(args, true)?)
+    answer(cx, key, &SortOptions::parse(args, true)?)
 }
 
 /// `SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA]`: an array of the sorted
 /// elements, or of what GET makes of them.
 fn sort_ro(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
-    answer(cx, key, &Options::parse(args, false)?)
+    answer(cx, key, &SortOptions::parse(args, false)?)
 }
 
-fn answer<'g>(cx: &mut Context<'_, 'g>, key: Key<'_>, options: &Options<'_>) -> CommandResult {
+fn answer<'g>(cx: &mut Context<'_, 'g>, key: Key<'_>, options: &SortOptions<'_>) -> CommandResult {
     let about = Elements::of(cx.view.peek(key)?)?.len();
     let view = &mut *cx.view;
     let read = |view: &mut View<'g>| {

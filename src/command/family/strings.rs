@@ -13,7 +13,7 @@ use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
 use crate::keyspace::{Change, Draft, Entry, Key};
 use crate::resp::ReplyWriter;
 use crate::value::string::Str;
-pub(super) use set::{Options, Plan};
+pub(super) use set::{SetEffect, SetOptions};
 use smallvec::SmallVec;
 use std::ops::Range;
 

@@ -36,7 +36,7 @@ impl Kept {
     }
 }
 
-type Entry = AtomicPtr<Kept>;
+type ChunkPointer = AtomicPtr<Kept>;
 
 /// From numbers to chunks.
 pub struct Directory {
@@ -44,7 +44,7 @@ pub struct Directory {
     left: NonNull<Releases<Slot>>,
     /// Chunks that were made and not needed.
     given_up: SegQueue<Removed>,
-    segments: [AtomicPtr<Entry>; SEGMENTS],
+    segments: [AtomicPtr<ChunkPointer>; SEGMENTS],
     /// Numbers given out so far.
     next: AtomicU32,
     /// Chunks made so far.
@@ -79,7 +79,7 @@ fn segment_len(segment: usize) -> usize {
 }
 
 fn segment_footprint(segment: usize) -> usize {
-    size_class(segment_len(segment) * size_of::<Entry>())
+    size_class(segment_len(segment) * size_of::<ChunkPointer>())
 }
 
 impl Directory {
@@ -189,14 +189,15 @@ impl Directory {
         })
     }
 
-    fn entry_or_grow(&self, id: u32) -> &Entry {
+    fn entry_or_grow(&self, id: u32) -> &ChunkPointer {
         let (segment, index) = locate(id);
         let place = &self.segments[segment];
         // ORDERING: Acquire and AcqRel; a segment's cleared entries are visible to who finds it.
         let mut entries = place.load(Ordering::Acquire);
         if entries.is_null() {
-            let fresh: Box<[Entry]> = (0..segment_len(segment)).map(|_| Entry::default()).collect();
-            let fresh = Box::into_raw(fresh).cast::<Entry>();
+            let fresh: Box<[ChunkPointer]> =
+                (0..segment_len(segment)).map(|_| ChunkPointer::default()).collect();
+            let fresh = Box::into_raw(fresh).cast::<ChunkPointer>();
             let never = std::ptr::null_mut();
             entries = match place.compare_exchange(never, fresh, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
@@ -217,7 +218,7 @@ impl Directory {
 
 /// # Safety
 /// `entries` is the whole of segment `segment`, and nobody else has it.
-unsafe fn segment_box(entries: *mut Entry, segment: usize) -> Box<[Entry]> {
+unsafe fn segment_box(entries: *mut ChunkPointer, segment: usize) -> Box<[ChunkPointer]> {
     // SAFETY: the caller's promise.
     unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(entries, segment_len(segment))) }
 }

@@ -3,7 +3,7 @@
 use super::keyspace;
 use crate::clock::Clock;
 use crate::keyspace::{Kind, RestoreTally};
-use crate::snapshot::{FileSink, Head, Progress, Sink, load_from};
+use crate::snapshot::{FileSink, Head, LoadProgress, Sink, load_from};
 use std::io::Cursor;
 
 /// The file of one set with these members.
@@ -24,7 +24,7 @@ fn a_set_with_a_member_twice_is_refused() {
         let ((keyspace, _), tally, file) = (keyspace(), RestoreTally::default(), file_of(members));
         let receiver = || keyspace.restorer(&tally);
         let clock = Clock::manual(0);
-        load_from(&file[..], file.len() as u64, 1, receiver, &Progress::default(), &clock)
+        load_from(&file[..], file.len() as u64, 1, receiver, &LoadProgress::default(), &clock)
     };
     assert!(load(&[b"a", b"b"]).is_ok());
     let refused = load(&[b"a", b"b", b"a"]).unwrap_err();

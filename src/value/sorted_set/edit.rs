@@ -22,7 +22,7 @@ const INDEX_KEPT: usize = 1000;
 
 /// What a version consists of.
 #[derive(Debug)]
-pub enum Next {
+pub enum Edited {
     /// Nothing changed.
     Unchanged,
     /// No members are left.
@@ -43,7 +43,7 @@ pub enum Next {
 }
 
 #[derive(Debug)]
-struct Change {
+struct MemberChange {
     member: Member,
     /// The codes of the scores before and after; none: it is not a member.
     old: Option<u64>,
@@ -53,7 +53,7 @@ struct Change {
 /// Changes of one version, atomic together. Nothing happens before they are finished.
 pub struct Edit<'g, O: Order<'g>> {
     base: SortedSet<'g, O>,
-    changes: SmallVec<[Change; 2]>,
+    changes: SmallVec<[MemberChange; 2]>,
     /// Where a member stands among the changes, once they are many.
     places: HashMap<Member, usize, ahash::RandomState>,
     len: u64,
@@ -135,7 +135,11 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
     /// Removes a member as the base has it, which was not changed so far. O(1).
     pub fn take(&mut self, taken: Scored<'_>) {
         debug_assert!(self.place(taken.member).is_none(), "it was changed before");
-        self.note(Change { member: Member::new(taken.member), old: Some(code(taken.score)), new: None });
+        self.note(MemberChange {
+            member: Member::new(taken.member),
+            old: Some(code(taken.score)),
+            new: None,
+        });
         self.len -= 1;
     }
 
@@ -174,7 +178,9 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
         let (popped, place) = popped?;
         match place {
             Some(place) => self.changes[place].new = None,
-            None => self.note(Change { member: popped.member.clone(), old: Some(popped.code), new: None }),
+            None => {
+                self.note(MemberChange { member: popped.member.clone(), old: Some(popped.code), new: None })
+            }
         }
         self.len -= 1;
         Some(popped)
@@ -193,12 +199,12 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
         let new = to.map(code);
         match place {
             Some(place) => self.changes[place].new = new,
-            None => self.note(Change { member: Member::new(member), old: from.map(code), new }),
+            None => self.note(MemberChange { member: Member::new(member), old: from.map(code), new }),
         }
         from
     }
 
-    fn note(&mut self, change: Change) {
+    fn note(&mut self, change: MemberChange) {
         let place = self.changes.len();
         if place == SEARCHED {
             let members = self.changes.iter().map(|change| change.member.clone());
@@ -213,12 +219,12 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
     /// Ends the edit. Nodes are born at `birth`. `is_planned` says that the base was never published: then its
     /// pending operation is taken into the new one; else the index has it by the time the result is published.
     /// O(k log n) for k changes; with a fresh index O(n log n).
-    pub fn finish(self, birth: u32, is_planned: bool) -> Next {
+    pub fn finish(self, birth: u32, is_planned: bool) -> Edited {
         if !self.is_changed() {
-            return Next::Unchanged;
+            return Edited::Unchanged;
         }
         if self.len == 0 {
-            return Next::Empty;
+            return Edited::Empty;
         }
         match self.base.form {
             Form::Small(tree) => self.finish_small(tree, birth),
@@ -234,18 +240,19 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
         self.places_of(|change| change.new)
     }
 
-    fn places_of(&self, code: impl Fn(&Change) -> Option<u64>) -> Places {
-        let place = |change: &Change| Some(Placed { code: code(change)?, member: change.member.clone() });
+    fn places_of(&self, code: impl Fn(&MemberChange) -> Option<u64>) -> Places {
+        let place =
+            |change: &MemberChange| Some(Placed { code: code(change)?, member: change.member.clone() });
         let changes = self.changes.iter().filter(|change| change.old != change.new);
         let mut places: Places = changes.filter_map(place).collect();
         places.sort_unstable_by(Placed::compare);
         places
     }
 
-    fn finish_small(self, base: Tree<'g, ByScore>, birth: u32) -> Next {
+    fn finish_small(self, base: Tree<'g, ByScore>, birth: u32) -> Edited {
         if self.len <= LEAF_ITEMS as u64 {
             let mut delta = Delta::new(base, birth);
-            let keys = |code: fn(&Change) -> Option<u64>| {
+            let keys = |code: fn(&MemberChange) -> Option<u64>| {
                 self.changes.iter().filter_map(move |c| Some(ByScore::key(code(c)?, c.member.as_bytes())))
             };
             let (old, new): (SmallVec<[TreeKey; 2]>, SmallVec<[TreeKey; 2]>) =
@@ -255,7 +262,7 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
             let edits: SmallVec<[tree::Edit<'_>; 4]> = removes.chain(puts).collect();
             delta.apply(&edits);
             if delta.tree().is_small() {
-                return Next::Small(delta.seal());
+                return Edited::Small(delta.seal());
             }
         }
         let is_changed = |scored: &Scored<'g>| self.place(scored.member).is_some();
@@ -268,7 +275,7 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
         build(all, birth)
     }
 
-    fn finish_large(self, base: Large<'g, O>, birth: u32, is_planned: bool) -> Next {
+    fn finish_large(self, base: Large<'g, O>, birth: u32, is_planned: bool) -> Edited {
         let (dropped, added) = (self.dropped(), self.added());
         let mut delta = Delta::new(base.tree, birth);
         let segments = segments::changes(&base, &dropped, &added);
@@ -286,11 +293,16 @@ impl<'g, O: Order<'g>> Edit<'g, O> {
             false => Pending { dropped, added },
         };
         if pending.len() <= INDEX_KEPT.max(self.len as usize / 16) {
-            return Next::Large { tree: delta.seal(), pending, index: None, heap };
+            return Edited::Large { tree: delta.seal(), pending, index: None, heap };
         }
         let mut all = placed(members_of(delta.tree()));
         all.sort_unstable_by(Placed::compare);
-        Next::Large { heap: heap_of(&all), tree: delta.seal(), pending: Pending::default(), index: Some(all) }
+        Edited::Large {
+            heap: heap_of(&all),
+            tree: delta.seal(),
+            pending: Pending::default(),
+            index: Some(all),
+        }
     }
 }
 
@@ -299,7 +311,7 @@ fn heap_of(places: &[Placed]) -> i64 {
     places.iter().map(|place| Member::heap_size(place.member.as_bytes().len()) as i64).sum()
 }
 
-fn edit_tree(delta: &mut Delta<'_, Parts>, changes: &[Change], segments: &[segments::Change]) {
+fn edit_tree(delta: &mut Delta<'_, Parts>, changes: &[MemberChange], segments: &[segments::SegmentChange]) {
     let keys: SmallVec<[(TreeKey, Option<[u8; 8]>); 2]> = changes
         .iter()
         .map(|change| (Parts::member_key(change.member.as_bytes()), change.new.map(u64::to_be_bytes)))
@@ -314,9 +326,9 @@ fn edit_tree(delta: &mut Delta<'_, Parts>, changes: &[Change], segments: &[segme
 }
 
 /// A set of these members, each once, in any order. O(n log n).
-pub fn build(mut members: Vec<Placed>, birth: u32) -> Next {
+pub fn build(mut members: Vec<Placed>, birth: u32) -> Edited {
     if members.is_empty() {
-        return Next::Empty;
+        return Edited::Empty;
     }
     members.sort_unstable_by(Placed::compare);
     if members.len() <= LEAF_ITEMS {
@@ -327,20 +339,20 @@ pub fn build(mut members: Vec<Placed>, birth: u32) -> Next {
         let mut delta = Delta::<ByScore>::new(Tree::EMPTY, birth);
         delta.apply(&edits);
         if delta.tree().is_small() {
-            return Next::Small(delta.seal());
+            return Edited::Small(delta.seal());
         }
     }
     let mut segments = Vec::with_capacity(members.len() / segments::SEGMENT_FILL + 1);
     let order: Vec<(u64, &[u8])> =
         members.iter().map(|place| (place.order(), place.member.as_bytes())).collect();
     segments::cut_up(Cut::at(order[0].0, &[]), &order, |change| segments.push(change));
-    let changes: Vec<Change> = members
+    let changes: Vec<MemberChange> = members
         .iter()
-        .map(|place| Change { member: place.member.clone(), old: None, new: Some(place.code) })
+        .map(|place| MemberChange { member: place.member.clone(), old: None, new: Some(place.code) })
         .collect();
     let mut delta = Delta::new(Tree::EMPTY, birth);
     edit_tree(&mut delta, &changes, &segments);
-    Next::Large {
+    Edited::Large {
         tree: delta.seal(),
         pending: Pending::default(),
         heap: heap_of(&members),
@@ -349,6 +361,6 @@ pub fn build(mut members: Vec<Placed>, birth: u32) -> Next {
 }
 
 /// A set like `base` that shares nothing with it, as COPY makes it. O(n log n).
-pub fn copy<'g, O: Order<'g>>(base: SortedSet<'g, O>, birth: u32) -> Next {
+pub fn copy<'g, O: Order<'g>>(base: SortedSet<'g, O>, birth: u32) -> Edited {
     build(placed(base.iter()), birth)
 }

@@ -9,7 +9,7 @@
 //! read like any other.
 //!
 //! ```text
-//! SortedSet --Edit::new--> Edit --put, remove--> finish() --> Next (what the version after it consists of)
+//! SortedSet --Edit::new--> Edit --put, remove--> finish() --> Edited (what the version after it consists of)
 //! ```
 //!
 //! # Invariants
@@ -32,7 +32,7 @@ mod scores;
 mod segment;
 mod segments;
 
-pub use edit::{Edit, Next, build, copy};
+pub use edit::{Edit, Edited, build, copy};
 pub use layout::{ByScore, Parts};
 pub use pending::{Merged, Order, Pending, Places};
 pub use place::{Cut, Member, Placed, Scored};

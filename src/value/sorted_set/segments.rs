@@ -14,13 +14,13 @@ pub(super) const SEGMENT_FILL: usize = 8;
 const SEGMENT_MIN: usize = 3;
 
 /// A segment's key and how many members it has after an edit; none: it is gone.
-pub(super) type Change = (TreeKey, Option<u8>);
+pub(super) type SegmentChange = (TreeKey, Option<u8>);
 
 /// A place that an edit adds or drops.
 type Event<'e> = (&'e Placed, bool);
 
 /// Cuts members, in their order, into segments. The first begins at `cut`.
-pub(super) fn cut_up(cut: Cut<'_>, members: &[(u64, &[u8])], mut emit: impl FnMut(Change)) {
+pub(super) fn cut_up(cut: Cut<'_>, members: &[(u64, &[u8])], mut emit: impl FnMut(SegmentChange)) {
     let pieces = members.len().div_ceil(SEGMENT_FILL);
     for piece in 0..pieces {
         let start = piece * members.len() / pieces;
@@ -40,14 +40,14 @@ pub(super) fn changes<'g, O: Order<'g>>(
     set: &Large<'g, O>,
     dropped: &[Placed],
     added: &[Placed],
-) -> SmallVec<[Change; 4]> {
+) -> SmallVec<[SegmentChange; 4]> {
     let mut events: SmallVec<[Event<'_>; 4]> =
         dropped.iter().map(|place| (place, false)).chain(added.iter().map(|place| (place, true))).collect();
     events.sort_by(|left, right| left.0.compare(right.0));
     if events.len() > 1 {
         set.prefetch_segments(&events);
     }
-    let mut plan = Plan { set, changes: SmallVec::new(), touched: None };
+    let mut plan = SegmentPlan { set, changes: SmallVec::new(), touched: None };
     let mut rest = events.as_slice();
     while let [(first, _), ..] = rest {
         let cut = Cut::at(first.order(), first.scored().member);
@@ -74,14 +74,14 @@ impl<'g, O: Order<'g>> Large<'g, O> {
     }
 }
 
-struct Plan<'s, 'g, O> {
+struct SegmentPlan<'s, 'g, O> {
     set: &'s Large<'g, O>,
-    changes: SmallVec<[Change; 4]>,
+    changes: SmallVec<[SegmentChange; 4]>,
     /// The rank of the first member of the segment that was changed last.
     touched: Option<u64>,
 }
 
-impl<'g, O: Order<'g>> Plan<'_, 'g, O> {
+impl<'g, O: Order<'g>> SegmentPlan<'_, 'g, O> {
     fn put(&mut self, cut: Cut<'_>, members: Option<u8>) {
         self.changes.push((Parts::segment_key(cut), members));
     }

@@ -146,7 +146,7 @@ fn flush(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 
 /// What NAMESPACE SET changes.
 #[derive(Clone, Copy)]
-enum Change {
+enum RuleChange {
     Policy(Option<Policy>),
     Quota(Option<u64>),
 }
@@ -167,10 +167,10 @@ fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         changes.push(if args.take_with("POLICY", 1) {
             let value = args.bytes()?;
             let own = !value.eq_ignore_ascii_case(b"default");
-            Change::Policy(own.then(|| policy(value)).transpose().map_err(refused)?)
+            RuleChange::Policy(own.then(|| policy(value)).transpose().map_err(refused)?)
         } else if args.take_with("LIMIT", 1) {
             let bytes = memory(args.bytes()?).map_err(refused)?;
-            Change::Quota(Some(bytes.min(i64::MAX as u64)).filter(|bytes| *bytes > 0))
+            RuleChange::Quota(Some(bytes.min(i64::MAX as u64)).filter(|bytes| *bytes > 0))
         } else {
             return Err(CommandError::Syntax);
         });
@@ -179,10 +179,10 @@ fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         let rules = &mut settings.eviction;
         for change in &changes {
             match *change {
-                Change::Policy(Some(policy)) => drop(rules.policies.insert(name.clone(), policy)),
-                Change::Policy(None) => drop(rules.policies.remove(&name)),
-                Change::Quota(Some(bytes)) => drop(rules.quotas.insert(name.clone(), bytes)),
-                Change::Quota(None) => drop(rules.quotas.remove(&name)),
+                RuleChange::Policy(Some(policy)) => drop(rules.policies.insert(name.clone(), policy)),
+                RuleChange::Policy(None) => drop(rules.policies.remove(&name)),
+                RuleChange::Quota(Some(bytes)) => drop(rules.quotas.insert(name.clone(), bytes)),
+                RuleChange::Quota(None) => drop(rules.quotas.remove(&name)),
             }
         }
     });

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 /// When a member gets its score, and what is said about it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Options {
+struct AddOptions {
     /// NX: only if it is no member.
     only_new: bool,
     /// XX: only if it is one.
@@ -31,10 +31,10 @@ struct Scoring {
     after: f64,
 }
 
-impl Options {
+impl AddOptions {
     /// Reads options up to the first argument that is none.
-    fn parse(args: &mut Args<'_>) -> Options {
-        let mut options = Options::default();
+    fn parse(args: &mut Args<'_>) -> AddOptions {
+        let mut options = AddOptions::default();
         loop {
             let option = match () {
                 () if args.take("NX") => &mut options.only_new,
@@ -97,7 +97,7 @@ pub fn stored(score: f64) -> f64 {
 /// CH also how many moved; with INCR the member's score after it, or null if it was left alone.
 pub fn zadd(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
-    let options = Options::parse(&mut args);
+    let options = AddOptions::parse(&mut args);
     put(cx, key, args, options)
 }
 
@@ -105,11 +105,11 @@ pub fn zadd(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 pub fn zincrby(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let key = args.key()?;
     // Redis takes ZADD's options here, and then misses the increment or the member.
-    let options = Options { increments: true, ..Options::parse(&mut args) };
+    let options = AddOptions { increments: true, ..AddOptions::parse(&mut args) };
     put(cx, key, args, options)
 }
 
-fn put(cx: &mut Context<'_, '_>, key: Key<'_>, mut args: Args<'_>, options: Options) -> CommandResult {
+fn put(cx: &mut Context<'_, '_>, key: Key<'_>, mut args: Args<'_>, options: AddOptions) -> CommandResult {
     if args.is_empty() || !args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }

@@ -97,21 +97,22 @@ impl<'g> Input<'g> {
 
 /// What follows the keys.
 #[derive(Debug)]
-struct Options {
+struct CombineOptions {
     /// One for each key, or none at all.
     weights: SmallVec<[f64; 4]>,
     aggregate: Aggregate,
     with_scores: bool,
 }
 
-impl Options {
+impl CombineOptions {
     fn parse(
         mut args: Args<'_>,
         keys: usize,
         operation: Operation,
         is_stored: bool,
-    ) -> Result<Options, CommandError> {
-        let mut options = Options { weights: SmallVec::new(), aggregate: Aggregate::Sum, with_scores: false };
+    ) -> Result<CombineOptions, CommandError> {
+        let mut options =
+            CombineOptions { weights: SmallVec::new(), aggregate: Aggregate::Sum, with_scores: false };
         let is_weighed = operation != Operation::Difference;
         while !args.is_empty() {
             if is_weighed && args.take_with("WEIGHTS", keys) {
@@ -240,7 +241,7 @@ fn reply(cx: &mut Context<'_, '_>, mut args: Args<'_>, operation: Operation) -> 
     let keys = input_keys(&mut args)?;
     let inputs = read_at_once(cx, keys.clone())?;
     // Redis looks at the keys before it looks at the options.
-    let options = Options::parse(args, keys.len(), operation, false)?;
+    let options = CombineOptions::parse(args, keys.len(), operation, false)?;
     let made = cx.engine.run_sized(total(&inputs), || {
         let mut made = options.made(operation, &inputs);
         made.sort_unstable_by(Scored::compare);
@@ -259,7 +260,7 @@ fn store(cx: &mut Context<'_, '_>, mut args: Args<'_>, operation: Operation) -> 
     let len = engine.run_sized(about, || {
         view.transact(|view| {
             let inputs = read(view, keys.clone())?;
-            let options = Options::parse(args, keys.len(), operation, true)?;
+            let options = CombineOptions::parse(args, keys.len(), operation, true)?;
             let made = options.made(operation, &inputs);
             let placed = made.iter().map(|made| Placed::new(made.member, stored(made.score))).collect();
             Ok::<_, CommandError>(view.store_sorted_set(destination, placed)?)
@@ -284,7 +285,7 @@ pub fn zintercard(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult
             .ok_or(CommandError::Negative("LIMIT"))?;
     }
     let most = if limit == 0 { usize::MAX } else { limit };
-    let options = Options { weights: SmallVec::new(), aggregate: Aggregate::Sum, with_scores: false };
+    let options = CombineOptions { weights: SmallVec::new(), aggregate: Aggregate::Sum, with_scores: false };
     let mut inputs = options.weighed(&inputs);
     inputs.sort_by_key(|(input, _)| input.len());
     let about = inputs.first().map_or(0, |(smallest, _)| smallest.len());

@@ -12,7 +12,7 @@ use crate::value::string::Str;
 
 /// What LCS is asked to answer.
 #[derive(Clone, Copy, Debug, Default)]
-struct Options {
+struct LcsOptions {
     wants_len: bool,
     wants_runs: bool,
     shows_run_len: bool,
@@ -34,7 +34,7 @@ pub fn lcs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     // Redis looks at the strings before it looks at the options.
     let [one, other] =
         cx.view.transact(|view| Ok::<_, CommandError>([text(view, keys[0])?, text(view, keys[1])?]))?;
-    let mut options = Options::default();
+    let mut options = LcsOptions::default();
     while !args.is_empty() {
         if args.take("IDX") {
             options.wants_runs = true;
@@ -70,7 +70,7 @@ fn text<'g>(view: &mut View<'g>, key: Key<'_>) -> Result<Str<'g>, CommandError> 
     }
 }
 
-fn reply_runs(cx: &mut Context<'_, '_>, options: Options, one: &[u8], runs: &[Run]) {
+fn reply_runs(cx: &mut Context<'_, '_>, options: LcsOptions, one: &[u8], runs: &[Run]) {
     let len: usize = runs.iter().map(|run| run.len).sum();
     if options.wants_runs {
         let shown = runs.iter().filter(|run| run.len as i64 >= options.min_run_len);

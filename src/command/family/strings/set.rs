@@ -46,7 +46,7 @@ enum Condition {
 
 /// What SET does to its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
+pub enum SetEffect {
     /// Nothing: the condition does not hold.
     Keep,
     /// Removes it.
@@ -57,17 +57,17 @@ pub enum Plan {
 
 /// SET's options.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options<'r> {
+pub struct SetOptions<'r> {
     condition: Option<Condition>,
     answers_old: bool,
     keeps_deadline: bool,
     expiry: Option<Expiry<'r>>,
 }
 
-impl<'r> Options<'r> {
+impl<'r> SetOptions<'r> {
     /// Reads the rest of the arguments.
-    pub fn parse(mut args: Args<'r>) -> Result<Options<'r>, CommandError> {
-        let mut options = Options::default();
+    pub fn parse(mut args: Args<'r>) -> Result<SetOptions<'r>, CommandError> {
+        let mut options = SetOptions::default();
         while !args.is_empty() {
             if options.condition != Some(Condition::Present) && args.take("NX") {
                 options.condition = Some(Condition::Missing);
@@ -103,7 +103,7 @@ impl<'r> Options<'r> {
     }
 
     /// What is done to a key that is missing, or present with a deadline or without.
-    pub fn plan(&self, present: Option<Option<u64>>, new_deadline_ms: Option<u64>, now_ms: u64) -> Plan {
+    pub fn plan(&self, present: Option<Option<u64>>, new_deadline_ms: Option<u64>, now_ms: u64) -> SetEffect {
         let holds = match self.condition {
             None => true,
             Some(Condition::Missing) => present.is_none(),
@@ -112,9 +112,9 @@ impl<'r> Options<'r> {
         let kept_ms = present.flatten().filter(|_| self.keeps_deadline);
         // What expires at once is never there, not even for the rest of a transaction.
         match new_deadline_ms.or(kept_ms) {
-            _ if !holds => Plan::Keep,
-            Some(deadline_ms) if deadline_ms <= now_ms => Plan::Remove,
-            deadline_ms => Plan::Put(deadline_ms),
+            _ if !holds => SetEffect::Keep,
+            Some(deadline_ms) if deadline_ms <= now_ms => SetEffect::Remove,
+            deadline_ms => SetEffect::Put(deadline_ms),
         }
     }
 }
@@ -134,16 +134,16 @@ pub fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         cx.reply.simple("OK");
         return Ok(());
     }
-    let options = Options::parse(args)?;
+    let options = SetOptions::parse(args)?;
     let now_ms = cx.view.now_ms();
     let new_deadline_ms = options.new_deadline_ms(now_ms)?;
     let (is_set, before) = cx.view.update(key, |entry| {
         let before = if options.answers_old { string_of(entry)? } else { None };
         let present = entry.map(|entry| entry.deadline_ms());
         let change = match options.plan(present, new_deadline_ms, now_ms) {
-            Plan::Keep => return Ok((Change::Keep, (false, before))),
-            Plan::Remove => Change::Remove,
-            Plan::Put(deadline_ms) => Change::Put(Draft::string(value, deadline_ms)),
+            SetEffect::Keep => return Ok((Change::Keep, (false, before))),
+            SetEffect::Remove => Change::Remove,
+            SetEffect::Put(deadline_ms) => Change::Put(Draft::string(value, deadline_ms)),
         };
         Ok::<_, CommandError>((change, (true, before)))
     })?;

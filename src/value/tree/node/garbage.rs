@@ -41,7 +41,7 @@ impl Root {
     /// All nodes of the tree, to be freed when nobody reads it any more. O(1).
     pub fn retire_all(self) -> Garbage {
         let mut garbage = Garbage::default();
-        garbage.entries.extend(self.raw.map(|raw| Entry { raw, whole: true }));
+        garbage.entries.extend(self.raw.map(|raw| Dropped { raw, whole: true }));
         garbage
     }
 }
@@ -97,7 +97,7 @@ impl Drop for Sealed {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct Dropped {
     pub(super) raw: Raw,
     /// With all nodes below it.
     pub(super) whole: bool,
@@ -106,7 +106,7 @@ pub(super) struct Entry {
 /// Nodes that left a tree and wait to be freed. Dropping it leaks them.
 #[derive(Debug, Default)]
 pub struct Garbage {
-    pub(super) entries: SmallVec<[Entry; 6]>,
+    pub(super) entries: SmallVec<[Dropped; 6]>,
 }
 
 // SAFETY: as for `Root`.
@@ -130,7 +130,7 @@ impl Garbage {
 
     /// True if freeing it may take longer than a grace period's callback should: more than about `nodes` nodes.
     pub fn is_larger_than(&self, nodes: usize) -> bool {
-        let whole = |entry: &Entry| {
+        let whole = |entry: &Dropped| {
             let node = Node { raw: entry.raw, life: PhantomData };
             entry.whole && node.height() > 0 && node.footprint() > (nodes * LEAF_SIZE) as u64
         };
@@ -191,7 +191,7 @@ impl Garbage {
             }
             if entry.whole && !node.is_leaf() {
                 let children = (0..node.len()).map(|index| node.child(index));
-                self.entries.extend(children.map(|child| Entry { raw: child.raw, whole: true }));
+                self.entries.extend(children.map(|child| Dropped { raw: child.raw, whole: true }));
             }
             // SAFETY: the caller's promise, and T5: a node is in garbage once.
             unsafe { free(entry.raw) };

@@ -2,7 +2,7 @@
 
 use super::super::Layout;
 use super::super::item::{Piece, encode_length, totals, weight};
-use super::garbage::{Entry, Garbage, Root, Sealed};
+use super::garbage::{Dropped, Garbage, Root, Sealed};
 use super::{Child, DEAD, FENCE_KEYS, HEADER, Header, Node, OWN, RANKS, Raw, TOTALS, free, memory};
 use smallvec::SmallVec;
 use std::alloc::{alloc, handle_alloc_error};
@@ -235,14 +235,14 @@ impl<'g> Nursery<'g> {
             node.add_flag(DEAD);
             self.dead.set(self.dead.get() + 1);
         } else {
-            self.replaced.borrow_mut().entries.push(Entry { raw: node.raw, whole: false });
+            self.replaced.borrow_mut().entries.push(Dropped { raw: node.raw, whole: false });
         }
     }
 
     /// Notes that the present root will not reach `node` and all below it any more.
     pub(in super::super) fn retire_whole(&self, node: Node<'_>) {
         if !node.is_own() {
-            self.replaced.borrow_mut().entries.push(Entry { raw: node.raw, whole: true });
+            self.replaced.borrow_mut().entries.push(Dropped { raw: node.raw, whole: true });
             return;
         }
         self.retire(node);
