@@ -115,7 +115,7 @@ pub fn rest() {
 /// Known mistakes that a loom model can seed, to show that it would find them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
-    /// The exchange of a pointer compares first, then stores.
+    /// The exchange of a cell compares first, then stores.
     ExchangeInTwoSteps,
     /// An aborted transaction puts the displaced version itself back instead of a fresh copy (Rule V).
     AbortRestoresSameVersion,
@@ -342,30 +342,6 @@ mod model {
             let found = self.load(Ordering::Relaxed);
             self.0.store(found + value, Ordering::Relaxed);
             found
-        }
-    }
-
-    impl<T> AtomicPtr<T> {
-        /// loom's, or with [`Bug::ExchangeInTwoSteps`] a load and then a store.
-        ///
-        /// # Errors
-        /// What was found, if it is not `from`.
-        pub fn compare_exchange(
-            &self,
-            from: *mut T,
-            to: *mut T,
-            success: Ordering,
-            failure: Ordering,
-        ) -> Result<*mut T, *mut T> {
-            if !seeded(Bug::ExchangeInTwoSteps) {
-                return self.0.compare_exchange(from, to, success, failure);
-            }
-            let found = self.load(failure);
-            if found != from {
-                return Err(found);
-            }
-            self.0.store(to, Ordering::Release);
-            Ok(found)
         }
     }
 

@@ -184,6 +184,10 @@ impl Cell {
     }
 
     fn exchange(&self, from: *mut Version, to: *mut Version) -> Result<(), ()> {
+        if crate::sync::seeded(crate::sync::Bug::ExchangeInTwoSteps) && self.load() == from {
+            self.word.store(to, Ordering::Release);
+            return Ok(());
+        }
         // ORDERING: AcqRel publishes what `to` points to, to the Acquire of `load`.
         self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).map(drop).map_err(drop)
     }
