@@ -45,8 +45,8 @@ pub struct Generation {
     registry: Registry,
     default: Box<Namespace>,
     directory: Directory,
-    /// Slots that have left the index.
-    left: Box<Releases<Slot>>,
+    /// Slots that have left the index. Shared, for chunks point to it: a box would claim to be the only way to it.
+    left: Arc<Releases<Slot>>,
     reaps: SegQueue<Reap>,
     /// Versions that were read and are to go for it.
     reads: SegQueue<Reap>,
@@ -80,7 +80,7 @@ pub const DEFAULT_NAMESPACE: &[u8] = b"default";
 impl Generation {
     /// An empty keyspace, the `number`th; its wheel counts from `now_ms`.
     pub fn new(number: u64, now_ms: u64) -> Arc<Generation> {
-        let left = Box::<Releases<Slot>>::default();
+        let left = Arc::<Releases<Slot>>::default();
         Arc::new(Generation {
             number,
             index: Index::new(),

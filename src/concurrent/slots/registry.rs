@@ -14,6 +14,7 @@ use papaya::{Equivalent, HashMap};
 use seize::Collector;
 use std::hash::{Hash, Hasher};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// Namespaces that have left the registry which its collector gathers before it looks whether they can go.
 const BATCH: usize = if cfg!(kvns_loom) { 1 } else { 32 };
@@ -78,14 +79,14 @@ impl Equivalent<Key> for Name<'_> {
 pub(super) struct Registry {
     map: HashMap<Key, (), ahash::RandomState>,
     /// Namespaces that have left the map.
-    left: Box<Releases<Namespace>>,
+    left: Arc<Releases<Namespace>>,
 }
 
 impl Registry {
     pub(super) fn new() -> Registry {
         let collector = Collector::new().batch_size(BATCH);
         let map = HashMap::builder().hasher(ahash::RandomState::new()).collector(collector).build();
-        Registry { map, left: Box::default() }
+        Registry { map, left: Arc::default() }
     }
 
     /// The namespace with this name. Lock-free, O(1).
