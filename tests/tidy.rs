@@ -34,6 +34,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("glob", 0),
     ("number", 0),
     ("size_class", 0),
+    ("wait", 0),
 ];
 
 /// Imports between modules of one layer; anything else sideways is refused.

@@ -1,7 +1,7 @@
 //! The text of every error reply, once.
 
-use crate::engine::long_work::Busy;
-use crate::keyspace::{Contention, KeyspaceError};
+use crate::keyspace::KeyspaceError;
+use crate::wait::Wait;
 
 /// What a handler answers: the reply is written, or this error is to be.
 pub type CommandResult = Result<(), CommandError>;
@@ -15,12 +15,8 @@ pub enum CommandError {
     OutOfMemory,
     /// EXEC of a queue for whose commands there is no room.
     ExecAbortOutOfMemory,
-    /// No reply: the command is to be run again from its start.
-    Contention(Contention),
-    /// No reply: too much long work is running, the command is to be run again from its start.
-    Busy,
-    /// No reply: the command is to be run again when the snapshot of this number has ended.
-    AwaitSnapshot(u64),
+    /// No reply: the command waits and runs again from its start.
+    Wait(Wait),
     /// The keys are being loaded.
     Loading,
     /// The snapshot that was asked for failed, and why.
@@ -197,14 +193,14 @@ impl From<KeyspaceError> for CommandError {
         match error {
             KeyspaceError::WrongType => CommandError::WrongType,
             KeyspaceError::NoRoom => CommandError::OutOfMemory,
-            KeyspaceError::Contention(contention) => CommandError::Contention(contention),
+            KeyspaceError::Wait(wait) => CommandError::Wait(wait),
         }
     }
 }
 
-impl From<Busy> for CommandError {
-    fn from(_: Busy) -> CommandError {
-        CommandError::Busy
+impl From<Wait> for CommandError {
+    fn from(wait: Wait) -> CommandError {
+        CommandError::Wait(wait)
     }
 }
 

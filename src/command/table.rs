@@ -71,37 +71,55 @@ pub fn find(name: &[u8]) -> Option<Row> {
     }
 }
 
+/// Why a request runs no row.
+#[derive(Debug)]
+pub struct Refused {
+    /// The unknown command or subcommand, or the wrong number of arguments.
+    pub error: CommandError,
+    /// The row whose name the error shows.
+    pub row: Option<Row>,
+}
+
+impl Refused {
+    #[cold]
+    fn new(error: CommandError, row: Option<Row>) -> Box<Refused> {
+        Box::new(Refused { error, row })
+    }
+}
+
 /// The row that a request runs: a container's subcommand where it names one.
 ///
-/// Answers the unknown command or subcommand, or the wrong number of arguments, with the row whose name the
-/// error shows.
-pub fn resolve(request: Request<'_>) -> Result<Row, (CommandError, Option<Row>)> {
+/// # Errors
+/// There is no such command or subcommand, or it takes another number of arguments.
+pub fn resolve(request: Request<'_>) -> Result<Row, Box<Refused>> {
     let Some(mut row) = find(request.name()) else {
-        return Err((unknown(request), None));
+        return Err(Refused::new(unknown(request), None));
     };
     if !row.spec().subcommands.is_empty()
         && let Some(name) = request.get(1)
     {
         row = find_subcommand(row, name).ok_or_else(|| {
             let (container, subcommand) = (row.spec().name, name.to_vec());
-            (CommandError::UnknownSubcommand { container, subcommand }, None)
+            Refused::new(CommandError::UnknownSubcommand { container, subcommand }, None)
         })?;
     }
     let admits = row.spec().arity.admits(request.len());
-    if admits { Ok(row) } else { Err((CommandError::WrongArity, Some(row))) }
+    if admits { Ok(row) } else { Err(Refused::new(CommandError::WrongArity, Some(row))) }
 }
 
 /// Like [`resolve`], in the sharded mode: it serves few commands, and calls all others unknown.
-pub fn resolve_sharded(request: Request<'_>) -> Result<Row, (CommandError, Option<Row>)> {
+///
+/// # Errors
+/// As [`resolve`]'s, and the command is not served.
+pub fn resolve_sharded(request: Request<'_>) -> Result<Row, Box<Refused>> {
     let resolved = resolve(request);
-    match resolved {
-        Ok(row) | Err((_, Some(row))) if row.sharded_handler().is_some() => resolved,
-        _ => {
-            let mut text = unknown(request).text("");
-            text.extend_from_slice(if text.ends_with(b" ") { b"(sharded mode)" } else { b" (sharded mode)" });
-            Err((CommandError::Custom(text), None))
-        }
+    let row = resolved.as_ref().map_or_else(|refused| refused.row, |row| Some(*row));
+    if row.is_some_and(|row| row.sharded_handler().is_some()) {
+        return resolved;
     }
+    let mut text = unknown(request).text("");
+    text.extend_from_slice(if text.ends_with(b" ") { b"(sharded mode)" } else { b" (sharded mode)" });
+    Err(Refused::new(CommandError::Custom(text), None))
 }
 
 /// The row of a full name: `get`, or `client|id`.

@@ -1,7 +1,7 @@
 //! How far the end of the server has come. It can be called off until clients are turned away.
 
 use super::Engine;
-use super::persistence::Outcome;
+use super::persistence::SnapshotResult;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ impl Engine {
 
     /// Takes the snapshot that a server takes when it ends, unless nothing has changed since the last one, and waits
     /// for it. Nothing is taken before the load is through.
-    pub fn take_last_snapshot(&self) -> Outcome {
+    pub fn take_last_snapshot(&self) -> SnapshotResult {
         if self.ending.skips_last() || !self.is_ready() || self.is_saved() {
             return Ok(());
         }

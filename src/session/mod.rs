@@ -123,9 +123,13 @@ impl Session {
         self.queue.take()
     }
 
+    /// EXEC has found nothing against running the queue: the gate runs it next.
+    pub fn begin_execution(&mut self) {
+        self.is_executing = true;
+    }
+
     /// Takes the queue to run it. To be followed by [`Session::end_execution`].
-    pub fn begin_execution(&mut self) -> Option<Box<Queue>> {
-        self.is_executing = self.queue.is_some();
+    pub fn take_executing(&mut self) -> Option<Box<Queue>> {
         self.queue.take()
     }
 

@@ -257,8 +257,9 @@ type Position = (usize, &'static [&'static str]);
 fn find_keys(request: Request<'_>) -> Result<Vec<Position>, CommandError> {
     let (row, arity) = match table::resolve(request) {
         Ok(row) => (row.spec(), Ok(())),
-        Err((_, Some(row))) => (row.spec(), Err(CommandError::GetKeysArity)),
-        Err((_, None)) => return Err(CommandError::GetKeysUnknown),
+        Err(refused) => {
+            (refused.row.ok_or(CommandError::GetKeysUnknown)?.spec(), Err(CommandError::GetKeysArity))
+        }
     };
     if row.key_specs().next().is_none() {
         return Err(CommandError::GetKeysNone);

@@ -1,0 +1,73 @@
+//! Requests with their rows. A connection resolves each request once, and prefetching, runs and the gate share that.
+
+use super::spec::Flags;
+use super::table::{self, Refused, Row};
+use crate::engine::Engine;
+use crate::keyspace::{Batch, Key, PrefetchList};
+use crate::resp::Request;
+
+/// Most keys of one request that are worth prefetching: more would push each other out of the cache.
+const PREFETCHED_KEYS: usize = 16;
+
+/// A request, and the row that it runs or why it runs none.
+#[derive(Debug)]
+pub struct Command<'r> {
+    pub(super) request: Request<'r>,
+    pub(super) row: Result<Row, Box<Refused>>,
+}
+
+impl<'r> Command<'r> {
+    /// Looks a request up in the table of the engine's mode.
+    #[inline]
+    pub fn resolve(engine: &Engine, request: Request<'r>) -> Command<'r> {
+        let row = match &engine.sharded {
+            None => table::resolve(request),
+            Some(_) => table::resolve_sharded(request),
+        };
+        Command { request, row }
+    }
+
+    /// True for quick commands of one key, which may run as one with others of that key.
+    fn joins(&self) -> bool {
+        self.row.as_ref().is_ok_and(|row| row.spec().joins())
+    }
+
+    /// True for commands that may change the keyspace.
+    fn writes(&self) -> bool {
+        self.row.as_ref().is_ok_and(|row| row.spec().flags.has(Flags::WRITE))
+    }
+}
+
+/// Brings the keys of commands that will run soon into the cache: a hint, nothing more.
+pub fn prefetch(engine: &Engine, batch: &Batch<'_>, commands: &[Command<'_>]) {
+    if engine.sharded.is_some() {
+        return;
+    }
+    let mut keys = PrefetchList::new();
+    for Command { request, row } in commands {
+        let Ok(row) = row else { continue };
+        for (position, _) in row.spec().key_positions(*request).take(PREFETCHED_KEYS) {
+            if let Some(name) = request.get(position) {
+                keys.push(Key::new(name));
+            }
+        }
+    }
+    batch.prefetch(&keys);
+}
+
+/// How many of `commands` may run as one transaction, from the first on: quick commands of one key, the first of
+/// them a write. One if the first stands alone.
+///
+/// Pipelined writes of one key then cost one change of it, and a busy key is fought for less often.
+#[inline]
+pub fn run_length(commands: &[Command<'_>]) -> usize {
+    let Some((first, others)) = commands.split_first() else { return 0 };
+    let Some(key) = first.request.get(1) else { return 1 };
+    if others.first().is_none_or(|second| second.request.get(1) != Some(key)) {
+        return 1;
+    }
+    if !first.writes() || !first.joins() {
+        return 1;
+    }
+    1 + others.iter().take_while(|other| other.request.get(1) == Some(key) && other.joins()).count()
+}
