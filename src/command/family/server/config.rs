@@ -6,13 +6,11 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags};
-use crate::config::Policy;
-use crate::config::{self, POLICIES, Settings, capped_memory_limit};
+use crate::config::bounds::{self, Bounds};
+use crate::config::{self, POLICIES, Policy, Settings, byte_count, capped_memory_limit};
 use crate::glob::Pattern;
 use crate::number::parse_integer;
-use crate::value::string::MAX_STRING_LEN;
 use std::borrow::Cow;
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 const FOR_ADMIN: Flags =
@@ -93,19 +91,46 @@ type Get = fn(&Settings) -> String;
 /// Changes a setting, or says what is wrong with the value.
 type Set = fn(&mut Settings, &[u8]) -> Result<(), Refusal>;
 
-/// A setting: its name, how it is read, and how it is changed at run time, if it can be.
+const IMMUTABLE: &str = "can't set immutable config";
+
+/// Changes a setting that is a number within its bounds.
+type SetNumber = fn(&mut Settings, i128);
+
+/// How a setting is changed at run time.
+#[derive(Clone, Copy)]
+enum Change {
+    Never,
+    By(Set),
+    ToNumber(Bounds, SetNumber),
+}
+
+impl Change {
+    fn apply(self, settings: &mut Settings, value: &[u8]) -> Result<(), Refusal> {
+        match self {
+            Change::Never => Err(IMMUTABLE.into()),
+            Change::By(set) => set(settings, value),
+            Change::ToNumber(bounds, set) => number(bounds, value).map(|number| set(settings, number)),
+        }
+    }
+}
+
+/// A setting: its name, how it is read, and how it is changed.
 struct Setting {
     name: &'static str,
     get: Get,
-    set: Option<Set>,
+    change: Change,
 }
 
 const fn fixed(name: &'static str, get: Get) -> Setting {
-    Setting { name, get, set: None }
+    Setting { name, get, change: Change::Never }
 }
 
 const fn variable(name: &'static str, get: Get, set: Set) -> Setting {
-    Setting { name, get, set: Some(set) }
+    Setting { name, get, change: Change::By(set) }
+}
+
+const fn numeric(name: &'static str, bounds: Bounds, get: Get, set: SetNumber) -> Setting {
+    Setting { name, get, change: Change::ToNumber(bounds, set) }
 }
 
 const SETTINGS: &[Setting] = &[
@@ -125,30 +150,24 @@ const SETTINGS: &[Setting] = &[
     fixed("dir", |settings| part_of_path(settings, Path::parent)),
     fixed("dbfilename", |settings| part_of_path(settings, |path| path.file_name().map(Path::new))),
     variable("save", schedule, set_schedule),
-    variable(
+    numeric(
         "persist-interval",
+        bounds::PERSIST_INTERVAL,
         |settings| settings.persist_interval_s.to_string(),
-        |settings, value| {
-            settings.persist_interval_s = integer(value, 0..=i32::MAX.into())? as u64;
-            Ok(())
-        },
+        |settings, number| settings.persist_interval_s = number as u64,
     ),
-    variable(
+    numeric(
         "snapshot-retain-limit",
+        bounds::SNAPSHOT_RETAIN_LIMIT,
         |settings| settings.snapshot_retain_limit.to_string(),
-        |settings, value| {
-            settings.snapshot_retain_limit = memory(value)?;
-            Ok(())
-        },
+        |settings, number| settings.snapshot_retain_limit = number as u64,
     ),
     fixed("workers", |settings| settings.workers.to_string()),
-    variable(
+    numeric(
         "maxmemory",
+        bounds::MEMORY_LIMIT,
         |settings| settings.memory_limit.to_string(),
-        |settings, value| {
-            settings.memory_limit = capped_memory_limit(memory(value)?);
-            Ok(())
-        },
+        |settings, number| settings.memory_limit = capped_memory_limit(number as u64),
     ),
     variable(
         "maxmemory-policy",
@@ -183,71 +202,53 @@ const SETTINGS: &[Setting] = &[
             Ok(())
         },
     ),
-    variable(
+    numeric(
         "maxclients",
+        bounds::MAX_CLIENTS,
         |settings| settings.max_clients.to_string(),
-        |settings, value| {
-            settings.max_clients = integer(value, 1..=u32::MAX.into())? as usize;
-            Ok(())
-        },
+        |settings, number| settings.max_clients = number as usize,
     ),
-    variable(
+    numeric(
         "max-resp-args",
+        bounds::MAX_RESP_ARGS,
         |settings| settings.limits.args.to_string(),
-        |settings, value| {
-            settings.limits.args = integer(value, 1..=i32::MAX.into())? as usize;
-            Ok(())
-        },
+        |settings, number| settings.limits.args = number as usize,
     ),
-    variable(
+    numeric(
         "max-resp-inline-len",
+        bounds::MAX_RESP_INLINE_LEN,
         |settings| settings.limits.inline_len.to_string(),
-        |settings, value| {
-            settings.limits.inline_len = integer(value, 64..=i32::MAX.into())? as usize;
-            Ok(())
-        },
+        |settings, number| settings.limits.inline_len = number as usize,
     ),
-    variable(
+    numeric(
         "proto-max-bulk-len",
+        bounds::MAX_RESP_BULK_LEN,
         |settings| settings.limits.bulk_len.to_string(),
-        |settings, value| {
-            let range = 1 << 20..=MAX_STRING_LEN as i64;
-            let bytes = i64::try_from(memory(value)?).ok().filter(|bytes| range.contains(bytes));
-            settings.limits.bulk_len = bytes.ok_or_else(|| between(&range))? as usize;
-            Ok(())
-        },
+        |settings, number| settings.limits.bulk_len = number as usize,
     ),
-    variable(
+    numeric(
         "latency-monitor-threshold",
+        bounds::LATENCY_MONITOR_THRESHOLD,
         |settings| settings.latency_ms.to_string(),
-        |settings, value| {
-            settings.latency_ms = integer(value, 0..=i32::MAX.into())? as u64;
-            Ok(())
-        },
+        |settings, number| settings.latency_ms = number as u64,
     ),
-    variable(
+    numeric(
         "slowlog-log-slower-than",
+        bounds::SLOWLOG_LOG_SLOWER_THAN,
         |settings| settings.slowlog_us.to_string(),
-        |settings, value| {
-            settings.slowlog_us = integer(value, -1..=i64::MAX)?;
-            Ok(())
-        },
+        |settings, number| settings.slowlog_us = number as i64,
     ),
-    variable(
+    numeric(
         "slowlog-max-len",
+        bounds::SLOWLOG_MAX_LEN,
         |settings| settings.slowlog_max_len.to_string(),
-        |settings, value| {
-            settings.slowlog_max_len = integer(value, 0..=1 << 20)? as usize;
-            Ok(())
-        },
+        |settings, number| settings.slowlog_max_len = number as usize,
     ),
-    variable(
+    numeric(
         "timeout",
+        bounds::TIMEOUT,
         |settings| settings.timeout_s.to_string(),
-        |settings, value| {
-            settings.timeout_s = integer(value, 0..=i32::MAX.into())? as u64;
-            Ok(())
-        },
+        |settings, number| settings.timeout_s = number as u64,
     ),
 ];
 
@@ -269,7 +270,7 @@ fn set_schedule(settings: &mut Settings, value: &[u8]) -> Result<(), Refusal> {
     let words: Vec<&[u8]> = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
     settings.persist_interval_s = match words[..] {
         [] => 0,
-        [seconds, b"1"] => integer(seconds, 1..=i32::MAX.into())? as u64,
+        [seconds, b"1"] => number(Bounds { least: 1, ..bounds::PERSIST_INTERVAL }, seconds)? as u64,
         _ => return Err("a snapshot has one schedule: seconds, and 1 for the changes that are enough".into()),
     };
     Ok(())
@@ -280,13 +281,15 @@ fn find(name: &[u8]) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
-fn between(range: &RangeInclusive<i64>) -> Refusal {
-    format!("argument must be between {} and {} inclusive", range.start(), range.end()).into()
-}
-
-fn integer(value: &[u8], range: RangeInclusive<i64>) -> Result<i64, Refusal> {
-    let value = parse_integer(value).ok_or(Cow::Borrowed("argument couldn't be parsed into an integer"))?;
-    if range.contains(&value) { Ok(value) } else { Err(between(&range)) }
+/// Reads a number within its bounds.
+fn number(bounds: Bounds, value: &[u8]) -> Result<i128, Refusal> {
+    let number = bounds.read(value).ok_or(match bounds.is_bytes {
+        true => Cow::Borrowed("argument must be a memory value"),
+        false => Cow::Borrowed("argument couldn't be parsed into an integer"),
+    })?;
+    let Bounds { least, most, .. } = bounds;
+    let outside = || format!("argument must be between {least} and {most} inclusive").into();
+    bounds.contains(number).then_some(number).ok_or_else(outside)
 }
 
 fn expected(what: String) -> Refusal {
@@ -305,21 +308,9 @@ pub(super) fn policy(value: &[u8]) -> Result<Policy, Refusal> {
     })
 }
 
-/// Reads bytes with Redis's units: `k`, `m`, `g` of 1000 each, `kb`, `mb`, `gb` of 1024.
+/// Reads bytes with Redis's units.
 pub(super) fn memory(value: &[u8]) -> Result<u64, Refusal> {
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let unit: u64 = match value[digits..].to_ascii_lowercase().as_slice() {
-        b"" | b"b" => 1,
-        b"k" => 1_000,
-        b"kb" => 1 << 10,
-        b"m" => 1_000_000,
-        b"mb" => 1 << 20,
-        b"g" => 1_000_000_000,
-        b"gb" => 1 << 30,
-        _ => 0,
-    };
-    let bytes = parse_integer(&value[..digits]).and_then(|count| (count as u64).checked_mul(unit));
-    bytes.filter(|_| unit > 0).ok_or(Cow::Borrowed("argument must be a memory value"))
+    byte_count(value).ok_or(Cow::Borrowed("argument must be a memory value"))
 }
 
 /// A client that does not read its replies is not read from, so only subscribers have a limit, and only a hard one.
@@ -328,7 +319,6 @@ fn output_limits(settings: &Settings) -> String {
 }
 
 fn set_output_limits(settings: &mut Settings, value: &[u8]) -> Result<(), Refusal> {
-    const LEAST: u64 = 1024;
     let mut words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     while let Some(class) = words.next() {
         let (Some(hard), Some(soft), Some(seconds)) = (words.next(), words.next(), words.next()) else {
@@ -341,10 +331,10 @@ fn set_output_limits(settings: &mut Settings, value: &[u8]) -> Result<(), Refusa
             b"normal" | b"slave" | b"replica" => {
                 return Err("only the class pubsub has a limit: other clients are not read from while they do not read".into());
             }
-            b"pubsub" if hard < LEAST || !is_hard_only => {
+            b"pubsub" if !bounds::PUBSUB_LIMIT.contains(hard.into()) || !is_hard_only => {
                 return Err("the class pubsub has a hard limit of 1kb or more and no soft limit".into());
             }
-            b"pubsub" => settings.pubsub_limit = usize::try_from(hard).unwrap_or(usize::MAX),
+            b"pubsub" => settings.pubsub_limit = hard as usize,
             _ => return Err("Invalid client class specified in buffer limit configuration.".into()),
         }
     }
@@ -384,20 +374,23 @@ fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     if !args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
-    let mut changes: Vec<(&[u8], Set, &[u8])> = Vec::new();
+    let mut changes: Vec<(&[u8], Change, &[u8])> = Vec::new();
     while let (Ok(name), Ok(value)) = (args.bytes(), args.bytes()) {
         let refused =
             |reason| CommandError::SettingRefused { name: name.to_vec(), reason: Cow::Borrowed(reason) };
         let setting = find(name).ok_or_else(|| CommandError::UnknownSetting(name.to_vec()))?;
-        let set = setting.set.ok_or_else(|| refused("can't set immutable config"))?;
+        if matches!(setting.change, Change::Never) {
+            return Err(refused(IMMUTABLE));
+        }
         if changes.iter().any(|(known, ..)| known.eq_ignore_ascii_case(name)) {
             return Err(refused("duplicate parameter"));
         }
-        changes.push((name, set, value));
+        changes.push((name, setting.change, value));
     }
     let apply = |settings: &mut Settings| {
-        changes.iter().try_for_each(|(name, set, value)| {
-            set(settings, value)
+        changes.iter().try_for_each(|(name, change, value)| {
+            change
+                .apply(settings, value)
                 .map_err(|reason| CommandError::SettingRefused { name: name.to_vec(), reason })
         })
     };
