@@ -10,13 +10,13 @@ pub mod pause;
 pub mod persistence;
 pub mod process;
 pub mod pubsub;
+pub mod store;
 
 use crate::clock::{Clock, TICKS_PER_US};
 use crate::concurrent::counters::counter::{Counter, Latest};
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::memory::allocator::Allocator;
-use crate::sharded::{Sharded, Totals};
 use crate::stats::Stats;
 use arc_swap::ArcSwap;
 use clients::ClientRegistry;
@@ -28,6 +28,7 @@ use persistence::Persistence;
 use pubsub::PubSub;
 use rand::Rng;
 use std::sync::{Arc, Mutex, PoisonError};
+use store::Store;
 
 /// Runs a closure where it holds nobody up, and returns when it has run.
 pub type Offload = fn(&mut dyn FnMut());
@@ -43,8 +44,8 @@ pub struct Engine {
     slow_ticks: Latest,
     /// Every key of every namespace.
     pub keyspace: Keyspace,
-    /// The store of the sharded mode, which takes the keyspace's place there.
-    pub sharded: Option<Sharded>,
+    /// Who keeps the keys.
+    pub store: Store,
     /// What is counted.
     pub stats: Stats,
     /// The reader of time.
@@ -80,9 +81,7 @@ impl Engine {
         Engine {
             slow_ticks: Latest::new(slow_ticks(&settings)),
             long_work: LongWork::new(settings.workers),
-            sharded: settings
-                .sharded_mode
-                .then(|| Sharded::new(settings.shard_count, settings.memory_limit, settings.shared_values)),
+            store: Store::new(&settings),
             stats: Stats::new(settings.metrics_max_namespaces - 1),
             clients: ClientRegistry::default(),
             pubsub: PubSub::default(),
@@ -133,23 +132,6 @@ impl Engine {
         });
         self.stats.note_memory(allocator.allocated);
         allocator
-    }
-
-    /// What the store holds and what happened in it. O(1), in the sharded mode O(shards).
-    pub fn totals(&self) -> Totals {
-        let keyspace = &self.keyspace;
-        match &self.sharded {
-            Some(store) => store.totals(),
-            None => Totals {
-                keys: keyspace.len(),
-                expiring: keyspace.expiring(),
-                bytes: keyspace.accounted_bytes(),
-                hits: keyspace.stats.hits.get(),
-                misses: keyspace.stats.misses.get(),
-                expired: keyspace.stats.expired.get(),
-                changes: keyspace.stats.changes.get(),
-            },
-        }
     }
 
     /// Lets every statistic begin again, as CONFIG RESETSTAT does.

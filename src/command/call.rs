@@ -24,10 +24,7 @@ pub(super) fn call(
     reply: &mut ReplyWriter,
 ) -> (CommandResult, Outcome) {
     let spec = row.spec();
-    let handler = match &engine.sharded {
-        None => spec.handler,
-        Some(_) => row.sharded_handler().unwrap_or(spec.handler),
-    };
+    let handler = row.handler(&engine.store).expect("the gate has found that the store serves the command");
     let first = 1 + usize::from(spec.is_subcommand());
     let mut cx = Context { engine, session, view, reply, spec, outcome: Outcome::Continue };
     let result = handler(&mut cx, Args::new(request, first));

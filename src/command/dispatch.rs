@@ -96,7 +96,7 @@ pub fn dispatch_run(
     reply: &mut ReplyWriter,
 ) -> usize {
     let rows = || commands.iter().filter_map(|command| Some((*command.row.as_ref().ok()?, command.request)));
-    if session.preferences.replies != ReplyMode::On || engine.sharded.is_some() {
+    if session.preferences.replies != ReplyMode::On {
         return 0;
     }
     if !rows().all(|(row, request)| matches!(admit(engine, session, row, request), Ok(Admission::Run))) {

@@ -17,14 +17,10 @@ pub struct Command<'r> {
 }
 
 impl<'r> Command<'r> {
-    /// Looks a request up in the table of the engine's mode.
+    /// Finds the row that a request runs.
     #[inline]
     pub fn resolve(engine: &Engine, request: Request<'r>) -> Command<'r> {
-        let row = match &engine.sharded {
-            None => table::resolve(request),
-            Some(_) => table::resolve_sharded(request),
-        };
-        Command { request, row }
+        Command { request, row: table::resolve_on(&engine.store, request) }
     }
 
     /// True for quick commands of one key, which may run as one with others of that key.
@@ -40,7 +36,7 @@ impl<'r> Command<'r> {
 
 /// Brings the keys of commands that will run soon into the cache: a hint, nothing more.
 pub fn prefetch(engine: &Engine, batch: &Batch<'_>, commands: &[Command<'_>]) {
-    if engine.sharded.is_some() {
+    if engine.store.sharded().is_some() {
         return;
     }
     let mut keys = PrefetchList::new();
@@ -56,17 +52,17 @@ pub fn prefetch(engine: &Engine, batch: &Batch<'_>, commands: &[Command<'_>]) {
 }
 
 /// How many of `commands` may run as one transaction, from the first on: quick commands of one key, the first of
-/// them a write. One if the first stands alone.
+/// them a write. One if the first stands alone. The sharded store has no transactions.
 ///
 /// Pipelined writes of one key then cost one change of it, and a busy key is fought for less often.
 #[inline]
-pub fn run_length(commands: &[Command<'_>]) -> usize {
+pub fn run_length(engine: &Engine, commands: &[Command<'_>]) -> usize {
     let Some((first, others)) = commands.split_first() else { return 0 };
     let Some(key) = first.request.get(1) else { return 1 };
     if others.first().is_none_or(|second| second.request.get(1) != Some(key)) {
         return 1;
     }
-    if !first.writes() || !first.joins() {
+    if !first.writes() || !first.joins() || engine.store.sharded().is_some() {
         return 1;
     }
     1 + others.iter().take_while(|other| other.request.get(1) == Some(key) && other.joins()).count()

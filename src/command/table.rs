@@ -7,6 +7,7 @@ use super::error::{CommandError, UnknownCommand};
 use super::family::FAMILIES;
 use super::family::sharded::SERVED;
 use super::spec::{CommandSpec, Flags, Handler};
+use crate::engine::store::Store;
 use crate::resp::Request;
 use crate::stats::MAX_COMMANDS;
 
@@ -42,10 +43,13 @@ impl Row {
         ROWS[self.0]
     }
 
-    /// What runs it in the sharded mode, if it is served there.
+    /// What runs it on a store; `None` if the store does not serve it.
     #[inline]
-    pub fn sharded_handler(self) -> Option<Handler> {
-        SHARDED[self.0]
+    pub fn handler(self, store: &Store) -> Option<Handler> {
+        match store {
+            Store::LockFree => Some(self.spec().handler),
+            Store::Sharded(_) => SHARDED[self.0],
+        }
     }
 
     /// The number under which the calls are counted.
@@ -107,14 +111,26 @@ pub fn resolve(request: Request<'_>) -> Result<Row, Box<Refused>> {
     if admits { Ok(row) } else { Err(Refused::new(CommandError::WrongArity, Some(row))) }
 }
 
-/// Like [`resolve`], in the sharded mode: it serves few commands, and calls all others unknown.
+/// The row that a request runs on a store. The sharded one serves few commands, and calls all others unknown.
 ///
 /// # Errors
-/// As [`resolve`]'s, and the command is not served.
-pub fn resolve_sharded(request: Request<'_>) -> Result<Row, Box<Refused>> {
+/// As [`resolve`]'s, and the store does not serve the command.
+#[inline]
+pub fn resolve_on(store: &Store, request: Request<'_>) -> Result<Row, Box<Refused>> {
     let resolved = resolve(request);
+    match store {
+        Store::LockFree => resolved,
+        Store::Sharded(_) => only_served(store, request, resolved),
+    }
+}
+
+fn only_served(
+    store: &Store,
+    request: Request<'_>,
+    resolved: Result<Row, Box<Refused>>,
+) -> Result<Row, Box<Refused>> {
     let row = resolved.as_ref().map_or_else(|refused| refused.row, |row| Some(*row));
-    if row.is_some_and(|row| row.sharded_handler().is_some()) {
+    if row.is_some_and(|row| row.handler(store).is_some()) {
         return resolved;
     }
     let mut text = unknown(request).text("");

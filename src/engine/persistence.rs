@@ -8,8 +8,8 @@ use super::Engine;
 use crate::clock::Clock;
 use crate::concurrent::counters::counter::{Flag, Latest};
 use crate::concurrent::epoch::reclaim::Grace;
-use crate::keyspace::{RestoreTally, SnapshotControl, SnapshotError};
-use crate::snapshot::{FileSink, Head, Home, LoadProgress, NotLocked, Refused, Sink, load};
+use crate::keyspace::{RestoreTally, SnapshotControl};
+use crate::snapshot::{FileSink, Head, Home, LoadProgress, NotLocked, Refused, Sink};
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -376,18 +376,6 @@ impl Engine {
         Ok(Taken { changes, keys: saved.keys, bytes: saved.bytes, retained_peak })
     }
 
-    /// Gives every key to a sink. Returns the most bytes that had to be kept for that.
-    fn walk(&self, sink: &mut dyn Sink, control: &SnapshotControl) -> Result<u64, SnapshotError> {
-        match &self.sharded {
-            Some(store) => {
-                let is_cancelled = || control.is_cancelled();
-                store.snapshot(self.clock.unix_ms(), sink, is_cancelled).map_err(SnapshotError::Io)?;
-                Ok(0)
-            }
-            None => self.keyspace.snapshot(sink, control).map(|summary| summary.retained_peak),
-        }
-    }
-
     /// Notes what a snapshot came to that was begun at these microseconds of the monotonic clock.
     fn note_snapshot(&self, taken: Result<Taken, String>, begun_us: u64) -> SnapshotResult {
         let now_us = self.clock.monotonic_us();
@@ -492,13 +480,7 @@ impl Engine {
         persistence.load_started_s.set(self.clock.unix_ms() / 1000);
         let begun_us = self.clock.monotonic_us();
         persistence.load_started_us.set(begun_us);
-        let loaded = match &self.sharded {
-            Some(store) => {
-                let now_ms = self.clock.unix_ms();
-                load(path, threads, || store.restorer(now_ms, tally), progress, &self.clock)?
-            }
-            None => load(path, threads, || self.keyspace.restorer(tally), progress, &self.clock)?,
-        };
+        let loaded = self.restore(path, threads, tally, progress)?;
         let ms = (self.clock.monotonic_us() - begun_us) / 1000;
         let (keys, expired) = (tally.restored.get(), tally.expired.get());
         tracing::info!(keys, expired, bytes = loaded.bytes, ms, "snapshot loaded");

@@ -235,7 +235,7 @@ impl Connection {
             }
             let (mut ahead, mut alone) = (&commands[..], 0);
             while let [command, ..] = ahead {
-                let length = if alone > 0 { 1 } else { run_length(ahead) };
+                let length = if alone > 0 { 1 } else { run_length(engine, ahead) };
                 let ran = if length > 1 {
                     let ran = dispatch_run(engine, &mut self.session, &mut batch, &ahead[..length], replies);
                     alone = if ran == 0 { length } else { 0 };

@@ -140,7 +140,7 @@ impl Client {
         let requests: Vec<OwnedRequest> = lines.iter().map(owned).collect();
         let requests = requests.iter().map(OwnedRequest::as_request);
         let commands: Vec<_> = requests.map(|request| Command::resolve(&self.engine, request)).collect();
-        assert_eq!(run_length(&commands), lines.len(), "they go together");
+        assert_eq!(run_length(&self.engine, &commands), lines.len(), "they go together");
         let mut batch = self.engine.keyspace.enter();
         let ran = dispatch_run(&self.engine, &mut self.session, &mut batch, &commands, &mut self.reply);
         drop(batch);

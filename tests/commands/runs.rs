@@ -39,7 +39,7 @@ fn commands_of_another_key_or_kind_end_a_run() {
             lines.iter().map(|line| OwnedRequest::from_args(line.split(' ').map(str::as_bytes))).collect();
         let requests = requests.iter().map(OwnedRequest::as_request);
         let commands: Vec<_> = requests.map(|request| Command::resolve(&server.engine, request)).collect();
-        run_length(&commands)
+        run_length(&server.engine, &commands)
     };
     assert_eq!(length(&["RPUSH k a", "LPOP k", "LLEN k"]), 3);
     assert_eq!(length(&["RPUSH k a", "RPUSH k b", "RPUSH other c"]), 2);
