@@ -7,13 +7,14 @@ use super::call::{call, slept};
 use super::context::Outcome;
 use super::error::{CommandError, CommandResult};
 use super::execute::execute;
+use super::names;
 use super::observe;
 use super::resolve::Command;
 use super::spec::{CommandSpec, Flags, Group};
 use super::table::Row;
 use crate::engine::Engine;
 use crate::engine::pause::PauseMode;
-use crate::keyspace::{Batch, Key};
+use crate::keyspace::Batch;
 use crate::resp::{Protocol, ReplyWriter, Request};
 use crate::session::{ReplyMode, Session};
 use crate::wait::Wait;
@@ -106,8 +107,7 @@ pub fn dispatch_run(
     batch.set_touches(!session.preferences.no_touch);
     batch.set_checked(rows().any(|(row, _)| row.spec().flags.is_checked()));
     let mut view = batch.view();
-    if let Some((_, request)) = rows().next() {
-        let key = Key::new(request.get(1).unwrap_or_default());
+    if let Some(key) = rows().next().and_then(|(row, request)| row.spec().first_key(request)) {
         view.prefetch_items(key, rows().filter_map(|(row, request)| item(row.spec(), request)));
     }
     let (mark, before) = (reply.mark(), reply.pending());
@@ -330,8 +330,8 @@ fn may_be_queued(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> C
     if !memory.is_over() || !spec.flags.has(Flags::DENYOOM) {
         return Ok(());
     }
-    let key = spec.first_key(request);
-    let rules = engine.keyspace.rules_of_name(Key::new(key.unwrap_or_default()).namespace());
+    let key = spec.first_key(request).unwrap_or_else(|| names::key(b""));
+    let rules = engine.keyspace.rules_of_name(key.namespace());
     if rules.policy.evicts() { Ok(()) } else { Err(CommandError::OutOfMemory) }
 }
 

@@ -8,6 +8,7 @@ pub mod error;
 mod execute;
 mod family;
 mod grammar;
+mod names;
 mod observe;
 pub mod resolve;
 pub mod spec;

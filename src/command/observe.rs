@@ -5,7 +5,7 @@ use super::spec::{CommandSpec, Flags};
 use super::table::Row;
 use crate::clock::TICKS_PER_US;
 use crate::engine::Engine;
-use crate::keyspace::{Key, Label};
+use crate::keyspace::Label;
 use crate::resp::Request;
 use crate::session::Session;
 use crate::stats::{LatencyEvent, SlowEntry};
@@ -28,7 +28,7 @@ pub(super) struct Run {
 #[inline]
 pub(super) fn count(engine: &Engine, session: &Session, row: Row, request: Request<'_>, run: Run) {
     let key = row.spec().first_key(request);
-    let label = key.map_or(Label::DEFAULT, |key| engine.keyspace.label(Key::new(key)));
+    let label = key.map_or(Label::DEFAULT, |key| engine.keyspace.label(key));
     engine.stats.commands.record(row.number(), label, run.ticks, run.failed);
     if engine.monitors.are_there() {
         show(engine, session, row.spec(), request);

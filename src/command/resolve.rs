@@ -3,7 +3,7 @@
 use super::spec::Flags;
 use super::table::{self, Refused, Row};
 use crate::engine::Engine;
-use crate::keyspace::{Batch, Key, PrefetchList};
+use crate::keyspace::{Batch, PrefetchList};
 use crate::resp::Request;
 
 /// Most keys of one request that are worth prefetching: more would push each other out of the cache.
@@ -42,11 +42,7 @@ pub fn prefetch(engine: &Engine, batch: &Batch<'_>, commands: &[Command<'_>]) {
     let mut keys = PrefetchList::new();
     for Command { request, row } in commands {
         let Ok(row) = row else { continue };
-        for (position, _) in row.spec().key_positions(*request).take(PREFETCHED_KEYS) {
-            if let Some(name) = request.get(position) {
-                keys.push(Key::new(name));
-            }
-        }
+        keys.extend(row.spec().keys_of(*request).take(PREFETCHED_KEYS));
     }
     batch.prefetch(&keys);
 }
