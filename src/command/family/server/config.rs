@@ -91,46 +91,19 @@ type Get = fn(&Settings) -> String;
 /// Changes a setting, or says what is wrong with the value.
 type Set = fn(&mut Settings, &[u8]) -> Result<(), Refusal>;
 
-const IMMUTABLE: &str = "can't set immutable config";
-
-/// Changes a setting that is a number within its bounds.
-type SetNumber = fn(&mut Settings, i128);
-
-/// How a setting is changed at run time.
-#[derive(Clone, Copy)]
-enum Change {
-    Never,
-    By(Set),
-    ToNumber(Bounds, SetNumber),
-}
-
-impl Change {
-    fn apply(self, settings: &mut Settings, value: &[u8]) -> Result<(), Refusal> {
-        match self {
-            Change::Never => Err(IMMUTABLE.into()),
-            Change::By(set) => set(settings, value),
-            Change::ToNumber(bounds, set) => number(bounds, value).map(|number| set(settings, number)),
-        }
-    }
-}
-
-/// A setting: its name, how it is read, and how it is changed.
+/// A setting: its name, how it is read, and how it is changed at run time, if it can be.
 struct Setting {
     name: &'static str,
     get: Get,
-    change: Change,
+    set: Option<Set>,
 }
 
 const fn fixed(name: &'static str, get: Get) -> Setting {
-    Setting { name, get, change: Change::Never }
+    Setting { name, get, set: None }
 }
 
 const fn variable(name: &'static str, get: Get, set: Set) -> Setting {
-    Setting { name, get, change: Change::By(set) }
-}
-
-const fn numeric(name: &'static str, bounds: Bounds, get: Get, set: SetNumber) -> Setting {
-    Setting { name, get, change: Change::ToNumber(bounds, set) }
+    Setting { name, get, set: Some(set) }
 }
 
 const SETTINGS: &[Setting] = &[
@@ -150,105 +123,88 @@ const SETTINGS: &[Setting] = &[
     fixed("dir", |settings| part_of_path(settings, Path::parent)),
     fixed("dbfilename", |settings| part_of_path(settings, |path| path.file_name().map(Path::new))),
     variable("save", schedule, set_schedule),
-    numeric(
+    variable(
         "persist-interval",
-        bounds::PERSIST_INTERVAL,
         |settings| settings.persist_interval_s.to_string(),
-        |settings, number| settings.persist_interval_s = number as u64,
+        |settings, value| put(&mut settings.persist_interval_s, number(bounds::PERSIST_INTERVAL, value)),
     ),
-    numeric(
+    variable(
         "snapshot-retain-limit",
-        bounds::SNAPSHOT_RETAIN_LIMIT,
         |settings| settings.snapshot_retain_limit.to_string(),
-        |settings, number| settings.snapshot_retain_limit = number as u64,
+        |settings, value| {
+            put(&mut settings.snapshot_retain_limit, number(bounds::SNAPSHOT_RETAIN_LIMIT, value))
+        },
     ),
     fixed("workers", |settings| settings.workers.to_string()),
-    numeric(
+    variable(
         "maxmemory",
-        bounds::MEMORY_LIMIT,
         |settings| settings.memory_limit.to_string(),
-        |settings, number| settings.memory_limit = capped_memory_limit(number as u64),
+        |settings, value| {
+            put(&mut settings.memory_limit, number(bounds::MEMORY_LIMIT, value).map(capped_memory_limit))
+        },
     ),
     variable(
         "maxmemory-policy",
         |settings| settings.eviction.policy.redis_name().to_owned(),
-        |settings, value| {
-            settings.eviction.policy = policy(value)?;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.eviction.policy, policy(value)),
     ),
     variable(
         "eviction-threshold",
         |settings| settings.eviction.threshold.to_string(),
         |settings, value| {
-            settings.eviction.threshold =
-                config::fraction(&String::from_utf8_lossy(value)).map_err(expected)?;
-            Ok(())
+            let fraction = config::fraction(&String::from_utf8_lossy(value));
+            put(&mut settings.eviction.threshold, fraction.map_err(expected))
         },
     ),
     variable(
         "ns-eviction",
         |settings| config::shown(&settings.eviction.policies),
-        |settings, value| {
-            settings.eviction.policies = config::policies(value).map_err(expected)?;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.eviction.policies, config::policies(value).map_err(expected)),
     ),
     variable(
         "ns-memory-limit",
         |settings| config::shown(&settings.eviction.quotas),
-        |settings, value| {
-            settings.eviction.quotas = config::quotas(value).map_err(expected)?;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.eviction.quotas, config::quotas(value).map_err(expected)),
     ),
-    numeric(
+    variable(
         "maxclients",
-        bounds::MAX_CLIENTS,
         |settings| settings.max_clients.to_string(),
-        |settings, number| settings.max_clients = number as usize,
+        |settings, value| put(&mut settings.max_clients, number(bounds::MAX_CLIENTS, value)),
     ),
-    numeric(
+    variable(
         "max-resp-args",
-        bounds::MAX_RESP_ARGS,
         |settings| settings.limits.args.to_string(),
-        |settings, number| settings.limits.args = number as usize,
+        |settings, value| put(&mut settings.limits.args, number(bounds::MAX_RESP_ARGS, value)),
     ),
-    numeric(
+    variable(
         "max-resp-inline-len",
-        bounds::MAX_RESP_INLINE_LEN,
         |settings| settings.limits.inline_len.to_string(),
-        |settings, number| settings.limits.inline_len = number as usize,
+        |settings, value| put(&mut settings.limits.inline_len, number(bounds::MAX_RESP_INLINE_LEN, value)),
     ),
-    numeric(
+    variable(
         "proto-max-bulk-len",
-        bounds::MAX_RESP_BULK_LEN,
         |settings| settings.limits.bulk_len.to_string(),
-        |settings, number| settings.limits.bulk_len = number as usize,
+        |settings, value| put(&mut settings.limits.bulk_len, number(bounds::MAX_RESP_BULK_LEN, value)),
     ),
-    numeric(
+    variable(
         "latency-monitor-threshold",
-        bounds::LATENCY_MONITOR_THRESHOLD,
         |settings| settings.latency_ms.to_string(),
-        |settings, number| settings.latency_ms = number as u64,
+        |settings, value| put(&mut settings.latency_ms, number(bounds::LATENCY_MONITOR_THRESHOLD, value)),
     ),
-    numeric(
+    variable(
         "slowlog-log-slower-than",
-        bounds::SLOWLOG_LOG_SLOWER_THAN,
         |settings| settings.slowlog_us.to_string(),
-        |settings, number| settings.slowlog_us = number as i64,
+        |settings, value| put(&mut settings.slowlog_us, number(bounds::SLOWLOG_LOG_SLOWER_THAN, value)),
     ),
-    numeric(
+    variable(
         "slowlog-max-len",
-        bounds::SLOWLOG_MAX_LEN,
         |settings| settings.slowlog_max_len.to_string(),
-        |settings, number| settings.slowlog_max_len = number as usize,
+        |settings, value| put(&mut settings.slowlog_max_len, number(bounds::SLOWLOG_MAX_LEN, value)),
     ),
-    numeric(
+    variable(
         "timeout",
-        bounds::TIMEOUT,
         |settings| settings.timeout_s.to_string(),
-        |settings, number| settings.timeout_s = number as u64,
+        |settings, value| put(&mut settings.timeout_s, number(bounds::TIMEOUT, value)),
     ),
 ];
 
@@ -270,7 +226,7 @@ fn set_schedule(settings: &mut Settings, value: &[u8]) -> Result<(), Refusal> {
     let words: Vec<&[u8]> = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
     settings.persist_interval_s = match words[..] {
         [] => 0,
-        [seconds, b"1"] => number(Bounds { least: 1, ..bounds::PERSIST_INTERVAL }, seconds)? as u64,
+        [seconds, b"1"] => number(Bounds { least: 1, ..bounds::PERSIST_INTERVAL }, seconds)?,
         _ => return Err("a snapshot has one schedule: seconds, and 1 for the changes that are enough".into()),
     };
     Ok(())
@@ -281,15 +237,21 @@ fn find(name: &[u8]) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
+/// Puts what was read into its field.
+fn put<T>(field: &mut T, value: Result<T, Refusal>) -> Result<(), Refusal> {
+    value.map(|value| *field = value)
+}
+
 /// Reads a number within its bounds.
-fn number(bounds: Bounds, value: &[u8]) -> Result<i128, Refusal> {
+fn number<T: TryFrom<i128>>(bounds: Bounds, value: &[u8]) -> Result<T, Refusal> {
     let number = bounds.read(value).ok_or(match bounds.is_bytes {
-        true => Cow::Borrowed("argument must be a memory value"),
-        false => Cow::Borrowed("argument couldn't be parsed into an integer"),
+        true => "argument must be a memory value",
+        false => "argument couldn't be parsed into an integer",
     })?;
     let Bounds { least, most, .. } = bounds;
-    let outside = || format!("argument must be between {least} and {most} inclusive").into();
-    bounds.contains(number).then_some(number).ok_or_else(outside)
+    let found =
+        Some(number).filter(|number| bounds.contains(*number)).and_then(|found| T::try_from(found).ok());
+    found.ok_or_else(|| format!("argument must be between {least} and {most} inclusive").into())
 }
 
 fn expected(what: String) -> Refusal {
@@ -374,23 +336,20 @@ fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     if !args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
-    let mut changes: Vec<(&[u8], Change, &[u8])> = Vec::new();
+    let mut changes: Vec<(&[u8], Set, &[u8])> = Vec::new();
     while let (Ok(name), Ok(value)) = (args.bytes(), args.bytes()) {
         let refused =
             |reason| CommandError::SettingRefused { name: name.to_vec(), reason: Cow::Borrowed(reason) };
         let setting = find(name).ok_or_else(|| CommandError::UnknownSetting(name.to_vec()))?;
-        if matches!(setting.change, Change::Never) {
-            return Err(refused(IMMUTABLE));
-        }
+        let set = setting.set.ok_or_else(|| refused("can't set immutable config"))?;
         if changes.iter().any(|(known, ..)| known.eq_ignore_ascii_case(name)) {
             return Err(refused("duplicate parameter"));
         }
-        changes.push((name, setting.change, value));
+        changes.push((name, set, value));
     }
     let apply = |settings: &mut Settings| {
-        changes.iter().try_for_each(|(name, change, value)| {
-            change
-                .apply(settings, value)
+        changes.iter().try_for_each(|(name, set, value)| {
+            set(settings, value)
                 .map_err(|reason| CommandError::SettingRefused { name: name.to_vec(), reason })
         })
     };
