@@ -38,31 +38,31 @@ pub type Offload = fn(&mut dyn FnMut());
 pub struct Engine {
     /// The settings in force; [`Engine::change_settings`] swaps them.
     pub settings: ArcSwap<Settings>,
-    /// Held while settings are changed, so that what follows from them is never that of older ones.
+    /// Held while settings are changed, so that what is derived from them never lags behind.
     changing: Mutex<()>,
     /// Ticks from which on a command is looked at by the slow log and the latency monitor.
     slow_ticks: Latest,
     /// Every key of every namespace.
     pub keyspace: Keyspace,
-    /// Who keeps the keys.
+    /// Which store serves the keys.
     pub store: Store,
-    /// What is counted.
+    /// Statistics of commands, connections and errors.
     pub stats: Stats,
-    /// The reader of time.
+    /// The clock, which tests can drive.
     pub clock: Clock,
-    /// Who is connected.
+    /// The connected clients.
     pub clients: ClientRegistry,
-    /// Who subscribed to what.
+    /// Subscriptions to channels and patterns.
     pub pubsub: PubSub,
-    /// Who looks on.
+    /// The clients that run MONITOR.
     pub monitors: Monitors,
-    /// Whose commands have to wait.
+    /// CLIENT PAUSE.
     pub pause: Pause,
-    /// Who works long.
+    /// Limits how much long work runs at a time.
     pub long_work: LongWork,
-    /// What there is of snapshots.
+    /// Snapshots, and the load at the start.
     pub persistence: Persistence,
-    /// How far the end of the server has come.
+    /// The progress of a shutdown.
     pub ending: Ending,
     /// Forty random hexadecimal digits that tell this run of the server from others.
     pub run_id: String,

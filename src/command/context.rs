@@ -1,4 +1,4 @@
-//! What a handler may touch.
+//! The context of a running command, and its outcome for the connection.
 
 use super::spec::CommandSpec;
 use crate::engine::Engine;

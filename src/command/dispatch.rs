@@ -285,7 +285,7 @@ fn is_http(name: &[u8]) -> bool {
 fn tell_of_http(engine: &Engine, session: &Session) {
     if let Some(untold) = engine.stats.http_connections.happened(engine.clock.monotonic_us()) {
         let address = session.client().peer;
-        tracing::warn!(%address, untold, "a client sent POST or Host:, as a browser does: it is closed");
+        tracing::warn!(%address, untold, "closed a client that sent POST or Host:, as a browser does");
     }
 }
 
@@ -320,8 +320,8 @@ fn refuse(
     Outcome::Continue
 }
 
-/// Fails if a command may not even be queued: it is none for transactions, or there is no room for what it adds and
-/// its namespace makes none.
+/// Fails if a command may not be queued: it is not allowed in transactions, or there is no room for what it adds and
+/// its namespace evicts nothing.
 fn may_be_queued(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> CommandResult {
     if spec.flags.has(Flags::NO_MULTI) {
         return Err(CommandError::Plain("ERR Command not allowed inside a transaction"));

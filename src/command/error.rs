@@ -29,7 +29,7 @@ pub enum CommandError {
     SubcommandSyntax(Vec<u8>),
     /// What one command alone answers, in full.
     Plain(&'static str),
-    /// CLIENT KILL USER of a user that there is not.
+    /// CLIENT KILL USER of an unknown user.
     NoSuchUser(Vec<u8>),
     /// LATENCY GRAPH of what never happened.
     NoSamples(Vec<u8>),
@@ -44,7 +44,7 @@ pub enum CommandError {
     },
     /// Too few or too many arguments.
     WrongArity,
-    /// An argument that should be an integer is none, or does not fit.
+    /// An argument is not an integer, or out of range.
     NotAnInteger,
     /// An integer of more than 32 bits where Redis takes an `int`.
     NotAnInt32,
@@ -64,7 +64,7 @@ pub enum CommandError {
     OutOfRange,
     /// A count whose opposite is no integer.
     CountOutOfRange,
-    /// An argument or value that should be a float is none.
+    /// An argument or value is not a float.
     NotAFloat,
     /// SORT by numbers of what is no number.
     ScoreNotANumber,
@@ -78,7 +78,7 @@ pub enum CommandError {
     ResultNotANumber,
     /// A bound of scores that is no number.
     BoundNotAFloat,
-    /// A bound of members that is none.
+    /// A bound of members without `[`, `(`, `-` or `+`.
     BoundNotAMember,
     /// ZRANGE by rank with LIMIT.
     LimitByRank,

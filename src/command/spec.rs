@@ -1,4 +1,4 @@
-//! What the table says of a command. Everything that concerns all commands reads it: lookup, arity errors,
+//! A row of the command table. Everything that concerns all commands reads it: lookup, arity errors,
 //! the gate's rules, prefetching, COMMAND, statistics.
 
 use super::args::Args;
@@ -43,7 +43,7 @@ pub struct CommandSpec {
 }
 
 impl CommandSpec {
-    /// The subcommand's own name, or the whole name of what is none.
+    /// A subcommand's own name; a command's whole name.
     pub const fn own_name(&self) -> &'static str {
         let bytes = self.name.as_bytes();
         let mut at = 0;

@@ -24,10 +24,10 @@ const LONG_WORK: u64 = 4096;
 /// Bytes whose copy takes as long as the work on one element.
 const ELEMENT: usize = 1024;
 
-/// Microseconds after which who asks to run alone lets no long work stand in its way any more.
+/// Microseconds after which a transaction that asks to run alone waits for long work no more.
 const PATIENCE_US: u64 = 10_000_000;
 
-/// Who works long and who waits for that.
+/// The commands that do long work, and those that wait for a place.
 #[derive(Debug)]
 pub struct LongWork {
     most: usize,
@@ -37,7 +37,7 @@ pub struct LongWork {
 #[derive(Debug, Default)]
 struct State {
     running: usize,
-    /// Who asks to run alone.
+    /// Transactions that ask to run alone.
     asking: usize,
     waiting: VecDeque<Arc<Client>>,
 }

@@ -9,7 +9,7 @@ use crate::sharded::{Sharded, Totals};
 use crate::snapshot::{LoadProgress, Loaded, Refused, Sink, load};
 use std::path::Path;
 
-/// Who keeps the keys.
+/// Which store serves the keys.
 #[derive(Debug)]
 pub enum Store {
     /// [`Engine::keyspace`].

@@ -1,4 +1,4 @@
-//! One client: who it is, what it asked of its connection, its open transaction.
+//! The state of one connection: its client, its preferences, its open transaction.
 
 mod subscriptions;
 mod transaction;

@@ -1,4 +1,4 @@
-//! What runs the commands of the sharded mode: the same replies from the lock-sharded store.
+//! The handlers of the sharded mode: the same replies from the lock-sharded store.
 
 use super::strings::{SetEffect, SetOptions, require_pairs};
 use crate::command::args::Args;

@@ -1,4 +1,4 @@
-//! COMMAND: what the table says of each command.
+//! COMMAND: the command table, for clients.
 
 use super::SERVER;
 use super::docs::docs;
@@ -145,7 +145,7 @@ fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// `COMMAND INFO [name ...]`: an array for each command, null for what is none.
+/// `COMMAND INFO [name ...]`: an array for each command, null for unknown names.
 fn info(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     if args.is_empty() {
         return all(cx, args);

@@ -134,7 +134,7 @@ fn shutdown(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         return Err(CommandError::Syntax);
     }
     if abort {
-        if !cx.engine.call_end_off() {
+        if !cx.engine.abort_shutdown() {
             return Err(CommandError::Plain("ERR No shutdown in progress."));
         }
         cx.reply.simple("OK");
