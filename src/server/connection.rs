@@ -225,10 +225,12 @@ impl Connection {
         let mut batch = engine.keyspace.enter();
         self.session.begin_turn();
         let started_us = if count > PREFETCH_GROUP { engine.clock.monotonic_us() } else { 0 };
+        let mut commands: SmallVec<[Command<'_>; PREFETCH_GROUP]> = SmallVec::new();
         loop {
-            let group = *next..(*next + PREFETCH_GROUP).min(count);
-            let commands: SmallVec<[Command<'_>; PREFETCH_GROUP]> =
-                group.map(|index| Command::resolve(engine, decoder.request(input, index))).collect();
+            commands.clear();
+            for index in *next..(*next + PREFETCH_GROUP).min(count) {
+                commands.push(Command::resolve(engine, decoder.request(input, index)));
+            }
             if commands.len() > 1 || decoder.request(input, *next).len() > FEW_ARGUMENTS {
                 prefetch(engine, &batch, &commands);
                 self.session.begin_turn();
