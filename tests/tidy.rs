@@ -68,7 +68,6 @@ const CIRCLES: &[&[&str]] = &[
         "concurrent/slots/namespace",
         "concurrent/slots/slot",
     ],
-    &["command/context", "command/spec"],
 ];
 
 /// A word, the modules (or folders) that may use it, and why the others may not.

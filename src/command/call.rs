@@ -26,7 +26,7 @@ pub(super) fn call(
     let spec = row.spec();
     let handler = row.handler(&engine.store).expect("the gate has found that the store serves the command");
     let first = 1 + usize::from(spec.is_subcommand());
-    let mut cx = Context { engine, session, view, reply, spec, outcome: Outcome::Continue };
+    let mut cx = Context { engine, session, view, reply, name: spec.name, outcome: Outcome::Continue };
     let result = handler(&mut cx, Args::new(request, first));
     (result, cx.outcome)
 }

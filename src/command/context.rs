@@ -1,6 +1,5 @@
 //! The context of a running command, and its outcome for the connection.
 
-use super::spec::CommandSpec;
 use crate::engine::Engine;
 use crate::keyspace::View;
 use crate::resp::ReplyWriter;
@@ -40,8 +39,8 @@ pub struct Context<'a, 'g> {
     pub view: &'a mut View<'g>,
     /// Where the reply goes. Nothing may fail after its first byte.
     pub reply: &'a mut ReplyWriter,
-    /// The command's row.
-    pub spec: &'static CommandSpec,
+    /// The command's full name.
+    pub name: &'static str,
     /// What becomes of the connection; [`Outcome::Continue`] unless the handler says otherwise.
     pub outcome: Outcome,
 }
