@@ -3,8 +3,9 @@
 use bytes::Buf;
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use kvns::clock::Clock;
-use kvns::command;
-use kvns::command::dispatch::{Outcome, dispatch};
+use kvns::command::context::Outcome;
+use kvns::command::dispatch::dispatch;
+use kvns::command::resolve::{Command, prefetch};
 use kvns::config::Settings;
 use kvns::engine::Engine;
 use kvns::resp::{OwnedRequest, ReplyWriter};
@@ -66,15 +67,12 @@ impl Client {
     fn send(&mut self, requests: &[OwnedRequest]) {
         let mut batch = self.engine.keyspace.enter();
         for group in requests.chunks(PREFETCHED) {
-            command::prefetch(&self.engine, &batch, group.iter().map(OwnedRequest::as_request));
-            for request in group {
-                let outcome = dispatch(
-                    &self.engine,
-                    &mut self.session,
-                    &mut batch,
-                    request.as_request(),
-                    &mut self.replies,
-                );
+            let requests = group.iter().map(OwnedRequest::as_request);
+            let commands: Vec<_> = requests.map(|request| Command::resolve(&self.engine, request)).collect();
+            prefetch(&self.engine, &batch, &commands);
+            for command in &commands {
+                let outcome =
+                    dispatch(&self.engine, &mut self.session, &mut batch, command, &mut self.replies);
                 assert_eq!(outcome, Outcome::Continue);
                 batch.between_commands();
             }

@@ -10,13 +10,13 @@ pub mod pause;
 pub mod persistence;
 pub mod process;
 pub mod pubsub;
+pub mod store;
 
 use crate::clock::{Clock, TICKS_PER_US};
 use crate::concurrent::counters::counter::{Counter, Latest};
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::memory::allocator::Allocator;
-use crate::sharded::{Sharded, Totals};
 use crate::stats::Stats;
 use arc_swap::ArcSwap;
 use clients::ClientRegistry;
@@ -28,6 +28,7 @@ use persistence::Persistence;
 use pubsub::PubSub;
 use rand::Rng;
 use std::sync::{Arc, Mutex, PoisonError};
+use store::Store;
 
 /// Runs a closure where it holds nobody up, and returns when it has run.
 pub type Offload = fn(&mut dyn FnMut());
@@ -37,31 +38,31 @@ pub type Offload = fn(&mut dyn FnMut());
 pub struct Engine {
     /// The settings in force; [`Engine::change_settings`] swaps them.
     pub settings: ArcSwap<Settings>,
-    /// Held while settings are changed, so that what follows from them is never that of older ones.
+    /// Held while settings are changed, so that what is derived from them never lags behind.
     changing: Mutex<()>,
     /// Ticks from which on a command is looked at by the slow log and the latency monitor.
     slow_ticks: Latest,
     /// Every key of every namespace.
     pub keyspace: Keyspace,
-    /// The store of the sharded mode, which takes the keyspace's place there.
-    pub sharded: Option<Sharded>,
-    /// What is counted.
+    /// Which store serves the keys.
+    pub store: Store,
+    /// Statistics of commands, connections and errors.
     pub stats: Stats,
-    /// The reader of time.
+    /// The clock, which tests can drive.
     pub clock: Clock,
-    /// Who is connected.
+    /// The connected clients.
     pub clients: ClientRegistry,
-    /// Who subscribed to what.
+    /// Subscriptions to channels and patterns.
     pub pubsub: PubSub,
-    /// Who looks on.
+    /// The clients that run MONITOR.
     pub monitors: Monitors,
-    /// Whose commands have to wait.
+    /// CLIENT PAUSE.
     pub pause: Pause,
-    /// Who works long.
+    /// Limits how much long work runs at a time.
     pub long_work: LongWork,
-    /// What there is of snapshots.
+    /// Snapshots, and the load at the start.
     pub persistence: Persistence,
-    /// How far the end of the server has come.
+    /// The progress of a shutdown.
     pub ending: Ending,
     /// Forty random hexadecimal digits that tell this run of the server from others.
     pub run_id: String,
@@ -80,9 +81,7 @@ impl Engine {
         Engine {
             slow_ticks: Latest::new(slow_ticks(&settings)),
             long_work: LongWork::new(settings.workers),
-            sharded: settings
-                .sharded_mode
-                .then(|| Sharded::new(settings.shard_count, settings.memory_limit, settings.shared_values)),
+            store: Store::new(&settings),
             stats: Stats::new(settings.metrics_max_namespaces - 1),
             clients: ClientRegistry::default(),
             pubsub: PubSub::default(),
@@ -133,23 +132,6 @@ impl Engine {
         });
         self.stats.note_memory(allocator.allocated);
         allocator
-    }
-
-    /// What the store holds and what happened in it. O(1), in the sharded mode O(shards).
-    pub fn totals(&self) -> Totals {
-        let keyspace = &self.keyspace;
-        match &self.sharded {
-            Some(store) => store.totals(),
-            None => Totals {
-                keys: keyspace.len(),
-                expiring: keyspace.expiring(),
-                bytes: keyspace.accounted_bytes(),
-                hits: keyspace.stats.hits.get(),
-                misses: keyspace.stats.misses.get(),
-                expired: keyspace.stats.expired.get(),
-                changes: keyspace.stats.changes.get(),
-            },
-        }
     }
 
     /// Lets every statistic begin again, as CONFIG RESETSTAT does.

@@ -10,7 +10,7 @@
 //! 3  keyspace   sharded
 //! 2  stats      config     snapshot   log
 //! 1  concurrent memory     value      resp
-//! 0  sync       clock      glob      number     size_class
+//! 0  sync       clock      glob      number     size_class wait
 //! ```
 //!
 //! What is absent matters most:
@@ -45,3 +45,4 @@ pub mod snapshot;
 pub mod stats;
 pub mod sync;
 pub mod value;
+pub mod wait;

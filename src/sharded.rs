@@ -4,6 +4,7 @@
 //! numbers, so that it sees and changes all of them at one instant. A snapshot locks every shard, and lets each go as
 //! soon as its entries are cloned: as pointers, or as bytes if values are not shared.
 
+use crate::concurrent::counters::counter::Latest;
 use crate::keyspace::RestoreTally;
 use crate::size_class::size_class;
 use crate::snapshot::{Extent, Frame, Head, Receiver, Sink};
@@ -18,11 +19,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Bytes that a snapshot gathers before it writes them out.
 const WRITE_AT: usize = 256 << 10;
 
+/// Milliseconds between two sweeps: each looks at every key of a shard that has deadlines.
+const SWEEP_INTERVAL_MS: u64 = 100;
+
 /// The shards.
 #[derive(Debug)]
 pub struct Sharded {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
     hasher: RandomState,
+    /// When it was swept last.
+    swept_ms: Latest,
 }
 
 /// Some of the keys.
@@ -86,7 +92,7 @@ impl Sharded {
         let limit = limit / count.max(1) as u64;
         let shard = || CachePadded::new(Mutex::new(Shard { limit, shares_values, ..Shard::default() }));
         let shards = std::iter::repeat_with(shard).take(count.max(1)).collect();
-        Sharded { shards, hasher: RandomState::new() }
+        Sharded { shards, hasher: RandomState::new(), swept_ms: Latest::default() }
     }
 
     fn place(&self, name: &[u8]) -> usize {
@@ -125,6 +131,14 @@ impl Sharded {
             sum.changes += of.changes;
         }
         sum
+    }
+
+    /// Removes what has expired, unless that was done just now.
+    pub fn sweep_if_due(&self, now_ms: u64) {
+        if now_ms.abs_diff(self.swept_ms.get()) >= SWEEP_INTERVAL_MS {
+            self.swept_ms.set(now_ms);
+            self.sweep(now_ms);
+        }
     }
 
     /// Removes what has expired. O(keys of the shards that have keys with deadlines).

@@ -325,7 +325,7 @@ fn start_unable(folder: &Folder) -> Server {
 }
 
 fn said_that_it_cannot_end(server: &Server) -> usize {
-    server.log().matches("cannot end: the last snapshot failed: cannot write").count()
+    server.log().matches("cannot shut down: the last snapshot failed: cannot write").count()
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn an_end_that_fails_can_be_called_off_or_forced() {
     assert_eq!(client.run("SHUTDOWN ABORT"), refused);
     fs::remove_file(folder.path("sub")).expect("removed");
     assert_eq!(client.run("SAVE"), Value::ok());
-    server.expect_log("called the shutdown off");
+    server.expect_log("aborted the shutdown");
     assert_eq!(client.run("INCR a").integer(), 2);
     fs::remove_dir_all(folder.path("sub")).expect("removed");
     fs::write(folder.path("sub"), "").expect("a file");

@@ -84,7 +84,7 @@ fn a_bad_variable_stops_the_start_with_one_line() {
         ("KVNS_PORT", "seven", "a whole number from 0 to 65535"),
         ("KVNS_MEMORY_LIMIT", "lots", "a number of bytes"),
         ("KVNS_LOG_FORMAT", "xml", "text or json"),
-        ("KVNS_MAX_CLIENTS", "0", "a whole number from 1 to 1000000"),
+        ("KVNS_MAX_CLIENTS", "0", "a whole number from 1 to 4294967295"),
         ("KVNS_WORKERS", "0", "a whole number from 1 to 1024"),
     ] {
         let output = kvns(&[(variable, value)]).output().expect("kvns runs");

@@ -34,6 +34,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("glob", 0),
     ("number", 0),
     ("size_class", 0),
+    ("wait", 0),
 ];
 
 /// Imports between modules of one layer; anything else sideways is refused.
@@ -67,7 +68,6 @@ const CIRCLES: &[&[&str]] = &[
         "concurrent/slots/namespace",
         "concurrent/slots/slot",
     ],
-    &["command/context", "command/spec"],
 ];
 
 /// A word, the modules (or folders) that may use it, and why the others may not.

@@ -210,7 +210,8 @@ fn change(cell: &VersionCell, to: impl Fn(i64) -> i64) {
 }
 
 use kvns::clock::Clock;
-use kvns::keyspace::{Contention, Keyspace, KeyspaceError, View};
+use kvns::keyspace::{Keyspace, KeyspaceError, View};
+use kvns::wait::Wait;
 use loom::thread;
 
 /// What a command in a model comes to.
@@ -227,7 +228,7 @@ pub fn run<R>(keyspace: &Keyspace, command: impl FnOnce(&mut View<'_>) -> Outcom
     let mut view = batch.view();
     match command(&mut view) {
         Ok(result) => result,
-        Err(KeyspaceError::Contention(Contention::RunAlone)) => panic!("it lost too often"),
+        Err(KeyspaceError::Wait(Wait::Alone)) => panic!("it lost too often"),
         Err(error) => panic!("{error:?}"),
     }
 }

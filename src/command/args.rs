@@ -1,6 +1,7 @@
 //! The argument cursor: strict numbers, options in any case, leftovers are an error.
 
 use super::error::CommandError;
+use super::names;
 use crate::keyspace::Key;
 use crate::number::parse_integer;
 use crate::resp::{OwnedRequest, Request};
@@ -42,7 +43,7 @@ impl<'r> Args<'r> {
 
     /// The next argument as a key.
     pub fn key(&mut self) -> Result<Key<'r>, CommandError> {
-        self.bytes().map(Key::new)
+        self.bytes().map(names::key)
     }
 
     /// The next argument as an integer by Redis's strict rule.
@@ -114,7 +115,7 @@ impl<'r> Args<'r> {
 
     /// The rest as keys, for commands that end in them. Reads nothing.
     pub fn rest_keys(&self) -> impl ExactSizeIterator<Item = Key<'r>> + Clone + use<'r> {
-        self.rest_bytes().map(Key::new)
+        self.rest_bytes().map(names::key)
     }
 
     /// The rest as pairs of a key and bytes; an odd one out is left unread. Reads nothing.
@@ -122,7 +123,7 @@ impl<'r> Args<'r> {
         let (request, first) = (self.request, self.next);
         let argument = move |index| request.get(index).unwrap_or_default();
         (0..self.len() / 2)
-            .map(move |pair| (Key::new(argument(first + 2 * pair)), argument(first + 2 * pair + 1)))
+            .map(move |pair| (names::key(argument(first + 2 * pair)), argument(first + 2 * pair + 1)))
     }
 
     /// The rest as a request of its own, for commands about commands.

@@ -1,7 +1,7 @@
 //! Calling a handler.
 
 use super::args::Args;
-use super::context::{Context, Next};
+use super::context::{Context, Outcome};
 use super::error::CommandResult;
 use super::table::Row;
 use crate::clock::TICKS_PER_US;
@@ -22,23 +22,20 @@ pub(super) fn call(
     row: Row,
     request: Request<'_>,
     reply: &mut ReplyWriter,
-) -> (CommandResult, Next) {
+) -> (CommandResult, Outcome) {
     let spec = row.spec();
-    let handler = match &engine.sharded {
-        None => spec.handler,
-        Some(_) => row.sharded_handler().unwrap_or(spec.handler),
-    };
+    let handler = row.handler(&engine.store).expect("the gate has found that the store serves the command");
     let first = 1 + usize::from(spec.is_subcommand());
-    let mut cx = Context { engine, session, view, reply, spec, next: Next::Continue };
+    let mut cx = Context { engine, session, view, reply, name: spec.name, outcome: Outcome::Continue };
     let result = handler(&mut cx, Args::new(request, first));
-    (result, cx.next)
+    (result, cx.outcome)
 }
 
 /// Ticks that a command takes after it has run: those for which DEBUG SLEEP lets its client wait.
 #[inline]
-pub(super) fn slept(next: Next) -> u64 {
-    match next {
-        Next::Sleep(us) => us.min(LONGEST_SLEEP_US) * TICKS_PER_US,
+pub(super) fn slept(outcome: Outcome) -> u64 {
+    match outcome {
+        Outcome::Sleep(us) => us.min(LONGEST_SLEEP_US) * TICKS_PER_US,
         _ => 0,
     }
 }

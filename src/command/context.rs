@@ -1,24 +1,31 @@
-//! What a handler may touch.
+//! The context of a running command, and its outcome for the connection.
 
-use super::spec::CommandSpec;
 use crate::engine::Engine;
 use crate::keyspace::View;
 use crate::resp::ReplyWriter;
 use crate::session::Session;
+use crate::wait::Wait;
 
-/// What the gate does after the handler.
+/// What becomes of a connection after a request: its handler says so, the gate passes it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Outcome {
     /// Goes on to the next request.
     Continue,
-    /// Closes the connection once the replies are sent.
+    /// Closes once the replies so far are sent.
     Close,
-    /// Runs the session's queue.
-    Execute,
-    /// Lets go of the batch and waits for so many microseconds.
+    /// Lets go of its batch, waits for so many microseconds, and goes on to the next request.
     Sleep(u64),
     /// Shuts the server down, without a reply.
     Shutdown,
+    /// Lets go of its batch, waits, and dispatches the same request again: it has replied nothing.
+    Wait(Wait),
+}
+
+impl Outcome {
+    /// True if the request is to be dispatched again.
+    pub fn waits(self) -> bool {
+        matches!(self, Outcome::Wait(_))
+    }
 }
 
 /// One running command: the engine, its session, its view of the keyspace and its reply.
@@ -32,10 +39,10 @@ pub struct Context<'a, 'g> {
     pub view: &'a mut View<'g>,
     /// Where the reply goes. Nothing may fail after its first byte.
     pub reply: &'a mut ReplyWriter,
-    /// The command's row.
-    pub spec: &'static CommandSpec,
-    /// What the gate does after the handler; [`Next::Continue`] unless the handler says otherwise.
-    pub next: Next,
+    /// The command's full name.
+    pub name: &'static str,
+    /// What becomes of the connection; [`Outcome::Continue`] unless the handler says otherwise.
+    pub outcome: Outcome,
 }
 
 impl Context<'_, '_> {

@@ -1,20 +1,23 @@
 //! The gate: every request passes here, and only here are handlers called.
 //!
-//! A request is looked up, its arity checked, and then either queued (between MULTI and EXEC) or run, timed and
-//! counted. What is refused dooms an open transaction. How a queue runs is in [`super::execute`].
+//! A command whose row was found is admitted, and then queued (between MULTI and EXEC) or run, timed and counted. A
+//! refused one dooms an open transaction. How a queue runs is in [`super::execute`].
 
 use super::call::{call, slept};
-use super::context::Next;
-use super::error::CommandError;
+use super::context::Outcome;
+use super::error::{CommandError, CommandResult};
 use super::execute::execute;
+use super::names;
 use super::observe;
+use super::resolve::Command;
 use super::spec::{CommandSpec, Flags, Group};
-use super::table::{self, Row};
+use super::table::Row;
 use crate::engine::Engine;
 use crate::engine::pause::PauseMode;
-use crate::keyspace::{Batch, Contention, Key};
+use crate::keyspace::Batch;
 use crate::resp::{Protocol, ReplyWriter, Request};
 use crate::session::{ReplyMode, Session};
+use crate::wait::Wait;
 use smallvec::SmallVec;
 
 /// Bytes a transaction may queue; beyond it the connection is closed, as Redis does at its query buffer limit.
@@ -23,47 +26,12 @@ const QUEUE_LIMIT: usize = 1 << 30;
 /// Bytes of replies after which a run ends: its replies can be sent only when it has committed.
 const RUN_REPLIES: usize = 1 << 20;
 
-/// What the connection does after a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Goes on to the next request.
-    Continue,
-    /// Closes once the replies so far are sent.
-    Close,
-    /// Lets go of its batch, waits, and dispatches the same request again: nothing was replied or changed.
-    Wait(Contention),
-    /// The same, until the client is woken: what it waits for may have come then.
-    Hold(Hold),
-    /// Lets go of its batch, waits for so many microseconds, and goes on to the next request.
-    Sleep(u64),
-    /// Shuts the server down.
-    Shutdown,
-}
-
-/// What a request that is to be dispatched again waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// The end of CLIENT PAUSE.
-    Pause,
-    /// Room for long work.
-    LongWork,
-    /// The end of the snapshot of this number.
-    Snapshot(u64),
-}
-
-impl Outcome {
-    /// True if the request did not run and is to be dispatched again.
-    pub fn is_postponed(self) -> bool {
-        matches!(self, Outcome::Wait(_) | Outcome::Hold(_))
-    }
-}
-
-/// Runs one request for `session`, or queues it, and writes its reply, and behind it what others sent to the client.
+/// Runs one command for `session`, or queues it, and writes its reply, and behind it what others sent to the client.
 pub fn dispatch(
     engine: &Engine,
     session: &mut Session,
     batch: &mut Batch<'_>,
-    request: Request<'_>,
+    command: &Command<'_>,
     reply: &mut ReplyWriter,
 ) -> Outcome {
     batch.set_touches(!session.preferences.no_touch);
@@ -71,33 +39,33 @@ pub fn dispatch(
         batch.adopt(*need);
     }
     let outcome = match session.preferences.replies {
-        ReplyMode::On => admit(engine, session, batch, request, reply),
-        _ => admit_muted(engine, session, batch, request, reply),
+        ReplyMode::On => run(engine, session, batch, command, reply),
+        _ => run_muted(engine, session, batch, command, reply),
     };
-    if outcome == Outcome::Wait(Contention::NeedRoom) {
+    if outcome == Outcome::Wait(Wait::Room) {
         session.set_need(batch.take_need());
     }
     batch.forget_need();
-    if session.has_mail() && !outcome.is_postponed() {
+    if session.has_mail() && !outcome.waits() {
         session.deliver(reply);
     }
     outcome
 }
 
-/// Runs a request whose reply the client may not want.
-fn admit_muted(
+/// Runs a command whose reply the client may not want.
+fn run_muted(
     engine: &Engine,
     session: &mut Session,
     batch: &mut Batch<'_>,
-    request: Request<'_>,
+    command: &Command<'_>,
     reply: &mut ReplyWriter,
 ) -> Outcome {
     let (before, mark) = (session.preferences.replies, reply.mute());
     if before == ReplyMode::Skip {
         session.preferences.replies = ReplyMode::Skipping;
     }
-    let outcome = admit(engine, session, batch, request, reply);
-    if outcome.is_postponed() {
+    let outcome = run(engine, session, batch, command, reply);
+    if outcome.waits() {
         session.preferences.replies = before;
         reply.unmute();
         return outcome;
@@ -116,58 +84,31 @@ fn admit_muted(
     outcome
 }
 
-/// How many of `requests` may run as one transaction, from the first on: quick commands of one key, the first of
-/// them a write. One if the first stands alone.
-///
-/// Pipelined writes of one key then cost one change of it, and a busy key is fought for less often.
-pub fn run_length<'r>(mut requests: impl Iterator<Item = Request<'r>>) -> usize {
-    let Some(first) = requests.next() else { return 0 };
-    let Some(key) = first.get(1) else { return 1 };
-    let joins = |request: Request<'r>| table::resolve(request).is_ok_and(|row| row.spec().joins());
-    let mut length = 1;
-    for request in requests {
-        if request.get(1) != Some(key) {
-            break;
-        }
-        if length == 1 {
-            let writes = table::resolve(first).is_ok_and(|row| row.spec().flags.has(Flags::WRITE));
-            if !writes || !joins(first) {
-                break;
-            }
-        }
-        if !joins(request) {
-            break;
-        }
-        length += 1;
-    }
-    length
-}
-
-/// Runs requests that [`run_length`] found to go together at one instant, and writes their replies. Returns how many
+/// Runs commands that [`run_length`] found to go together at one instant, and writes their replies. Returns how many
 /// of them ran: fewer than all if their replies are large, and none if they have to run one by one; then nothing was
 /// replied or changed.
-pub fn dispatch_run<'r>(
+///
+/// [`run_length`]: super::resolve::run_length
+pub fn dispatch_run(
     engine: &Engine,
     session: &mut Session,
     batch: &mut Batch<'_>,
-    requests: impl Iterator<Item = Request<'r>> + Clone,
+    commands: &[Command<'_>],
     reply: &mut ReplyWriter,
 ) -> usize {
-    let is_ordinary = !session.is_queuing() && !session.is_subscribed() && !session.is_monitor();
-    let is_paused = engine.pause.is_set() && engine.pause.present(engine.clock.monotonic_us()).is_some();
-    let is_held = is_paused || engine.persistence.is_loading();
-    if !is_ordinary || engine.sharded.is_some() || session.preferences.replies != ReplyMode::On || is_held {
+    let rows = || commands.iter().filter_map(|command| Some((*command.row.as_ref().ok()?, command.request)));
+    if session.preferences.replies != ReplyMode::On {
         return 0;
     }
-    let rows = requests.clone().filter_map(|request| Some((table::resolve(request).ok()?, request)));
-    let commands: SmallVec<[(Row, Request<'r>); 32]> = rows.collect();
+    if !rows().all(|(row, request)| matches!(admit(engine, session, row, request), Ok(Admission::Run))) {
+        return 0;
+    }
     let mut started = session.command_start(engine);
     batch.set_touches(!session.preferences.no_touch);
-    batch.set_checked(commands.iter().any(|(row, _)| row.spec().flags.is_checked()));
+    batch.set_checked(rows().any(|(row, _)| row.spec().flags.is_checked()));
     let mut view = batch.view();
-    if let Some((_, request)) = commands.first() {
-        let key = Key::new(request.get(1).unwrap_or_default());
-        view.prefetch_items(key, commands.iter().filter_map(|(row, request)| item(row.spec(), *request)));
+    if let Some(key) = rows().next().and_then(|(row, request)| row.spec().first_key(request)) {
+        view.prefetch_items(key, rows().filter_map(|(row, request)| item(row.spec(), request)));
     }
     let (mark, before) = (reply.mark(), reply.pending());
     let mut runs: SmallVec<[observe::Run; 32]> = SmallVec::new();
@@ -176,13 +117,13 @@ pub fn dispatch_run<'r>(
         reply.rollback(mark);
         runs.clear();
         errors.clear();
-        for (row, request) in &commands {
+        for (row, request) in rows() {
             if reply.pending() - before > RUN_REPLIES {
                 break;
             }
-            let failed = match call(engine, session, view, *row, *request, reply).0 {
+            let failed = match call(engine, session, view, row, request, reply).0 {
                 Ok(()) => false,
-                Err(again @ (CommandError::Contention(_) | CommandError::Busy)) => return Err(again),
+                Err(again @ CommandError::Wait(_)) => return Err(again),
                 Err(error) => {
                     let text = error.text(row.spec().name);
                     reply.error(&text);
@@ -203,11 +144,14 @@ pub fn dispatch_run<'r>(
     session.command_end(started);
     errors.iter().for_each(|text| engine.stats.count_error(text));
     let ran = runs.len();
-    for ((row, request), run) in commands.iter().zip(runs) {
+    for ((row, request), run) in rows().zip(runs) {
         session.client().note_command(row.number(), view.steady_ms());
-        observe::count(engine, session, *row, *request, run);
+        observe::count(engine, session, row, request, run);
     }
     session.show();
+    if session.has_mail() {
+        session.deliver(reply);
+    }
     ran
 }
 
@@ -216,37 +160,60 @@ fn item<'r>(spec: &CommandSpec, request: Request<'r>) -> Option<&'r [u8]> {
     request.get(if spec.group == Group::Hash { 2 } else { (request.len() - 1).max(2) })
 }
 
+/// What becomes of a command that the gate does not refuse.
+enum Admission {
+    Run,
+    Queue,
+}
+
+/// What every command passes, alone or in a run.
+///
+/// # Errors
+/// The command is refused, or has to wait first.
+#[inline]
 fn admit(
     engine: &Engine,
     session: &mut Session,
-    batch: &mut Batch<'_>,
+    row: Row,
     request: Request<'_>,
+) -> Result<Admission, CommandError> {
+    if session.is_subscribed() || session.is_monitor() {
+        forbid_to_listeners(session, row.spec())?;
+    }
+    if engine.persistence.is_loading() && !row.spec().flags.has(Flags::LOADING) {
+        return Err(CommandError::Loading);
+    }
+    if session.is_queuing() && !row.spec().flags.has(Flags::IMMEDIATE) {
+        return may_be_queued(engine, row.spec(), request).map(|()| Admission::Queue);
+    }
+    if engine.pause.is_set() && is_paused(engine, session, row.spec()) {
+        return Err(CommandError::Wait(Wait::Pause));
+    }
+    Ok(Admission::Run)
+}
+
+/// Runs a command that replies, queues it, or refuses it.
+fn run(
+    engine: &Engine,
+    session: &mut Session,
+    batch: &mut Batch<'_>,
+    command: &Command<'_>,
     reply: &mut ReplyWriter,
 ) -> Outcome {
-    let row = match resolve(engine, request) {
-        Ok(row) => row,
+    let request = command.request;
+    let row = match &command.row {
+        Ok(row) => *row,
         Err(_) if is_http(request.name()) => {
             tell_of_http(engine, session);
             return Outcome::Close;
         }
-        Err((error, row)) => return refuse(engine, session, batch, (error, row), reply),
+        Err(refused) => return refuse(engine, session, batch, &refused.error, refused.row, reply),
     };
-    if (session.is_subscribed() || session.is_monitor())
-        && let Some(error) = forbidden_to_listeners(session, row.spec())
-    {
-        return refuse(engine, session, batch, (error, Some(row)), reply);
-    }
-    if engine.persistence.is_loading() && !row.spec().flags.has(Flags::LOADING) {
-        return refuse(engine, session, batch, (CommandError::Loading, Some(row)), reply);
-    }
-    if session.is_queuing() && !row.spec().flags.has(Flags::IMMEDIATE) {
-        return match may_be_queued(engine, row.spec(), request) {
-            Ok(()) => enqueue(session, row, request, reply),
-            Err(error) => refuse(engine, session, batch, (error, Some(row)), reply),
-        };
-    }
-    if engine.pause.is_set() && is_paused(engine, session, row.spec()) {
-        return Outcome::Hold(Hold::Pause);
+    match admit(engine, session, row, request) {
+        Ok(Admission::Run) => {}
+        Ok(Admission::Queue) => return enqueue(session, row, request, reply),
+        Err(CommandError::Wait(wait)) => return Outcome::Wait(wait),
+        Err(error) => return refuse(engine, session, batch, &error, Some(row), reply),
     }
     let started = session.command_start(engine);
     batch.set_checked(
@@ -254,16 +221,13 @@ fn admit(
     );
     let mut view = batch.view();
     session.client().note_command(row.number(), view.steady_ms());
-    let (result, next) = call(engine, session, &mut view, row, request, reply);
-    let (result, next) = match (result, next) {
-        (Ok(()), Next::Execute) => execute(engine, session, &mut view, reply),
-        other => other,
-    };
+    let (mut result, mut outcome) = call(engine, session, &mut view, row, request, reply);
+    if session.is_executing() {
+        (result, outcome) = execute(engine, session, &mut view, reply);
+    }
     let failed = match result {
         Ok(()) => false,
-        Err(CommandError::Contention(contention)) => return Outcome::Wait(contention),
-        Err(CommandError::Busy) => return Outcome::Hold(Hold::LongWork),
-        Err(CommandError::AwaitSnapshot(number)) => return Outcome::Hold(Hold::Snapshot(number)),
+        Err(CommandError::Wait(wait)) => return Outcome::Wait(wait),
         Err(error) => {
             answer_error(engine, &error.text(row.spec().name), reply);
             true
@@ -271,28 +235,10 @@ fn admit(
     };
     let ended = engine.clock.ticks();
     session.command_end(ended);
-    let run = observe::Run { ticks: ended.saturating_sub(started) + slept(next), failed };
+    let run = observe::Run { ticks: ended.saturating_sub(started) + slept(outcome), failed };
     observe::count(engine, session, row, request, run);
     session.show();
-    conclude(next)
-}
-
-/// The row that a request runs in the engine's mode.
-#[inline]
-fn resolve(engine: &Engine, request: Request<'_>) -> Result<Row, (CommandError, Option<Row>)> {
-    match &engine.sharded {
-        None => table::resolve(request),
-        Some(_) => table::resolve_sharded(request),
-    }
-}
-
-fn conclude(next: Next) -> Outcome {
-    match next {
-        Next::Continue | Next::Execute => Outcome::Continue,
-        Next::Close => Outcome::Close,
-        Next::Sleep(us) => Outcome::Sleep(us),
-        Next::Shutdown => Outcome::Shutdown,
-    }
+    outcome
 }
 
 /// Writes an error reply and counts it.
@@ -301,14 +247,17 @@ pub(super) fn answer_error(engine: &Engine, text: &[u8], reply: &mut ReplyWriter
     reply.error(text);
 }
 
-/// Why a client that listens may not run a command, if it may not.
+/// Fails if a subscribed client or one that runs MONITOR may not run the command.
 #[cold]
-fn forbidden_to_listeners(session: &Session, spec: &CommandSpec) -> Option<CommandError> {
+fn forbid_to_listeners(session: &Session, spec: &CommandSpec) -> CommandResult {
     if session.is_monitor() && (spec.flags.has(Flags::WRITE) || spec.flags.has(Flags::READONLY)) {
-        return Some(CommandError::Plain("ERR Replica can't interact with the keyspace"));
+        return Err(CommandError::Plain("ERR Replica can't interact with the keyspace"));
     }
     let is_limited = session.is_subscribed() && session.preferences.protocol == Protocol::Resp2;
-    (is_limited && !spec.flags.has(Flags::IN_SUBSCRIBED)).then_some(CommandError::OnlySubscriptions)
+    if is_limited && !spec.flags.has(Flags::IN_SUBSCRIBED) {
+        return Err(CommandError::OnlySubscriptions);
+    }
+    Ok(())
 }
 
 /// True if CLIENT PAUSE holds the command back. EXEC is held back if it is to run one that would be.
@@ -336,7 +285,7 @@ fn is_http(name: &[u8]) -> bool {
 fn tell_of_http(engine: &Engine, session: &Session) {
     if let Some(untold) = engine.stats.http_connections.happened(engine.clock.monotonic_us()) {
         let address = session.client().peer;
-        tracing::warn!(%address, untold, "a client sent POST or Host:, as a browser does: it is closed");
+        tracing::warn!(%address, untold, "closed a client that sent POST or Host:, as a browser does");
     }
 }
 
@@ -345,7 +294,8 @@ fn refuse(
     engine: &Engine,
     session: &mut Session,
     batch: &mut Batch<'_>,
-    (error, row): (CommandError, Option<Row>),
+    error: &CommandError,
+    row: Option<Row>,
     reply: &mut ReplyWriter,
 ) -> Outcome {
     if let Some(row) = row {
@@ -370,9 +320,9 @@ fn refuse(
     Outcome::Continue
 }
 
-/// Fails if a command may not even be queued: it is none for transactions, or there is no room for what it adds and
-/// its namespace makes none.
-fn may_be_queued(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> Result<(), CommandError> {
+/// Fails if a command may not be queued: it is not allowed in transactions, or there is no room for what it adds and
+/// its namespace evicts nothing.
+fn may_be_queued(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> CommandResult {
     if spec.flags.has(Flags::NO_MULTI) {
         return Err(CommandError::Plain("ERR Command not allowed inside a transaction"));
     }
@@ -380,8 +330,8 @@ fn may_be_queued(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> R
     if !memory.is_over() || !spec.flags.has(Flags::DENYOOM) {
         return Ok(());
     }
-    let key = spec.key_positions(request).next().and_then(|(position, _)| request.get(position));
-    let rules = engine.keyspace.rules_of_name(Key::new(key.unwrap_or_default()).namespace());
+    let key = spec.first_key(request).unwrap_or_else(|| names::key(b""));
+    let rules = engine.keyspace.rules_of_name(key.namespace());
     if rules.policy.evicts() { Ok(()) } else { Err(CommandError::OutOfMemory) }
 }
 

@@ -1,7 +1,7 @@
 //! The text of every error reply, once.
 
-use crate::engine::long_work::Busy;
-use crate::keyspace::{Contention, KeyspaceError};
+use crate::keyspace::KeyspaceError;
+use crate::wait::Wait;
 
 /// What a handler answers: the reply is written, or this error is to be.
 pub type CommandResult = Result<(), CommandError>;
@@ -15,12 +15,8 @@ pub enum CommandError {
     OutOfMemory,
     /// EXEC of a queue for whose commands there is no room.
     ExecAbortOutOfMemory,
-    /// No reply: the command is to be run again from its start.
-    Contention(Contention),
-    /// No reply: too much long work is running, the command is to be run again from its start.
-    Busy,
-    /// No reply: the command is to be run again when the snapshot of this number has ended.
-    AwaitSnapshot(u64),
+    /// No reply: the command waits and runs again from its start.
+    Wait(Wait),
     /// The keys are being loaded.
     Loading,
     /// The snapshot that was asked for failed, and why.
@@ -33,7 +29,7 @@ pub enum CommandError {
     SubcommandSyntax(Vec<u8>),
     /// What one command alone answers, in full.
     Plain(&'static str),
-    /// CLIENT KILL USER of a user that there is not.
+    /// CLIENT KILL USER of an unknown user.
     NoSuchUser(Vec<u8>),
     /// LATENCY GRAPH of what never happened.
     NoSamples(Vec<u8>),
@@ -48,7 +44,7 @@ pub enum CommandError {
     },
     /// Too few or too many arguments.
     WrongArity,
-    /// An argument that should be an integer is none, or does not fit.
+    /// An argument is not an integer, or out of range.
     NotAnInteger,
     /// An integer of more than 32 bits where Redis takes an `int`.
     NotAnInt32,
@@ -68,7 +64,7 @@ pub enum CommandError {
     OutOfRange,
     /// A count whose opposite is no integer.
     CountOutOfRange,
-    /// An argument or value that should be a float is none.
+    /// An argument or value is not a float.
     NotAFloat,
     /// SORT by numbers of what is no number.
     ScoreNotANumber,
@@ -82,7 +78,7 @@ pub enum CommandError {
     ResultNotANumber,
     /// A bound of scores that is no number.
     BoundNotAFloat,
-    /// A bound of members that is none.
+    /// A bound of members without `[`, `(`, `-` or `+`.
     BoundNotAMember,
     /// ZRANGE by rank with LIMIT.
     LimitByRank,
@@ -197,14 +193,14 @@ impl From<KeyspaceError> for CommandError {
         match error {
             KeyspaceError::WrongType => CommandError::WrongType,
             KeyspaceError::NoRoom => CommandError::OutOfMemory,
-            KeyspaceError::Contention(contention) => CommandError::Contention(contention),
+            KeyspaceError::Wait(wait) => CommandError::Wait(wait),
         }
     }
 }
 
-impl From<Busy> for CommandError {
-    fn from(_: Busy) -> CommandError {
-        CommandError::Busy
+impl From<Wait> for CommandError {
+    fn from(wait: Wait) -> CommandError {
+        CommandError::Wait(wait)
     }
 }
 

@@ -5,7 +5,7 @@
 //! its order; its replies are put where they belong.
 
 use super::call::{call, slept};
-use super::context::Next;
+use super::context::Outcome;
 use super::error::{CommandError, CommandResult};
 use super::observe;
 use super::spec::Flags;
@@ -29,7 +29,7 @@ struct Body {
     /// Where the replies of the commands begin.
     start: ReplyMark,
     done: Vec<Done>,
-    next: Next,
+    outcome: Outcome,
 }
 
 /// Runs the session's queue at one instant and gives its watches back.
@@ -38,8 +38,8 @@ pub(super) fn execute(
     session: &mut Session,
     view: &mut View<'_>,
     reply: &mut ReplyWriter,
-) -> (CommandResult, Next) {
-    let Some(queue) = session.begin_execution() else { return (Ok(()), Next::Continue) };
+) -> (CommandResult, Outcome) {
+    let queue = session.take_executing().expect("EXEC has found a queue");
     let (preferences, mark) = (session.preferences, reply.mark());
     let labels = session.client().labels().clone();
     let result = view.transact(|view| {
@@ -52,10 +52,11 @@ pub(super) fn execute(
     });
     match result {
         Ok(body) => {
-            let next = body.map_or(Next::Continue, |body| finish(engine, session, view, &queue, body, reply));
+            let outcome =
+                body.map_or(Outcome::Continue, |body| finish(engine, session, view, &queue, body, reply));
             session.end_execution(None);
             session.unwatch(view);
-            (Ok(()), next)
+            (Ok(()), outcome)
         }
         Err(error) => {
             session.preferences = preferences;
@@ -65,10 +66,10 @@ pub(super) fn execute(
             if error == CommandError::OutOfMemory {
                 session.end_execution(None);
                 session.unwatch(view);
-                return (Err(CommandError::ExecAbortOutOfMemory), Next::Continue);
+                return (Err(CommandError::ExecAbortOutOfMemory), Outcome::Continue);
             }
             session.end_execution(Some(queue));
-            (Err(error), Next::Continue)
+            (Err(error), Outcome::Continue)
         }
     }
 }
@@ -97,18 +98,19 @@ fn run_queue(
         }
     }
     reply.array(queue.len());
-    let mut body = Body { start: reply.mark(), done: Vec::with_capacity(queue.len()), next: Next::Continue };
+    let mut body =
+        Body { start: reply.mark(), done: Vec::with_capacity(queue.len()), outcome: Outcome::Continue };
     let mut started = engine.clock.ticks();
     for queued in queue.commands() {
-        let (mut error, mut next) = (Vec::new(), Next::Continue);
+        let (mut error, mut outcome) = (Vec::new(), Outcome::Continue);
         if !is_deferred(queued) {
-            error = run(engine, session, view, queued, reply, &mut next)?;
+            error = run(engine, session, view, queued, reply, &mut outcome)?;
         }
         let ended = engine.clock.ticks();
-        let ticks = ended.saturating_sub(started) + slept(next);
+        let ticks = ended.saturating_sub(started) + slept(outcome);
         let run = observe::Run { ticks, failed: !error.is_empty() };
-        if next != Next::Continue {
-            body.next = next;
+        if outcome != Outcome::Continue {
+            body.outcome = outcome;
         }
         body.done.push(Done { run, error, end: reply.mark() });
         started = ended;
@@ -123,16 +125,16 @@ fn run(
     view: &mut View<'_>,
     queued: &Queued,
     reply: &mut ReplyWriter,
-    end: &mut Next,
+    last: &mut Outcome,
 ) -> Result<Vec<u8>, CommandError> {
     let row = row_of(queued);
-    let (result, next) = call(engine, session, view, row, queued.request.as_request(), reply);
-    if next != Next::Continue {
-        *end = next;
+    let (result, outcome) = call(engine, session, view, row, queued.request.as_request(), reply);
+    if outcome != Outcome::Continue {
+        *last = outcome;
     }
     match result {
         Ok(()) => Ok(Vec::new()),
-        Err(again @ (CommandError::Contention(_) | CommandError::Busy)) => Err(again),
+        Err(again @ CommandError::Wait(_)) => Err(again),
         Err(error) => {
             let text = error.text(row.spec().name);
             reply.error(&text);
@@ -149,7 +151,7 @@ fn finish(
     queue: &Queue,
     mut body: Body,
     reply: &mut ReplyWriter,
-) -> Next {
+) -> Outcome {
     if queue.commands().iter().any(is_deferred) {
         let written = reply.take_since(body.start);
         let mut from = body.start;
@@ -161,7 +163,7 @@ fn finish(
                 continue;
             }
             // Such commands touch no keys, so they never have to run again.
-            done.error = run(engine, session, view, queued, reply, &mut body.next).unwrap_or_default();
+            done.error = run(engine, session, view, queued, reply, &mut body.outcome).unwrap_or_default();
             let ended = engine.clock.ticks();
             done.run = observe::Run { ticks: ended.saturating_sub(started), failed: !done.error.is_empty() };
             started = ended;
@@ -173,5 +175,5 @@ fn finish(
         }
         observe::count(engine, session, row_of(queued), queued.request.as_request(), done.run);
     }
-    body.next
+    body.outcome
 }

@@ -1,11 +1,11 @@
-//! What is noted of a command that has run: its statistics, and, for those who look on, MONITOR's line, the slow log's
-//! entry and the latency event. As long as nobody looks on, that costs two loads.
+//! Recording of commands that have run: statistics, MONITOR's line, the slow log's entry and the latency event. Without
+//! clients of MONITOR and slow commands this costs two loads.
 
 use super::spec::{CommandSpec, Flags};
 use super::table::Row;
 use crate::clock::TICKS_PER_US;
 use crate::engine::Engine;
-use crate::keyspace::{Key, Label};
+use crate::keyspace::Label;
 use crate::resp::Request;
 use crate::session::Session;
 use crate::stats::{LatencyEvent, SlowEntry};
@@ -28,9 +28,9 @@ pub(super) struct Run {
 #[inline]
 pub(super) fn count(engine: &Engine, session: &Session, row: Row, request: Request<'_>, run: Run) {
     let key = row.spec().first_key(request);
-    let label = key.map_or(Label::DEFAULT, |key| engine.keyspace.label(Key::new(key)));
+    let label = key.map_or(Label::DEFAULT, |key| engine.keyspace.label(key));
     engine.stats.commands.record(row.number(), label, run.ticks, run.failed);
-    if engine.monitors.are_there() {
+    if engine.monitors.is_active() {
         show(engine, session, row.spec(), request);
     }
     if engine.is_slow(run.ticks) {

@@ -1,9 +1,11 @@
-//! What the table says of a command. Everything that concerns all commands reads it: lookup, arity errors,
+//! A row of the command table. Everything that concerns all commands reads it: lookup, arity errors,
 //! the gate's rules, prefetching, COMMAND, statistics.
 
 use super::args::Args;
 use super::context::Context;
 use super::error::CommandResult;
+use super::names;
+use crate::keyspace::Key;
 use crate::number::parse_integer;
 use crate::resp::Request;
 use std::ops::Range;
@@ -41,7 +43,7 @@ pub struct CommandSpec {
 }
 
 impl CommandSpec {
-    /// The subcommand's own name, or the whole name of what is none.
+    /// A subcommand's own name; a command's whole name.
     pub const fn own_name(&self) -> &'static str {
         let bytes = self.name.as_bytes();
         let mut at = 0;
@@ -112,14 +114,23 @@ impl CommandSpec {
 
     /// The first of the request's keys, if it has any.
     #[inline]
-    pub fn first_key<'r>(&self, request: Request<'r>) -> Option<&'r [u8]> {
+    pub fn first_key<'r>(&self, request: Request<'r>) -> Option<Key<'r>> {
         let keys = self.keys.first()?;
-        if keys.has_plain_place() { request.get(keys.first) } else { self.first_key_elsewhere(request) }
+        if keys.has_plain_place() {
+            request.get(keys.first).map(names::key)
+        } else {
+            self.first_key_elsewhere(request)
+        }
     }
 
     #[cold]
-    fn first_key_elsewhere<'r>(&self, request: Request<'r>) -> Option<&'r [u8]> {
-        self.key_positions(request).next().and_then(|(position, _)| request.get(position))
+    fn first_key_elsewhere<'r>(&self, request: Request<'r>) -> Option<Key<'r>> {
+        self.keys_of(request).next()
+    }
+
+    /// The keys of a request, in order.
+    pub fn keys_of<'r>(&self, request: Request<'r>) -> impl Iterator<Item = Key<'r>> + use<'r> {
+        self.key_positions(request).filter_map(move |(position, _)| request.get(position).map(names::key))
     }
 
     /// The positions of the request's keys, in order, each with its spec.

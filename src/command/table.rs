@@ -7,6 +7,7 @@ use super::error::{CommandError, UnknownCommand};
 use super::family::FAMILIES;
 use super::family::sharded::SERVED;
 use super::spec::{CommandSpec, Flags, Handler};
+use crate::engine::store::Store;
 use crate::resp::Request;
 use crate::stats::MAX_COMMANDS;
 
@@ -42,10 +43,13 @@ impl Row {
         ROWS[self.0]
     }
 
-    /// What runs it in the sharded mode, if it is served there.
+    /// What runs it on a store; `None` if the store does not serve it.
     #[inline]
-    pub fn sharded_handler(self) -> Option<Handler> {
-        SHARDED[self.0]
+    pub fn handler(self, store: &Store) -> Option<Handler> {
+        match store {
+            Store::LockFree => Some(self.spec().handler),
+            Store::Sharded(_) => SHARDED[self.0],
+        }
     }
 
     /// The number under which the calls are counted.
@@ -71,37 +75,67 @@ pub fn find(name: &[u8]) -> Option<Row> {
     }
 }
 
+/// Why a request runs no row.
+#[derive(Debug)]
+pub struct Refused {
+    /// The unknown command or subcommand, or the wrong number of arguments.
+    pub error: CommandError,
+    /// The row whose name the error shows.
+    pub row: Option<Row>,
+}
+
+impl Refused {
+    #[cold]
+    fn new(error: CommandError, row: Option<Row>) -> Box<Refused> {
+        Box::new(Refused { error, row })
+    }
+}
+
 /// The row that a request runs: a container's subcommand where it names one.
 ///
-/// Answers the unknown command or subcommand, or the wrong number of arguments, with the row whose name the
-/// error shows.
-pub fn resolve(request: Request<'_>) -> Result<Row, (CommandError, Option<Row>)> {
+/// # Errors
+/// There is no such command or subcommand, or it takes another number of arguments.
+pub fn resolve(request: Request<'_>) -> Result<Row, Box<Refused>> {
     let Some(mut row) = find(request.name()) else {
-        return Err((unknown(request), None));
+        return Err(Refused::new(unknown(request), None));
     };
     if !row.spec().subcommands.is_empty()
         && let Some(name) = request.get(1)
     {
         row = find_subcommand(row, name).ok_or_else(|| {
             let (container, subcommand) = (row.spec().name, name.to_vec());
-            (CommandError::UnknownSubcommand { container, subcommand }, None)
+            Refused::new(CommandError::UnknownSubcommand { container, subcommand }, None)
         })?;
     }
     let admits = row.spec().arity.admits(request.len());
-    if admits { Ok(row) } else { Err((CommandError::WrongArity, Some(row))) }
+    if admits { Ok(row) } else { Err(Refused::new(CommandError::WrongArity, Some(row))) }
 }
 
-/// Like [`resolve`], in the sharded mode: it serves few commands, and calls all others unknown.
-pub fn resolve_sharded(request: Request<'_>) -> Result<Row, (CommandError, Option<Row>)> {
+/// The row that a request runs on a store. The sharded one serves few commands, and calls all others unknown.
+///
+/// # Errors
+/// As [`resolve`]'s, and the store does not serve the command.
+#[inline]
+pub fn resolve_on(store: &Store, request: Request<'_>) -> Result<Row, Box<Refused>> {
     let resolved = resolve(request);
-    match resolved {
-        Ok(row) | Err((_, Some(row))) if row.sharded_handler().is_some() => resolved,
-        _ => {
-            let mut text = unknown(request).text("");
-            text.extend_from_slice(if text.ends_with(b" ") { b"(sharded mode)" } else { b" (sharded mode)" });
-            Err((CommandError::Custom(text), None))
-        }
+    match store {
+        Store::LockFree => resolved,
+        Store::Sharded(_) => only_served(store, request, resolved),
     }
+}
+
+fn only_served(
+    store: &Store,
+    request: Request<'_>,
+    resolved: Result<Row, Box<Refused>>,
+) -> Result<Row, Box<Refused>> {
+    let row = resolved.as_ref().map_or_else(|refused| refused.row, |row| Some(*row));
+    if row.is_some_and(|row| row.handler(store).is_some()) {
+        return resolved;
+    }
+    let mut text = unknown(request).text("");
+    text.extend_from_slice(if text.ends_with(b" ") { b"(sharded mode)" } else { b" (sharded mode)" });
+    Err(Refused::new(CommandError::Custom(text), None))
 }
 
 /// The row of a full name: `get`, or `client|id`.

@@ -79,7 +79,7 @@ pub fn policies(text: &[u8]) -> Result<ByNamespace<Policy>, String> {
 
 /// Quotas by namespace.
 pub fn quotas(text: &[u8]) -> Result<ByNamespace<u64>, String> {
-    list(text, |bytes| byte_count(bytes).filter(|bytes| *bytes > 0 && *bytes <= i64::MAX as u64))
+    list(text, |bytes| byte_count(bytes.as_bytes()).filter(|bytes| *bytes > 0 && *bytes <= i64::MAX as u64))
         .ok_or_else(|| "namespaces with bytes above 0 such as ns1:256mb,ns2:1gb".to_owned())
 }
 

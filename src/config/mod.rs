@@ -3,6 +3,7 @@
 //! [`Arguments`] is the table: clap reads flags and `KVNS_*` variables through it, `kvns --help` prints it, and
 //! the table in the README is generated from it. [`Settings`] is what the rest of the server sees.
 
+pub mod bounds;
 mod eviction;
 mod links;
 mod parse;
@@ -10,11 +11,13 @@ mod policy;
 
 use crate::memory::{cgroup, limit};
 use crate::resp::Limits;
-use clap::builder::{Resettable, TypedValueParser};
+use bounds::Bounds;
+use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 pub use eviction::{ByNamespace, EvictionRules, POLICIES, fraction, policies, quotas, shown};
-use parse::{boolean, bytes, host, log_filter, whole};
+pub use parse::byte_count;
+use parse::{boolean, host, log_filter};
 pub use policy::{NO_QUOTA, NamespaceRules, Policy};
 use std::error::Error;
 use std::ffi::OsString;
@@ -50,13 +53,13 @@ struct Arguments {
 
     /// Port the server listens on; 0 takes any free one
     #[arg(long, env = "KVNS_PORT", value_name = "PORT", default_value = "6480")]
-    #[arg(value_parser = whole(0, 65_535).map(|port| port as u16))]
+    #[arg(value_parser = Bounds::whole(0, 65_535).parser::<u16>())]
     port: u16,
 
     /// Memory limit in bytes, or with a unit, such as 512mb or 2gb. It is capped at 70% of the memory of the
     /// container or else the machine; 0 means that cap. CONFIG SET maxmemory changes it
     #[arg(long, env = "KVNS_MEMORY_LIMIT", value_name = "BYTES", default_value = "1073741824")]
-    #[arg(value_parser = bytes(0, u64::MAX))]
+    #[arg(value_parser = bounds::MEMORY_LIMIT.parser::<u64>())]
     memory_limit: u64,
 
     /// Which keys go when a write finds no room, always of its own namespace: none (the write is refused), lru
@@ -85,12 +88,12 @@ struct Arguments {
 
     /// Port on which they are served; 0 takes any free one
     #[arg(long, env = "KVNS_METRICS_PORT", value_name = "PORT", default_value = "9090")]
-    #[arg(value_parser = whole(0, 65_535).map(|port| port as u16))]
+    #[arg(value_parser = Bounds::whole(0, 65_535).parser::<u16>())]
     metrics_port: u16,
 
     /// Namespaces with series of their own in /metrics; the rest is summed up under namespace="_other"
     #[arg(long, env = "KVNS_METRICS_MAX_NAMESPACES", value_name = "COUNT", default_value = "1000")]
-    #[arg(value_parser = whole(1, 100_000).map(|count| count as usize))]
+    #[arg(value_parser = Bounds::whole(1, 100_000).parser::<usize>())]
     metrics_max_namespaces: usize,
 
     /// The snapshot file: written at every interval, by SAVE, BGSAVE and SHUTDOWN and at the end, loaded at the start.
@@ -101,12 +104,12 @@ struct Arguments {
     /// Seconds between two snapshots; 0 for none but those that are asked for. One is left out if nothing has changed.
     /// CONFIG SET save changes it
     #[arg(long, env = "KVNS_PERSIST_INTERVAL", value_name = "SECONDS", default_value = "300")]
-    #[arg(value_parser = whole(0, i32::MAX as u64))]
+    #[arg(value_parser = bounds::PERSIST_INTERVAL.parser::<u64>())]
     persist_interval: u64,
 
     /// Bytes that may be kept because they were overwritten or deleted while a snapshot is taken; beyond it the snapshot
     /// is given up. Without it three tenths of the memory limit
-    #[arg(long, env = "KVNS_SNAPSHOT_RETAIN_LIMIT", value_name = "BYTES", value_parser = bytes(0, u64::MAX))]
+    #[arg(long, env = "KVNS_SNAPSHOT_RETAIN_LIMIT", value_name = "BYTES", value_parser = bounds::SNAPSHOT_RETAIN_LIMIT.parser::<u64>())]
     snapshot_retain_limit: Option<u64>,
 
     /// Whether a snapshot shares values with the store instead of copying them: true or false. The lock-free store
@@ -122,7 +125,7 @@ struct Arguments {
 
     /// Shards of the lock-sharded store; without it four for each core
     #[arg(long, env = "KVNS_SHARD_COUNT", value_name = "COUNT")]
-    #[arg(value_parser = whole(1, 65_536).map(|count| count as usize))]
+    #[arg(value_parser = Bounds::whole(1, 65_536).parser::<usize>())]
     shard_count: Option<usize>,
 
     /// Verifies a snapshot file, prints what it has by namespace and type, and exits with 0 or 1
@@ -131,53 +134,53 @@ struct Arguments {
 
     /// Clients connected at once; one more is told "ERR max number of clients reached" and closed
     #[arg(long, env = "KVNS_MAX_CLIENTS", value_name = "COUNT", default_value = "10000")]
-    #[arg(value_parser = whole(1, 1_000_000).map(|count| count as usize))]
+    #[arg(value_parser = bounds::MAX_CLIENTS.parser::<usize>())]
     max_clients: usize,
 
     /// Arguments in one command
     #[arg(long, env = "KVNS_MAX_RESP_ARGS", value_name = "COUNT", default_value = "1024")]
-    #[arg(value_parser = whole(1, 1 << 20).map(|count| count as usize))]
+    #[arg(value_parser = bounds::MAX_RESP_ARGS.parser::<usize>())]
     max_resp_args: usize,
 
     /// Bytes in one bulk string
     #[arg(long, env = "KVNS_MAX_RESP_BULK_LEN", value_name = "BYTES", default_value = "16777216")]
-    #[arg(value_parser = bytes(1, 512 << 20).map(|len| len as usize))]
+    #[arg(value_parser = bounds::MAX_RESP_BULK_LEN.parser::<usize>())]
     max_resp_bulk_len: usize,
 
     /// Bytes in one inline command or header line
     #[arg(long, env = "KVNS_MAX_RESP_INLINE_LEN", value_name = "BYTES", default_value = "65536")]
-    #[arg(value_parser = bytes(16, 64 << 20).map(|len| len as usize))]
+    #[arg(value_parser = bounds::MAX_RESP_INLINE_LEN.parser::<usize>())]
     max_resp_inline_len: usize,
 
     /// Worker threads; without it one for each core
     #[arg(long, env = "KVNS_WORKERS", value_name = "COUNT")]
-    #[arg(value_parser = whole(1, 1024).map(|count| count as usize))]
+    #[arg(value_parser = Bounds::whole(1, 1024).parser::<usize>())]
     workers: Option<usize>,
 
     /// Seconds after which an idle client is closed; 0 means never
     #[arg(long, env = "KVNS_TIMEOUT", value_name = "SECONDS", default_value = "0")]
-    #[arg(value_parser = whole(0, i32::MAX as u64))]
+    #[arg(value_parser = bounds::TIMEOUT.parser::<u64>())]
     timeout: u64,
 
     /// Bytes of published messages that may wait for one subscriber; one more, and it is closed. CONFIG SET
     /// client-output-buffer-limit changes it
     #[arg(long, env = "KVNS_PUBSUB_LIMIT", value_name = "BYTES", default_value = "33554432")]
-    #[arg(value_parser = bytes(1024, 1 << 40).map(|len| len as usize))]
+    #[arg(value_parser = bounds::PUBSUB_LIMIT.parser::<usize>())]
     pubsub_limit: usize,
 
     /// Microseconds from which on a command enters the slow log; -1 means none does
     #[arg(long, env = "KVNS_SLOWLOG_LOG_SLOWER_THAN", value_name = "MICROSECONDS", default_value = "10000")]
-    #[arg(allow_negative_numbers = true, value_parser = parse::microseconds)]
+    #[arg(allow_negative_numbers = true, value_parser = bounds::SLOWLOG_LOG_SLOWER_THAN.parser::<i64>())]
     slowlog_log_slower_than: i64,
 
     /// Entries that the slow log keeps
     #[arg(long, env = "KVNS_SLOWLOG_MAX_LEN", value_name = "COUNT", default_value = "128")]
-    #[arg(value_parser = whole(0, 1 << 20).map(|count| count as usize))]
+    #[arg(value_parser = bounds::SLOWLOG_MAX_LEN.parser::<usize>())]
     slowlog_max_len: usize,
 
     /// Milliseconds from which on a command is a latency event; 0 means that there are none
     #[arg(long, env = "KVNS_LATENCY_MONITOR_THRESHOLD", value_name = "MILLISECONDS", default_value = "0")]
-    #[arg(value_parser = whole(0, i32::MAX as u64))]
+    #[arg(value_parser = bounds::LATENCY_MONITOR_THRESHOLD.parser::<u64>())]
     latency_monitor_threshold: u64,
 
     /// Whether clients of other machines may use DEBUG, as those of this one always may: true or false

@@ -4,56 +4,22 @@ use super::LogFormat;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
-/// A whole number from `min` to `max`.
-pub(super) fn whole(
-    min: u64,
-    max: u64,
-) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
-    move |text| match digits(text) {
-        Some(number) if (min..=max).contains(&number) => Ok(number),
-        _ => Err(format!("a whole number from {min} to {max}")),
-    }
-}
-
-/// Microseconds, or -1 for what never happens.
-pub(super) fn microseconds(text: &str) -> Result<i64, String> {
-    let number = if text == "-1" { Some(-1) } else { digits(text).and_then(|us| i64::try_from(us).ok()) };
-    number.ok_or_else(|| "a whole number of microseconds, or -1".to_owned())
-}
-
-/// A number of bytes from `min` to `max`, with an optional unit as Redis reads it: `k`, `m`, `g` are powers of
-/// 1000 and `kb`, `mb`, `gb` powers of 1024, in any case.
-pub(super) fn bytes(
-    min: u64,
-    max: u64,
-) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
-    move |text| match byte_count(text) {
-        Some(number) if (min..=max).contains(&number) => Ok(number),
-        _ if max == u64::MAX => Err("a number of bytes such as 1073741824, 512mb or 2gb".to_owned()),
-        _ => Err(format!("a number of bytes from {min} to {max}, such as 65536 or 64kb")),
-    }
-}
-
-/// A number of bytes with an optional unit.
-pub(super) fn byte_count(text: &str) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+/// A number of bytes, with an optional unit as Redis reads it: `k`, `m`, `g` are powers of 1000 and `kb`, `mb`, `gb`
+/// powers of 1024, in any case.
+pub fn byte_count(text: &[u8]) -> Option<u64> {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let unit: u64 = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" => 1000,
-        "kb" => 1 << 10,
-        "m" => 1_000_000,
-        "mb" => 1 << 20,
-        "g" => 1_000_000_000,
-        "gb" => 1 << 30,
+    let unit: u64 = match unit.to_ascii_lowercase().as_slice() {
+        b"" | b"b" => 1,
+        b"k" => 1000,
+        b"kb" => 1 << 10,
+        b"m" => 1_000_000,
+        b"mb" => 1 << 20,
+        b"g" => 1_000_000_000,
+        b"gb" => 1 << 30,
         _ => return None,
     };
-    digits(number)?.checked_mul(unit)
-}
-
-/// Digits only: `str::parse` would also take a sign.
-fn digits(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    std::str::from_utf8(number).ok()?.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// `true` or `false`, or another usual spelling of them.

@@ -1,4 +1,4 @@
-//! Who is connected: what CLIENT LIST shows of each client, and their number.
+//! The connected clients: what CLIENT LIST shows of each, and their number.
 
 use super::mail::{Mail, Topic};
 use crate::concurrent::counters::counter::{Latest, NextId};

@@ -1,23 +1,23 @@
-//! How far the end of the server has come. It can be called off until clients are turned away.
+//! The progress of a shutdown. SHUTDOWN ABORT can undo it until connections are closed.
 
 use super::Engine;
-use super::persistence::Outcome;
+use super::persistence::SnapshotResult;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What is known of the end. Its mutex is held for a few words at a time.
+/// The state of a shutdown. Its mutex is held for a few words at a time.
 #[derive(Debug, Default)]
 pub struct Ending(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// A signal or a client has asked for it.
+    /// A signal or a client has asked for a shutdown.
     is_ending: bool,
-    /// A signal has.
+    /// A signal has asked for it.
     is_signalled: bool,
-    /// Clients are being turned away.
+    /// New connections are refused and open ones closed.
     is_closing: bool,
-    /// No snapshot at the end.
+    /// No snapshot is taken at the end.
     skips_last: bool,
 }
 
@@ -27,47 +27,47 @@ impl Ending {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A signal asks for the end; false if one has before.
+    /// A signal asks for a shutdown; false if one has asked before.
     pub fn signal(&self) -> bool {
         let mut state = self.state();
         state.is_ending = true;
         !std::mem::replace(&mut state.is_signalled, true)
     }
 
-    /// A client has asked for the end, and has the snapshot for it if it wanted one: clients are turned away.
+    /// A client has asked for a shutdown, and its snapshot, if it wanted one, is taken: connections are closed.
     pub fn begin(&self) {
         let mut state = self.state();
         (state.is_ending, state.is_closing) = (true, true);
     }
 
-    /// Calls the end off; false if there is none to be called off.
-    pub fn call_off(&self) -> bool {
+    /// Aborts the shutdown; false if there is none, or it is too late.
+    pub fn abort(&self) -> bool {
         let mut state = self.state();
-        let can_be = state.is_ending && !state.is_closing && !state.skips_last;
-        if can_be {
+        let is_abortable = state.is_ending && !state.is_closing && !state.skips_last;
+        if is_abortable {
             *state = State::default();
         }
-        can_be
+        is_abortable
     }
 
-    /// Clients are turned away from now on; false if the end was called off.
+    /// Connections are closed from now on; false if the shutdown was aborted.
     pub fn close(&self) -> bool {
         let mut state = self.state();
         state.is_closing = state.is_ending;
         state.is_closing
     }
 
-    /// Clients are served again.
+    /// Connections are accepted again.
     pub fn reopen(&self) {
         self.state().is_closing = false;
     }
 
-    /// True from the first request on, unless it was called off.
+    /// True from the first request for a shutdown on, unless it was aborted.
     pub fn is_ending(&self) -> bool {
         self.state().is_ending
     }
 
-    /// True if nothing is to be saved any more.
+    /// True if no snapshot is to be taken any more.
     pub fn skips_last(&self) -> bool {
         self.state().skips_last
     }
@@ -81,16 +81,19 @@ impl Engine {
         self.persistence.notice();
     }
 
-    /// Calls the end of the server off; false if there is none to be called off.
-    pub fn call_end_off(&self) -> bool {
-        let is_off = self.ending.call_off();
+    /// Aborts the shutdown; false if there is none, or it is too late.
+    pub fn abort_shutdown(&self) -> bool {
+        let is_aborted = self.ending.abort();
         self.persistence.notice();
-        is_off
+        is_aborted
     }
 
-    /// Takes the snapshot that a server takes when it ends, unless nothing has changed since the last one, and waits
-    /// for it. Nothing is taken before the load is through.
-    pub fn take_last_snapshot(&self) -> Outcome {
+    /// Takes the last snapshot of a shutdown and waits for it, unless nothing has changed since the one before or the
+    /// load at the start is still running.
+    ///
+    /// # Errors
+    /// The snapshot failed, and why.
+    pub fn take_last_snapshot(&self) -> SnapshotResult {
         if self.ending.skips_last() || !self.is_ready() || self.is_saved() {
             return Ok(());
         }
@@ -100,7 +103,7 @@ impl Engine {
         }
     }
 
-    /// Waits until a snapshot succeeds, the end is called off, or nothing is to be saved any more, but not for longer
+    /// Waits until a snapshot succeeds, the shutdown is aborted, or no snapshot is to be taken any more, but not for longer
     /// than `bound`.
     pub fn wait_for_good_snapshot(&self, bound: Duration) {
         let ending = &self.ending;

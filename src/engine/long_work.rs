@@ -11,6 +11,7 @@
 use super::Engine;
 use super::clients::Client;
 use crate::keyspace::Exclusive;
+use crate::wait::Wait;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,14 +24,10 @@ const LONG_WORK: u64 = 4096;
 /// Bytes whose copy takes as long as the work on one element.
 const ELEMENT: usize = 1024;
 
-/// Microseconds after which who asks to run alone lets no long work stand in its way any more.
+/// Microseconds after which a transaction that asks to run alone waits for long work no more.
 const PATIENCE_US: u64 = 10_000_000;
 
-/// Too much long work is running: the command is to be run again, from its start, when there is room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
-
-/// Who works long and who waits for that.
+/// The commands that do long work, and those that wait for a place.
 #[derive(Debug)]
 pub struct LongWork {
     most: usize,
@@ -40,7 +37,7 @@ pub struct LongWork {
 #[derive(Debug, Default)]
 struct State {
     running: usize,
-    /// Who asks to run alone.
+    /// Transactions that ask to run alone.
     asking: usize,
     waiting: VecDeque<Arc<Client>>,
 }
@@ -143,11 +140,12 @@ impl Engine {
         Asking { engine: self, since_us: self.clock.monotonic_us() }
     }
 
-    /// Runs work that is known to be long where it holds nobody up, and returns its result; or [`Busy`] if as many are
+    /// Runs work that is known to be long where it holds nobody up, and returns its result; or [`Wait::LongWork`] if as many are
     /// at work as there are workers, or somebody asks to run alone, and then the work has not begun. For commands that have changed and replied
     /// nothing yet.
-    pub fn run_long_if_free<R>(&self, work: impl FnMut() -> R) -> Result<R, Busy> {
-        let place = self.long_work.enter(|state| state.has_room(self.long_work.most)).ok_or(Busy)?;
+    pub fn run_long_if_free<R>(&self, work: impl FnMut() -> R) -> Result<R, Wait> {
+        let place =
+            self.long_work.enter(|state| state.has_room(self.long_work.most)).ok_or(Wait::LongWork)?;
         Ok(self.run_in(Some(place), work))
     }
 
@@ -191,7 +189,7 @@ mod tests {
             assert!(asking.take_exclusive().is_none() && !engine.keyspace.is_exclusive());
             let write = |_: Option<_>| Ok::<_, KeyspaceError>((Change::Put(Draft::integer(1, None)), ()));
             engine.keyspace.enter().view().update(Key::new(b"k"), write).expect("a bystander's write");
-            assert_eq!(engine.run_long_if_free(|| ()), Err(Busy), "what can begin again waits");
+            assert_eq!(engine.run_long_if_free(|| ()), Err(Wait::LongWork), "what can begin again waits");
             engine.run_long(|| ());
             drop(asking);
             assert_eq!(engine.run_long_if_free(|| ()), Ok(()));

@@ -1,4 +1,4 @@
-//! Who runs MONITOR. Costs other clients one load for each command as long as nobody does.
+//! The clients that run MONITOR. Without any, a command pays one load for them.
 
 use super::Engine;
 use super::clients::Client;
@@ -19,18 +19,18 @@ pub struct Monitors {
 }
 
 impl Monitors {
-    /// True if somebody looks on. One load.
+    /// True if some client runs MONITOR. One load.
     #[inline]
-    pub fn are_there(&self) -> bool {
+    pub fn is_active(&self) -> bool {
         self.count.get() > 0
     }
 
-    /// Lets a client look on.
+    /// Shows every command to a client from now on.
     pub fn add(&self, client: &Arc<Client>) {
         self.change(|members| members.with(client));
     }
 
-    /// Lets the client of this id look on no more.
+    /// Stops showing commands to the client of this id.
     pub fn remove(&self, id: u64) {
         self.change(|members| members.without(id));
     }

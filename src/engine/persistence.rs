@@ -8,8 +8,8 @@ use super::Engine;
 use crate::clock::Clock;
 use crate::concurrent::counters::counter::{Flag, Latest};
 use crate::concurrent::epoch::reclaim::Grace;
-use crate::keyspace::{RestoreTally, SnapshotControl, SnapshotError};
-use crate::snapshot::{FileSink, Head, Home, LoadProgress, NotLocked, Refused, Sink, load};
+use crate::keyspace::{RestoreTally, SnapshotControl};
+use crate::snapshot::{FileSink, Head, Home, LoadProgress, NotLocked, Refused, Sink};
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,7 +36,7 @@ pub enum NoSnapshot {
 }
 
 /// What a snapshot came to: why it failed, if it did.
-pub type Outcome = Result<(), String>;
+pub type SnapshotResult = Result<(), String>;
 
 /// The state of snapshots. Its mutex is held for a few words at a time, never while a snapshot is taken.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ struct State {
     /// What the next one is to do beside being taken.
     reloads: bool,
     running: Option<Running>,
-    results: VecDeque<(u64, Outcome)>,
+    results: VecDeque<(u64, SnapshotResult)>,
     /// When the last one was begun: microseconds of the monotonic clock.
     begun_us: u64,
     /// The keyspace's count of changes that the file has.
@@ -156,8 +156,8 @@ impl Persistence {
     }
 
     /// What became of the snapshot of this number; `None` while it is not taken.
-    pub fn outcome(&self, number: u64) -> Option<Outcome> {
-        self.state().outcome(number)
+    pub fn result(&self, number: u64) -> Option<SnapshotResult> {
+        self.state().result(number)
     }
 
     /// Gives up the snapshot that is being taken.
@@ -200,10 +200,10 @@ impl Persistence {
     }
 
     /// Waits until a snapshot of this number or a later one has ended.
-    pub(super) fn wait(&self, number: u64) -> Outcome {
+    pub(super) fn wait(&self, number: u64) -> SnapshotResult {
         let mut state = self.state();
         loop {
-            if let Some(outcome) = state.outcome(number) {
+            if let Some(outcome) = state.result(number) {
                 return outcome;
             }
             if state.is_stopping {
@@ -223,7 +223,7 @@ impl Persistence {
 }
 
 impl State {
-    fn outcome(&self, number: u64) -> Option<Outcome> {
+    fn result(&self, number: u64) -> Option<SnapshotResult> {
         let found = self.results.iter().find(|(ended, _)| *ended >= number);
         found.map(|(_, outcome)| outcome.clone())
     }
@@ -376,20 +376,8 @@ impl Engine {
         Ok(Taken { changes, keys: saved.keys, bytes: saved.bytes, retained_peak })
     }
 
-    /// Gives every key to a sink. Returns the most bytes that had to be kept for that.
-    fn walk(&self, sink: &mut dyn Sink, control: &SnapshotControl) -> Result<u64, SnapshotError> {
-        match &self.sharded {
-            Some(store) => {
-                let is_cancelled = || control.is_cancelled();
-                store.snapshot(self.clock.unix_ms(), sink, is_cancelled).map_err(SnapshotError::Io)?;
-                Ok(0)
-            }
-            None => self.keyspace.snapshot(sink, control).map(|summary| summary.retained_peak),
-        }
-    }
-
     /// Notes what a snapshot came to that was begun at these microseconds of the monotonic clock.
-    fn note_snapshot(&self, taken: Result<Taken, String>, begun_us: u64) -> Outcome {
+    fn note_snapshot(&self, taken: Result<Taken, String>, begun_us: u64) -> SnapshotResult {
         let now_us = self.clock.monotonic_us();
         let duration_us = now_us.saturating_sub(begun_us);
         let mut state = self.persistence.state();
@@ -492,13 +480,7 @@ impl Engine {
         persistence.load_started_s.set(self.clock.unix_ms() / 1000);
         let begun_us = self.clock.monotonic_us();
         persistence.load_started_us.set(begun_us);
-        let loaded = match &self.sharded {
-            Some(store) => {
-                let now_ms = self.clock.unix_ms();
-                load(path, threads, || store.restorer(now_ms, tally), progress, &self.clock)?
-            }
-            None => load(path, threads, || self.keyspace.restorer(tally), progress, &self.clock)?,
-        };
+        let loaded = self.restore(path, threads, tally, progress)?;
         let ms = (self.clock.monotonic_us() - begun_us) / 1000;
         let (keys, expired) = (tally.restored.get(), tally.expired.get());
         tracing::info!(keys, expired, bytes = loaded.bytes, ms, "snapshot loaded");
@@ -509,7 +491,7 @@ impl Engine {
     }
 
     /// Replaces the keys by those of the snapshot that was just taken.
-    fn reload(&self) -> Outcome {
+    fn reload(&self) -> SnapshotResult {
         let settings = self.settings.load_full();
         let Some(given) = settings.persist_path.as_deref() else { return Ok(()) };
         let path = &*self.persistence.with_home(given, |home| home.path().to_owned());

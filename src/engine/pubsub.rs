@@ -1,4 +1,4 @@
-//! Published messages: who hears what, and what a client that does not listen costs.
+//! Published messages: which clients receive them, and what happens to one that does not read.
 //!
 //! A publisher pushes one shared message to the mailbox of each subscriber and waits for nobody. A subscriber whose
 //! mailbox passes the limit is ended, logged and counted, so that it costs the others nothing.
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Members of one channel from which on publishing is long work.
 const MANY: usize = 1_000;
 
-/// Who subscribed to what.
+/// The subscribers of each channel and pattern.
 #[derive(Debug, Default)]
 pub struct PubSub {
     channels: Hub<Client>,

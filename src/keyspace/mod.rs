@@ -46,6 +46,7 @@ use crate::config::{NO_QUOTA, NamespaceRules, Policy};
 use crate::memory::limit::Limit;
 use crate::sync;
 pub use crate::value::Kind;
+use crate::wait::Wait;
 use crossbeam_queue::SegQueue;
 use entry::FRAME_SHARE;
 use eviction::Rules;
@@ -62,20 +63,7 @@ pub enum KeyspaceError {
     /// The limit on memory, or the namespace's quota, leaves no room for what the command adds.
     NoRoom,
     /// The command must stop, let go of its batch, and be run again from its start.
-    Contention(Contention),
-}
-
-/// What to wait for before a command is run again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contention {
-    /// Another transaction runs alone: wait until [`Keyspace::is_exclusive`] is false.
-    Exclusive,
-    /// The batch's [`Need`] is to be met by [`Keyspace::make_room`] first.
-    NeedRoom,
-    /// The command has done a part of its work: others have their turn, then it goes on.
-    Again,
-    /// This transaction kept losing: call [`Keyspace::take_exclusive`] and run inside [`Keyspace::enter_exclusive`].
-    RunAlone,
+    Wait(Wait),
 }
 
 /// Namespaces with a record of their own beside the default one, unless [`Keyspace::with_records`] says otherwise.
@@ -232,7 +220,7 @@ impl Keyspace {
         Batch::new(self, true)
     }
 
-    /// True while some transaction runs alone; every write of others answers [`Contention::Exclusive`].
+    /// True while some transaction runs alone; every write of others answers [`Wait::Exclusive`].
     pub fn is_exclusive(&self) -> bool {
         self.exclusive.is_taken()
     }

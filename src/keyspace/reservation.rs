@@ -9,13 +9,14 @@
 
 use super::entry::footprint_of;
 use super::eviction::{Bound, Need};
-use super::{Batch, Contention, Key, Keyspace, KeyspaceError, View};
+use super::{Batch, Key, Keyspace, KeyspaceError, View};
 use crate::concurrent::epoch::freer;
 use crate::concurrent::epoch::reclaim::pin;
 use crate::concurrent::ledger::balance::{BLOCK, Lease};
 use crate::concurrent::slots::namespace::Namespace;
 use crate::concurrent::versions::version::Version;
 use crate::config::{NO_QUOTA, NamespaceRules};
+use crate::wait::Wait;
 use std::cell::{Cell, RefCell};
 
 impl Keyspace {
@@ -68,7 +69,7 @@ impl Batch<'_> {
         self.admission.is_checked.set(is_checked);
     }
 
-    /// The need of a command that answered [`Contention::NeedRoom`].
+    /// The need of a command that answered [`Wait::Room`].
     pub fn take_need(&mut self) -> Option<Box<Need>> {
         self.admission.need.borrow_mut().take()
     }
@@ -141,7 +142,7 @@ impl<'g> View<'g> {
     /// Reserves `bytes` for a change in a namespace; nothing if the change adds none.
     ///
     /// # Errors
-    /// [`Contention::NeedRoom`] if eviction may make room first, [`KeyspaceError::NoRoom`] if there will be none.
+    /// [`Wait::Room`] if eviction may make room first, [`KeyspaceError::NoRoom`] if there will be none.
     #[inline]
     pub(super) fn reserve<'n>(
         &self,
@@ -265,6 +266,6 @@ impl<'g> View<'g> {
             return KeyspaceError::NoRoom;
         }
         *admission.need.borrow_mut() = Some(Box::new(Need::new(namespace, bytes, bound)));
-        KeyspaceError::Contention(Contention::NeedRoom)
+        KeyspaceError::Wait(Wait::Room)
     }
 }

@@ -231,11 +231,11 @@ fn a_flush_is_one_swap_also_inside_a_transaction() {
     set(&mut keyspace.enter().view(), b"old", b"v", None).unwrap();
 
     let refused = keyspace.enter().view().transact(|view| view.flush());
-    assert_eq!(refused, Err(KeyspaceError::Contention(Contention::RunAlone)));
+    assert_eq!(refused, Err(KeyspaceError::Wait(Wait::Alone)));
     let exclusive = keyspace.take_exclusive().unwrap();
     assert_eq!(
         set(&mut keyspace.enter().view(), b"x", b"v", None),
-        Err(KeyspaceError::Contention(Contention::Exclusive))
+        Err(KeyspaceError::Wait(Wait::Exclusive))
     );
     while !exclusive.is_ready() {}
     let after: Result<_> = keyspace.enter_exclusive(&exclusive).view().transact(|view| {
@@ -370,7 +370,7 @@ fn nothing_goes_by_itself_while_somebody_runs_alone() {
     let mut need = Need::new(b"default", 1 << 10, eviction::Bound::Room(0));
     assert_eq!(keyspace.make_room(&mut need), Eviction::Reclaiming);
     let met = get(&mut keyspace.enter().view(), b"expires");
-    assert_eq!(met, Err(KeyspaceError::Contention(Contention::Exclusive)), "who meets it gives way too");
+    assert_eq!(met, Err(KeyspaceError::Wait(Wait::Exclusive)), "who meets it gives way too");
     drop(exclusive);
     keyspace.housekeep();
     assert_eq!(keyspace.len(), 0);
@@ -540,7 +540,7 @@ fn transfers_keep_the_sum() {
                         });
                         match moved {
                             Ok(()) => break,
-                            Err(KeyspaceError::Contention(_)) => std::thread::yield_now(),
+                            Err(KeyspaceError::Wait(_)) => std::thread::yield_now(),
                             Err(error) => panic!("{error:?}"),
                         }
                     }
@@ -562,7 +562,7 @@ fn transfers_keep_the_sum() {
                 });
                 match sum {
                     Ok(sum) => assert_eq!(sum, 600),
-                    Err(KeyspaceError::Contention(_)) => {}
+                    Err(KeyspaceError::Wait(_)) => {}
                     Err(error) => panic!("{error:?}"),
                 }
                 keyspace.housekeep();

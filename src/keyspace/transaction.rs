@@ -18,13 +18,14 @@
 use super::after_commit::Made;
 use super::entry::{Change, Entry};
 use super::plan::Plan;
-use super::{Contention, Key, KeyspaceError, View};
+use super::{Key, KeyspaceError, View};
 use crate::concurrent::epoch::reclaim::Guard;
 use crate::concurrent::slots::generation::{Current, Generation};
 use crate::concurrent::slots::slot::Slot;
 use crate::concurrent::versions::nodes::Edits;
 use crate::concurrent::versions::version::Version;
 use crate::sync::spin_hint;
+use crate::wait::Wait;
 use rand::Rng;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -217,7 +218,7 @@ impl<'g> View<'g> {
             }
             self.keyspace().stats.transaction_retries.add(1);
             if attempt >= ATTEMPTS && !self.batch.is_exclusive {
-                return Err(KeyspaceError::Contention(Contention::RunAlone).into());
+                return Err(KeyspaceError::Wait(Wait::Alone).into());
             }
             back_off(attempt);
         }
@@ -372,7 +373,7 @@ impl<'g> View<'g> {
             return Ok(());
         }
         transaction.is_contended = true;
-        Err(KeyspaceError::Contention(Contention::RunAlone))
+        Err(KeyspaceError::Wait(Wait::Alone))
     }
 
     pub(super) fn replace_generation(&mut self, next: Arc<Generation>) {

@@ -3,7 +3,7 @@
 use super::after_commit::{Changed, Made, absent_after, growth};
 use super::entry::{Change, Draft, Entry, SortedSet};
 use super::transaction::Transaction;
-use super::{Batch, Contention, Key, Keyspace, KeyspaceError};
+use super::{Batch, Key, Keyspace, KeyspaceError};
 use crate::concurrent::epoch::reclaim::Guard;
 use crate::concurrent::slots::generation::Generation;
 use crate::concurrent::slots::slot::Slot;
@@ -12,6 +12,7 @@ use crate::config::Policy;
 use crate::sync::{Bug, seeded};
 use crate::value::sorted_set::{self, Placed};
 use crate::value::tree::{Delta, Hash, Set, Tree};
+use crate::wait::Wait;
 
 /// What one command may do to the keyspace: directly, or inside a transaction.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl<'g> View<'g> {
     /// Gives way to a transaction that runs alone. Every attempt that may write comes here before it reads.
     pub(super) fn admit(&self) -> Result<(), KeyspaceError> {
         if self.keyspace().exclusive.is_taken() && !self.batch.is_exclusive {
-            return Err(KeyspaceError::Contention(Contention::Exclusive));
+            return Err(KeyspaceError::Wait(Wait::Exclusive));
         }
         Ok(())
     }

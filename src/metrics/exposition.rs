@@ -8,8 +8,7 @@ use crate::clock::TICKS_PER_US;
 use crate::command::table::Row;
 use crate::concurrent::counters::recorder::{BOUNDS, PairSeries};
 use crate::engine::Engine;
-use crate::keyspace::{Label, NamespaceInfo, OTHERS};
-use crate::sharded::Totals;
+use crate::keyspace::{Label, NamespaceInfo};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use std::io::{self, Write};
@@ -36,7 +35,7 @@ pub fn described() -> impl Iterator<Item = Described> {
 pub fn render(engine: &Engine) -> Vec<u8> {
     let mut page = Page::default();
     let namespaces: Vec<(Label, String, NamespaceInfo)> =
-        namespaces(engine).into_iter().map(|(label, info)| (label, shown(&info.name), info)).collect();
+        engine.labelled().into_iter().map(|(label, info)| (label, shown(&info.name), info)).collect();
     for figure in BY_NAMESPACE {
         let value = |(_, name, info): &(Label, String, NamespaceInfo)| {
             sample(figure.family, &[name], (figure.read)(info) as f64)
@@ -52,17 +51,6 @@ pub fn render(engine: &Engine) -> Vec<u8> {
     }
     page.add(of_build(), vec![sample(of_build(), &[env!("CARGO_PKG_VERSION")], 1.0)]);
     page.text
-}
-
-/// The namespaces by their labels. The sharded store has none: there all keys are those of the others.
-fn namespaces(engine: &Engine) -> Vec<(Label, NamespaceInfo)> {
-    let Some(store) = &engine.sharded else { return engine.keyspace.labelled() };
-    let Totals { keys, bytes, hits, misses, expired, .. } = store.totals();
-    let name = OTHERS.to_vec();
-    vec![(
-        Label::OTHERS,
-        NamespaceInfo { name, keys, bytes, hits, misses, expired, ..NamespaceInfo::default() },
-    )]
 }
 
 fn durations(engine: &Engine, namespaces: &[(Label, String, NamespaceInfo)]) -> Vec<Metric> {

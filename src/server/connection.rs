@@ -12,14 +12,18 @@ use super::Shared;
 use super::buffers::Buffers;
 use super::departure::{has_left, left, read_ahead};
 use super::roster::Seat;
-use crate::command;
-use crate::command::dispatch::{Hold, Outcome, dispatch, dispatch_run, run_length};
-use crate::keyspace::{Contention, Eviction, Exclusive};
+use crate::command::context::Outcome;
+use crate::command::dispatch::{dispatch, dispatch_run};
+use crate::command::resolve::{Command, prefetch, run_length};
+use crate::keyspace::Eviction;
 use crate::resp::ReplyWriter;
 use crate::session::Session;
+use crate::wait::Wait;
 use bytes::Buf;
+use smallvec::SmallVec;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -65,31 +69,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// kernel discard the last reply.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Why the requests of a connection stopped running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    /// All of them have run.
-    Done,
-    /// Their replies are to be sent first.
-    Full,
-    /// Others are to run first.
-    Turn,
-    /// The request must wait and run again.
-    Wait(Contention),
-    /// The same, until its client is woken.
-    Hold(Hold),
-    /// So many microseconds are to pass first.
-    Sleep(u64),
-    /// The connection closes after the replies so far.
-    Close,
-}
-
-/// What becomes of a connection once its input is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Open,
-    Closing,
-}
+/// Whether a connection goes on; at a break it closes once its replies are sent.
+type Flow = ControlFlow<()>;
 
 /// A client's socket and session.
 pub(super) struct Connection {
@@ -130,7 +111,7 @@ impl Connection {
         while let Some(mut buffers) = self.read().await? {
             // A full read means that more is waiting: this client could go on forever.
             let is_greedy = buffers.room() == 0;
-            if self.answer(&mut buffers).await? == Fate::Closing {
+            if self.answer(&mut buffers).await?.is_break() {
                 return self.linger(&mut buffers.input).await;
             }
             self.partial = buffers.keep_if_used();
@@ -158,7 +139,7 @@ impl Connection {
     }
 
     /// Runs the complete requests of the input and sends their replies.
-    async fn answer(&mut self, buffers: &mut Buffers) -> io::Result<Fate> {
+    async fn answer(&mut self, buffers: &mut Buffers) -> io::Result<Flow> {
         {
             let settings = self.shared.engine.settings.load();
             buffers.decoder.set_limits(settings.limits);
@@ -169,22 +150,22 @@ impl Connection {
         }
         buffers.replies.set_protocol(self.session.preferences.protocol);
         let mut answered = 0;
-        let fate = loop {
+        let flow = loop {
             let received = buffers.input.len();
             let decoded = buffers.decoder.decode(&buffers.input[answered..]);
-            if self.run_all(buffers, answered).await? == Fate::Closing {
-                break Fate::Closing;
+            if self.run_all(buffers, answered).await?.is_break() {
+                break Flow::Break(());
             }
             answered += decoded.consumed;
             if let Some(error) = decoded.error {
                 let text = [b"ERR ", &error.message()[..]].concat();
                 self.shared.engine.stats.count_error(&text);
                 buffers.replies.error(&text);
-                break Fate::Closing;
+                break Flow::Break(());
             }
             // More may have been read while a request waited.
             if !decoded.more && buffers.input.len() == received {
-                break Fate::Open;
+                break Flow::Continue(());
             }
         };
         if self.session.has_mail() {
@@ -198,158 +179,144 @@ impl Connection {
         let sizes = &self.session.client().buffers;
         sizes.input.set(buffers.input.len() as u64);
         sizes.input_room.set(if buffers.input.is_empty() { 0 } else { buffers.room() as u64 });
-        Ok(fate)
+        Ok(flow)
     }
 
     /// Runs the decoded requests, which begin at `start` of the input, slice by slice. Some of their replies
     /// may be left to be sent.
-    async fn run_all(&mut self, buffers: &mut Buffers, start: usize) -> io::Result<Fate> {
-        let mut next = 0;
-        loop {
-            let stop = self.run_slice(buffers, start, &mut next);
-            match stop {
-                Stop::Done => return Ok(Fate::Open),
-                Stop::Close => return Ok(Fate::Closing),
-                Stop::Full => self.send(&mut buffers.replies).await?,
-                Stop::Turn => {
-                    self.send(&mut buffers.replies).await?;
-                    yield_now().await;
+    async fn run_all(&mut self, buffers: &mut Buffers, start: usize) -> io::Result<Flow> {
+        let (mut next, mut alone) = (0, false);
+        while next < buffers.decoder.count() {
+            let outcome = if alone {
+                self.run_alone(buffers, start, &mut next).await
+            } else {
+                self.run_slice(buffers, start, &mut next)
+            };
+            alone = outcome == Outcome::Wait(Wait::Alone);
+            let flow = match outcome {
+                Outcome::Continue => Flow::Continue(()),
+                Outcome::Close => Flow::Break(()),
+                Outcome::Shutdown => {
+                    self.shared.shut_down();
+                    Flow::Break(())
                 }
-                Stop::Hold(hold) => {
-                    self.send(&mut buffers.replies).await?;
-                    if self.outlast(hold, buffers).await? == Fate::Closing {
-                        return Ok(Fate::Closing);
-                    }
-                }
-                Stop::Sleep(us) => {
+                Outcome::Sleep(us) => {
                     next += 1;
-                    if self.wait(Duration::from_micros(us), buffers, || false).await? == Fate::Closing {
-                        return Ok(Fate::Closing);
-                    }
+                    self.wait(Duration::from_micros(us), buffers, || false).await?
                 }
-                Stop::Wait(contention) => {
+                Outcome::Wait(wait) => {
                     self.send(&mut buffers.replies).await?;
-                    if self.outwait(contention, buffers, start, &mut next).await? == Fate::Closing {
-                        return Ok(Fate::Closing);
-                    }
+                    self.outwait(wait, buffers).await?
                 }
+            };
+            if flow.is_break() {
+                return Ok(flow);
             }
         }
+        Ok(Flow::Continue(()))
     }
 
     /// Runs requests from `next` on under one batch, until there is a reason to stop.
-    fn run_slice(&mut self, buffers: &mut Buffers, start: usize, next: &mut usize) -> Stop {
+    fn run_slice(&mut self, buffers: &mut Buffers, start: usize, next: &mut usize) -> Outcome {
         let Buffers { input, decoder, replies } = buffers;
         let input = &input[start..];
         let engine = &*self.shared.engine;
         let count = decoder.count();
-        if *next == count {
-            return Stop::Done;
-        }
         let mut batch = engine.keyspace.enter();
         self.session.begin_turn();
         let started_us = if count > PREFETCH_GROUP { engine.clock.monotonic_us() } else { 0 };
+        let mut commands: SmallVec<[Command<'_>; PREFETCH_GROUP]> = SmallVec::new();
         loop {
-            let group = (*next + PREFETCH_GROUP).min(count);
-            if group - *next > 1 || decoder.request(input, *next).len() > FEW_ARGUMENTS {
-                command::prefetch(engine, &batch, (*next..group).map(|index| decoder.request(input, index)));
+            commands.clear();
+            for index in *next..(*next + PREFETCH_GROUP).min(count) {
+                commands.push(Command::resolve(engine, decoder.request(input, index)));
+            }
+            if commands.len() > 1 || decoder.request(input, *next).len() > FEW_ARGUMENTS {
+                prefetch(engine, &batch, &commands);
                 self.session.begin_turn();
             }
-            let mut alone = *next;
-            while *next < group {
-                let requests = (*next..group).map(|index| decoder.request(input, index));
-                let length = if *next < alone { 1 } else { run_length(requests.clone()) };
-                if length > 1 {
-                    let run = requests.take(length);
-                    match dispatch_run(engine, &mut self.session, &mut batch, run, replies) {
-                        0 => alone = *next + length,
-                        ran => *next += ran,
-                    }
+            let (mut ahead, mut alone) = (&commands[..], 0);
+            while let [command, ..] = ahead {
+                let length = if alone > 0 { 1 } else { run_length(engine, ahead) };
+                let ran = if length > 1 {
+                    let ran = dispatch_run(engine, &mut self.session, &mut batch, &ahead[..length], replies);
+                    alone = if ran == 0 { length } else { 0 };
+                    ran
                 } else {
-                    let request = decoder.request(input, *next);
-                    let outcome = dispatch(engine, &mut self.session, &mut batch, request, replies);
-                    match self.shared.stop_after(outcome) {
-                        None => *next += 1,
-                        Some(stop) => return stop,
+                    match dispatch(engine, &mut self.session, &mut batch, command, replies) {
+                        Outcome::Continue => {}
+                        outcome => return outcome,
                     }
-                }
+                    alone = alone.saturating_sub(1);
+                    1
+                };
+                ahead = &ahead[ran..];
+                *next += ran;
                 if replies.pending() > REPLY_SLICE || self.session.client().mailbox.is_ended() {
-                    return Stop::Full;
+                    return Outcome::Wait(Wait::Turn);
                 }
                 batch.between_commands();
             }
-            if group == count {
-                return Stop::Done;
+            if *next == count {
+                return Outcome::Continue;
             }
             if engine.clock.monotonic_us() - started_us > SLICE_US {
-                return Stop::Turn;
+                return Outcome::Wait(Wait::Turn);
             }
         }
     }
 
-    /// Waits as `contention` asks; runs request `next` alone if that is what it takes.
-    async fn outwait(
-        &mut self,
-        contention: Contention,
-        buffers: &mut Buffers,
-        start: usize,
-        next: &mut usize,
-    ) -> io::Result<Fate> {
+    /// Runs request `next` alone, once no long work and nobody else runs so.
+    async fn run_alone(&mut self, buffers: &mut Buffers, start: usize, next: &mut usize) -> Outcome {
         let shared = Arc::clone(&self.shared);
-        let keyspace = &shared.engine.keyspace;
-        match contention {
-            Contention::Exclusive => return Ok(self.until(|| !keyspace.is_exclusive()).await),
-            Contention::NeedRoom => return Ok(self.make_room().await),
-            Contention::Again => {
-                yield_now().await;
-                return Ok(Fate::Open);
-            }
-            Contention::RunAlone => {}
-        }
-        let asking = shared.engine.ask_to_run_alone();
+        let engine = &*shared.engine;
+        let asking = engine.ask_to_run_alone();
         let mut exclusive = None;
-        let fate = self
-            .until(|| {
-                exclusive = asking.take_exclusive();
-                exclusive.is_some()
-            })
-            .await;
-        let Some(exclusive) = exclusive else { return Ok(fate) };
-        if self.until(|| exclusive.is_ready()).await == Fate::Closing {
-            return Ok(Fate::Closing);
+        let taken = self.until(|| {
+            exclusive = asking.take_exclusive();
+            exclusive.is_some()
+        });
+        if taken.await.is_break() {
+            return Outcome::Close;
+        }
+        let Some(exclusive) = exclusive else { return Outcome::Close };
+        if self.until(|| exclusive.is_ready()).await.is_break() {
+            return Outcome::Close;
         }
         drop(asking);
-        let stop = self.run_alone(&exclusive, buffers, start, *next);
-        drop(exclusive);
-        match stop {
-            None => *next += 1,
-            Some(Stop::Sleep(us)) => {
-                *next += 1;
-                return self.wait(Duration::from_micros(us), buffers, || false).await;
-            }
-            Some(Stop::Wait(Contention::NeedRoom)) => return Ok(self.make_room().await),
-            // Not the winner's fault: it asks again.
-            Some(Stop::Wait(_) | Stop::Hold(_)) => {}
-            Some(_) => return Ok(Fate::Closing),
-        }
-        Ok(Fate::Open)
+        let Buffers { input, decoder, replies } = buffers;
+        let mut batch = engine.keyspace.enter_exclusive(&exclusive);
+        let command = Command::resolve(engine, decoder.request(&input[start..], *next));
+        let outcome = dispatch(engine, &mut self.session, &mut batch, &command, replies);
+        *next += usize::from(outcome == Outcome::Continue);
+        outcome
     }
 
-    /// Waits until what holds a request back may be over.
-    async fn outlast(&mut self, hold: Hold, buffers: &mut Buffers) -> io::Result<Fate> {
+    /// Waits until what holds the next request back may be over.
+    async fn outwait(&mut self, wait: Wait, buffers: &mut Buffers) -> io::Result<Flow> {
         let engine = Arc::clone(&self.shared.engine);
         let client = Arc::clone(self.session.client());
-        let fate = match hold {
-            Hold::LongWork => {
+        let flow = match wait {
+            Wait::Turn => {
+                yield_now().await;
+                return Ok(Flow::Continue(()));
+            }
+            // It asks for the right itself.
+            Wait::Alone => return Ok(Flow::Continue(())),
+            Wait::Exclusive => return Ok(self.until(|| !engine.keyspace.is_exclusive()).await),
+            Wait::Room => return Ok(self.make_room().await),
+            Wait::LongWork => {
                 self.wait(LONG_WORK_PAUSE, buffers, || engine.long_work.has_room(&client)).await?
             }
-            Hold::Snapshot(number) => {
-                let is_over = || engine.persistence.outcome(number).is_some();
+            Wait::Snapshot(number) => {
+                let is_over = || engine.persistence.result(number).is_some();
                 self.wait(SNAPSHOT_PAUSE, buffers, is_over).await?
             }
-            Hold::Pause => {
+            Wait::Pause => {
                 let now_us = engine.clock.monotonic_us();
-                let Some((_, until_us)) = engine.pause.present(now_us) else { return Ok(Fate::Open) };
+                let Some((_, until_us)) = engine.pause.present(now_us) else {
+                    return Ok(Flow::Continue(()));
+                };
                 let remaining = Duration::from_micros(until_us - now_us);
                 let _held = engine.pause.hold();
                 let is_over = || engine.pause.present(engine.clock.monotonic_us()).is_none();
@@ -357,7 +324,7 @@ impl Connection {
             }
         };
         // The request has not run, and the server's end waits for no other client's word.
-        if self.shared.roster.is_stopping() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(fate) }
+        if self.shared.roster.is_stopping() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(flow) }
     }
 
     /// Waits for `limit`, or until `is_over` when this task is woken, or for the end of the server. The client is
@@ -367,7 +334,7 @@ impl Connection {
         limit: Duration,
         buffers: &mut Buffers,
         is_over: impl Fn() -> bool,
-    ) -> io::Result<Fate> {
+    ) -> io::Result<Flow> {
         let Connection { shared, stream, session, .. } = self;
         {
             let mut left = pin!(left(stream));
@@ -381,15 +348,15 @@ impl Connection {
         }
         end_if_told(session)?;
         // Who left before what was waited for came has left, in whichever order this task learnt of both.
-        Ok(if has_left(stream) { Fate::Closing } else { Fate::Open })
+        Ok(if has_left(stream) { Flow::Break(()) } else { Flow::Continue(()) })
     }
 
     /// Evicts what the request needs, in slices between which others run.
-    async fn make_room(&mut self) -> Fate {
+    async fn make_room(&mut self) -> Flow {
         let mut yields = 0;
         loop {
             match self.session.make_room() {
-                Eviction::Enough | Eviction::Nothing => return Fate::Open,
+                Eviction::Enough | Eviction::Nothing => return Flow::Continue(()),
                 Eviction::More => {
                     yield_now().await;
                     yields += 1;
@@ -401,14 +368,14 @@ impl Connection {
                 Eviction::Reclaiming => sleep(CONTENTION_PAUSE).await,
             }
             if self.has_ended() {
-                return Fate::Closing;
+                return Flow::Break(());
             }
         }
     }
 
     /// Waits until `is_so`; others run meanwhile. Nothing may be pinned. A request for which others only had their
     /// turn was not held up; one that slept is given up once its client has left.
-    async fn until(&self, mut is_so: impl FnMut() -> bool) -> Fate {
+    async fn until(&self, mut is_so: impl FnMut() -> bool) -> Flow {
         let mut yields = 0;
         while !is_so() {
             if yields < CONTENTION_YIELDS {
@@ -418,29 +385,15 @@ impl Connection {
             }
             sleep(CONTENTION_PAUSE).await;
             if self.has_ended() {
-                return Fate::Closing;
+                return Flow::Break(());
             }
         }
-        Fate::Open
+        Flow::Continue(())
     }
 
     /// True once the client has left, or was told to.
     fn has_ended(&self) -> bool {
         self.session.client().mailbox.is_ended() || has_left(&self.stream)
-    }
-
-    fn run_alone(
-        &mut self,
-        exclusive: &Exclusive<'_>,
-        buffers: &mut Buffers,
-        start: usize,
-        index: usize,
-    ) -> Option<Stop> {
-        let Buffers { input, decoder, replies } = buffers;
-        let engine = &*self.shared.engine;
-        let mut batch = engine.keyspace.enter_exclusive(exclusive);
-        let request = decoder.request(&input[start..], index);
-        self.shared.stop_after(dispatch(engine, &mut self.session, &mut batch, request, replies))
     }
 
     /// Sends everything gathered: one system call if the client reads its replies. Once it cannot, they are
@@ -488,21 +441,12 @@ impl Connection {
 }
 
 impl Shared {
-    fn stop_after(&self, outcome: Outcome) -> Option<Stop> {
-        match outcome {
-            Outcome::Continue => None,
-            Outcome::Wait(contention) => Some(Stop::Wait(contention)),
-            Outcome::Hold(hold) => Some(Stop::Hold(hold)),
-            Outcome::Sleep(us) => Some(Stop::Sleep(us)),
-            Outcome::Close => Some(Stop::Close),
-            Outcome::Shutdown => {
-                tracing::info!("a client asked for the shutdown");
-                self.engine.ending.begin();
-                self.end();
-                self.stop();
-                Some(Stop::Close)
-            }
-        }
+    /// Shuts the server down, as a client asked.
+    fn shut_down(&self) {
+        tracing::info!("a client asked for the shutdown");
+        self.engine.ending.begin();
+        self.end();
+        self.stop();
     }
 }
 

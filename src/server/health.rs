@@ -1,4 +1,4 @@
-//! Asking a running server whether it is well, for the health check of a container.
+//! The health check of a container: asks a running server whether it answers.
 
 use std::io::{self, Error, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};

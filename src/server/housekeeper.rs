@@ -23,25 +23,14 @@ const INTERVAL_WHEN_OVER: Duration = Duration::from_millis(1);
 /// Lets a worker that wakes up go before a storm of expired keys; a quarter of a contended core is left to it.
 const NICENESS: i32 = 5;
 
-/// Microseconds between two sweeps of the sharded mode's store: each looks at every key of a shard that has deadlines.
-const SWEEP_INTERVAL_US: u64 = 100_000;
-
 /// Starts the thread; it ends with the server.
 pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("kvns-housekeeper".to_owned()).spawn(move || {
         super::lower_priority(NICENESS);
-        let mut swept_us = 0;
         while !shared.is_gone.is_raised() {
             let engine = &shared.engine;
-            let now_us = engine.clock.monotonic_us();
-            engine.stats.sample(now_us / 1000);
-            if let Some(store) = &engine.sharded
-                && now_us.saturating_sub(swept_us) >= SWEEP_INTERVAL_US
-            {
-                store.sweep(engine.clock.unix_ms());
-                swept_us = now_us;
-            }
-            if shared.engine.keyspace.housekeep() {
+            engine.stats.sample(engine.clock.monotonic_us() / 1000);
+            if engine.housekeep() {
                 thread::yield_now();
             } else {
                 shared.trims.follow();

@@ -55,7 +55,9 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: tokio::net::TcpListener
         };
         match accepted {
             Ok((stream, peer)) => welcome(&shared, stream, peer),
-            Err(error) if concerns_one_client(&error) => tracing::debug!(%error, "a client left at once"),
+            Err(error) if concerns_one_client(&error) => {
+                tracing::debug!(%error, "a client disconnected while it was accepted")
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept clients");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -87,7 +89,7 @@ fn welcome(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     let max_clients = shared.engine.settings.load().max_clients;
     let Some(seat) = Roster::admit(Arc::clone(shared), max_clients) else {
         shared.engine.stats.rejected_connections.add(1);
-        tracing::debug!(%peer, max_clients, "turned away");
+        tracing::debug!(%peer, max_clients, "refused a connection: too many clients");
         turn_away(stream);
         return;
     };
@@ -99,7 +101,7 @@ fn welcome(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
                 connection.serve(&seat).await;
             });
         }
-        Err(error) => tracing::debug!(%peer, %error, "a client left at once"),
+        Err(error) => tracing::debug!(%peer, %error, "a client disconnected while it was accepted"),
     }
 }
 

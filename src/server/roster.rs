@@ -1,4 +1,7 @@
-//! Who is connected, so that the server can count them, and wake and wait for them at its end.
+//! The open connections, so that the server can limit their number, and wake and await them at a shutdown.
+//!
+//! tokio-util's tracker and token do not fit: SHUTDOWN ABORT takes the stop back, the limit has to be checked in the
+//! step that counts, and a token takes a lock where a connection reads a flag.
 //!
 //! Its mutex is taken when a connection comes or goes and once at shutdown, never for a request: a running
 //! connection learns of the shutdown from a flag that it reads where it would wait for its client.

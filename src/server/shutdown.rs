@@ -1,4 +1,4 @@
-//! The end of a server: signals, the last snapshot, and how long clients may take.
+//! The shutdown: signals, the last snapshot, and how long clients may take.
 //!
 //! A server that is told to end first takes a snapshot while it serves, which shows that saving works. Only then does
 //! it stop accepting, lets its clients finish, and saves what they wrote meanwhile. If either snapshot fails, it serves
@@ -76,20 +76,20 @@ impl Signals {
 }
 
 impl Server {
-    /// Serves until the server has been told to end, by a signal or a client, and has saved what there is to save.
+    /// Serves until a signal or a client asks for a shutdown and its snapshot is taken.
     /// Not to be called from a task.
     pub fn run(&mut self) {
         while !self.end_when_told() {
-            tracing::info!("a client called the shutdown off");
+            tracing::info!("a client aborted the shutdown");
         }
     }
 
-    /// Waits until the server is told to end. False if that was called off before it was saved.
+    /// Waits until the server is told to end. False if the shutdown was aborted before its snapshot.
     fn end_when_told(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
         let engine = &shared.engine;
         if let Some(runtime) = &self.runtime {
-            // A word of an end that was called off may still be there.
+            // The notification of an aborted shutdown may still be pending.
             while !engine.ending.is_ending() {
                 runtime.block_on(shared.told_to_end.notified());
             }
@@ -99,8 +99,8 @@ impl Server {
             let Err(error) = self.try_to_end() else { return true };
             if engine.ending.is_ending() && !engine.ending.skips_last() {
                 tracing::error!(
-                    "cannot end: the last snapshot failed: {error}. Serving goes on until one succeeds; a second signal \
-                     or SHUTDOWN NOSAVE ends the server without, SHUTDOWN ABORT calls it off"
+                    "cannot shut down: the last snapshot failed: {error}. Serving goes on until one succeeds; a second \
+                     signal or SHUTDOWN NOSAVE shuts down without it, SHUTDOWN ABORT aborts the shutdown"
                 );
                 self.resume();
                 engine.wait_for_good_snapshot(pause);
@@ -114,11 +114,11 @@ impl Server {
 
     /// Saves, closes every connection, and saves what changed meanwhile.
     fn try_to_end(&mut self) -> Result<(), String> {
-        // Whoever asked by SHUTDOWN has seen to the first one.
+        // SHUTDOWN has taken the first snapshot itself.
         if !self.is_stopping() {
             self.shared.engine.take_last_snapshot()?;
             if !self.shared.engine.ending.close() {
-                return Err("it was called off".to_owned());
+                return Err("the shutdown was aborted".to_owned());
             }
             self.shared.stop();
         }

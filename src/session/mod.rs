@@ -1,4 +1,4 @@
-//! One client: who it is, what it asked of its connection, its open transaction.
+//! The state of one connection: its client, its preferences, its open transaction.
 
 mod subscriptions;
 mod transaction;
@@ -123,9 +123,13 @@ impl Session {
         self.queue.take()
     }
 
+    /// EXEC has found nothing against running the queue: the gate runs it next.
+    pub fn begin_execution(&mut self) {
+        self.is_executing = true;
+    }
+
     /// Takes the queue to run it. To be followed by [`Session::end_execution`].
-    pub fn begin_execution(&mut self) -> Option<Box<Queue>> {
-        self.is_executing = self.queue.is_some();
+    pub fn take_executing(&mut self) -> Option<Box<Queue>> {
         self.queue.take()
     }
 

@@ -1,4 +1,4 @@
-//! What a client listens to, and how what it hears becomes bytes.
+//! A client's subscriptions, and the encoding of the messages that it receives.
 
 use super::Session;
 use crate::engine::mail::{Mail, Topic};

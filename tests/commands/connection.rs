@@ -1,7 +1,7 @@
 //! Family connection, and CLIENT.
 
 use crate::harness::Server;
-use kvns::command::dispatch::Outcome;
+use kvns::command::context::Outcome;
 
 const BAD_NAME: &str = "-ERR Client names cannot contain spaces, newlines or special characters.";
 

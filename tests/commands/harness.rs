@@ -2,12 +2,14 @@
 
 use bytes::Buf;
 use kvns::clock::Clock;
-use kvns::command::dispatch::{Outcome, dispatch, dispatch_run, run_length};
+use kvns::command::context::Outcome;
+use kvns::command::dispatch::{dispatch, dispatch_run};
+use kvns::command::resolve::{Command, prefetch, run_length};
 use kvns::config::Settings;
 use kvns::engine::Engine;
-use kvns::keyspace::Contention;
 use kvns::resp::{OwnedRequest, Protocol, ReplyWriter};
 use kvns::session::Session;
+use kvns::wait::Wait;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -80,21 +82,20 @@ impl Client {
                 }
                 None => keyspace.enter(),
             };
-            kvns::command::prefetch(&self.engine, &batch, std::iter::once(request.as_request()));
+            let command = Command::resolve(&self.engine, request.as_request());
+            prefetch(&self.engine, &batch, std::slice::from_ref(&command));
             self.session.begin_turn();
-            let outcome =
-                dispatch(&self.engine, &mut self.session, &mut batch, request.as_request(), &mut self.reply);
+            let outcome = dispatch(&self.engine, &mut self.session, &mut batch, &command, &mut self.reply);
             drop(batch);
             match outcome {
-                Outcome::Wait(contention) => {
+                Outcome::Wait(wait) => {
                     assert_eq!(self.reply.pending(), 0, "a command that has to wait replies nothing");
-                    alone = contention == Contention::RunAlone;
-                    while contention == Contention::NeedRoom && !self.session.make_room().is_over() {}
+                    if matches!(wait, Wait::LongWork | Wait::Pause | Wait::Snapshot(_)) {
+                        break outcome;
+                    }
+                    alone = wait == Wait::Alone;
+                    while wait == Wait::Room && !self.session.make_room().is_over() {}
                     std::thread::yield_now();
-                }
-                Outcome::Hold(_) => {
-                    assert_eq!(self.reply.pending(), 0, "a command that has to wait replies nothing");
-                    break outcome;
                 }
                 other => break other,
             }
@@ -138,9 +139,10 @@ impl Client {
         let owned = |line: &&str| OwnedRequest::from_args(split(line).iter().map(String::as_bytes));
         let requests: Vec<OwnedRequest> = lines.iter().map(owned).collect();
         let requests = requests.iter().map(OwnedRequest::as_request);
-        assert_eq!(run_length(requests.clone()), lines.len(), "they go together");
+        let commands: Vec<_> = requests.map(|request| Command::resolve(&self.engine, request)).collect();
+        assert_eq!(run_length(&self.engine, &commands), lines.len(), "they go together");
         let mut batch = self.engine.keyspace.enter();
-        let ran = dispatch_run(&self.engine, &mut self.session, &mut batch, requests, &mut self.reply);
+        let ran = dispatch_run(&self.engine, &mut self.session, &mut batch, &commands, &mut self.reply);
         drop(batch);
         let reply = self.reply.copy_to_bytes(self.reply.remaining()).to_vec();
         self.reply.clear();

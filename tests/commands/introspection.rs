@@ -2,8 +2,9 @@
 //! and their kind.
 
 use crate::harness::Server;
-use kvns::command::dispatch::{Hold, Outcome};
+use kvns::command::context::Outcome;
 use kvns::config::Settings;
+use kvns::wait::Wait;
 
 const SYNTAX: &str = "-ERR syntax error";
 
@@ -60,7 +61,7 @@ fn client_pause_holds_commands_back() {
         ("CLIENT PAUSE 1000 WRITE", "+OK"),
         ("GET a", "$-1"),
     ]);
-    let held = (Vec::new(), Outcome::Hold(Hold::Pause));
+    let held = (Vec::new(), Outcome::Wait(Wait::Pause));
     assert_eq!(other.dispatch(&[b"SET", b"a", b"1"]), held);
     assert_eq!(other.dispatch(&[b"PUBLISH", b"a", b"1"]), held);
     other.check_all(&[("MULTI", "+OK"), ("GET a", "+QUEUED"), ("EXEC", "*1\n$-1")]);
@@ -533,7 +534,7 @@ fn long_work_waits_for_room() {
         let before = server.engine.long_work.has_room(c.session.client());
         (before, c.dispatch(&[b"KEYS", b"*"]))
     });
-    assert_eq!(reply, Ok((false, (Vec::new(), Outcome::Hold(Hold::LongWork)))));
+    assert_eq!(reply, Ok((false, (Vec::new(), Outcome::Wait(Wait::LongWork)))));
     assert!(server.engine.long_work.has_room(c.session.client()));
     c.check("KEYS *", "*1\n$1\na");
 }

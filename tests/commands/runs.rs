@@ -1,7 +1,7 @@
 //! Pipelined commands of one key that run as one transaction, and edits that stay open inside EXEC.
 
 use super::harness::{Client, Server};
-use kvns::command::dispatch::run_length;
+use kvns::command::resolve::{Command, run_length};
 use kvns::resp::OwnedRequest;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -33,10 +33,13 @@ fn what_takes_the_place_of_an_emptied_collection_has_no_deadline() {
 
 #[test]
 fn commands_of_another_key_or_kind_end_a_run() {
+    let server = Server::new();
     let length = |lines: &[&str]| {
         let requests: Vec<OwnedRequest> =
             lines.iter().map(|line| OwnedRequest::from_args(line.split(' ').map(str::as_bytes))).collect();
-        run_length(requests.iter().map(OwnedRequest::as_request))
+        let requests = requests.iter().map(OwnedRequest::as_request);
+        let commands: Vec<_> = requests.map(|request| Command::resolve(&server.engine, request)).collect();
+        run_length(&server.engine, &commands)
     };
     assert_eq!(length(&["RPUSH k a", "LPOP k", "LLEN k"]), 3);
     assert_eq!(length(&["RPUSH k a", "RPUSH k b", "RPUSH other c"]), 2);
@@ -71,6 +74,20 @@ fn a_run_reads_its_own_writes_and_goes_on_after_errors() {
     let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
     assert_eq!(String::from_utf8_lossy(&reply), format!(":1\r\n{wrong}:1\r\n$1\r\na\r\n:-2\r\n:0\r\n"));
     c.check("EXISTS k", ":0");
+}
+
+/// A run that any of its commands may not join runs one by one, and each command gets its own answer.
+#[test]
+fn a_run_passes_what_single_commands_pass() {
+    let server = Server::new();
+    let mut c = server.client();
+    let lines = ["RPUSH k a", "LPOP k"];
+    for (start, end) in [("MULTI", "DISCARD"), ("CLIENT PAUSE 9999 WRITE", "CLIENT UNPAUSE")] {
+        c.check(start, "+OK");
+        assert_eq!(c.run_together(&lines), (0, Vec::new()), "{start}");
+        c.check(end, "+OK");
+        assert_eq!(c.run_together(&lines).0, 2, "{end}");
+    }
 }
 
 /// Any command on one of few keys, most of them of collections.

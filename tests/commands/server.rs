@@ -148,6 +148,16 @@ fn config_set_changes_all_or_nothing() {
             "CONFIG SET maxclients 0",
             &failed("maxclients", "argument must be between 1 and 4294967295 inclusive"),
         ),
+        // The bounds of the variables.
+        (
+            "CONFIG SET max-resp-args 1048577",
+            &failed("max-resp-args", "argument must be between 1 and 1048576 inclusive"),
+        ),
+        (
+            "CONFIG SET proto-max-bulk-len 1023",
+            &failed("proto-max-bulk-len", "argument must be between 1024 and 536870912 inclusive"),
+        ),
+        ("CONFIG SET max-resp-inline-len 128kb", "+OK"),
         ("CONFIG SET timeout 10 maxclients", SYNTAX),
         ("CONFIG SET timeout", "-ERR wrong number of arguments for 'config|set' command"),
         ("CONFIG GET maxclients", "*2\n$10\nmaxclients\n$3\n500"),

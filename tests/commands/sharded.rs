@@ -148,7 +148,7 @@ fn nothing_else_is_served() {
     assert!(client.run("COMMAND COUNT").starts_with(':'));
     let served = kvns::command::table::ROWS.iter().filter(|spec| {
         kvns::command::table::find_full(spec.name.as_bytes())
-            .is_some_and(|row| row.sharded_handler().is_some())
+            .is_some_and(|row| row.handler(&server.engine.store).is_some())
     });
     assert_eq!(served.filter(|spec| !spec.is_subcommand()).count(), 16);
 }

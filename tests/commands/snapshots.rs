@@ -2,9 +2,10 @@
 //! files themselves.
 
 use crate::harness::{START_MS, Server};
-use kvns::command::dispatch::{Hold, Outcome};
+use kvns::command::context::Outcome;
 use kvns::config::Settings;
 use kvns::engine::Engine;
+use kvns::wait::Wait;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ impl Snapshots {
     }
 
     fn wait(&self, number: u64) {
-        while self.0.persistence.outcome(number).is_none() {
+        while self.0.persistence.result(number).is_none() {
             std::thread::yield_now();
         }
     }
@@ -86,7 +87,7 @@ fn a_snapshot_at_a_time_and_only_its_client_waits() {
     other.check("CONFIG GET dbfilename", &format!("*2\n$10\ndbfilename\n${}\n{name}", name.len()));
     assert_info(&server, &["rdb_changes_since_last_save:2", "snapshot_enabled:1"]);
     let (_, outcome) = saver.dispatch(&[b"SAVE"]);
-    let Outcome::Hold(Hold::Snapshot(number)) = outcome else { panic!("{outcome:?}") };
+    let Outcome::Wait(Wait::Snapshot(number)) = outcome else { panic!("{outcome:?}") };
     other.check_all(&[("SAVE", IN_PROGRESS), ("BGSAVE", IN_PROGRESS), ("SET a 2", "+OK")]);
     assert_info(&server, &["rdb_bgsave_in_progress:1"]);
     server.clock.advance(5_000);
@@ -103,7 +104,7 @@ fn a_snapshot_at_a_time_and_only_its_client_waits() {
     other.check("EXEC", "*1\n+Background saving scheduled");
     snapshots.wait(number + 2);
     let (_, outcome) = saver.dispatch(&[b"SHUTDOWN"]);
-    assert_eq!(outcome, Outcome::Hold(Hold::Snapshot(number + 3)));
+    assert_eq!(outcome, Outcome::Wait(Wait::Snapshot(number + 3)));
     snapshots.wait(number + 3);
     assert_eq!(saver.dispatch(&[b"SHUTDOWN"]).1, Outcome::Shutdown);
     assert_info(&server, &["rdb_saves:4"]);
@@ -162,7 +163,7 @@ fn a_reload_that_fails_serves_no_part_of_the_keys_and_leaves_the_file_alone() {
     engine.persistence.stop_loading();
     let number = engine.queue_reload().expect("a file");
     snapshots.wait(number);
-    assert!(engine.persistence.outcome(number).is_some_and(|outcome| outcome.is_err()));
+    assert!(engine.persistence.result(number).is_some_and(|result| result.is_err()));
     assert!(!engine.is_ready());
     server.client().check("GET a", LOADING);
     assert_eq!(engine.take_last_snapshot(), Ok(()));
@@ -179,14 +180,14 @@ fn a_save_that_is_refused_while_it_waits_leaves_nothing_to_the_next_one() {
     let mut c = server.client();
     c.check("SET a 1", "+OK");
     let (_, outcome) = c.dispatch(&[b"SAVE"]);
-    let Outcome::Hold(Hold::Snapshot(number)) = outcome else { panic!("{outcome:?}") };
+    let Outcome::Wait(Wait::Snapshot(number)) = outcome else { panic!("{outcome:?}") };
     let snapshots = Snapshots::start(&server.engine);
     snapshots.wait(number);
     // As a reload does that was asked for meanwhile.
     server.engine.expect_load();
     c.check("SAVE", LOADING);
     server.engine.load_snapshot().expect("a snapshot");
-    assert_eq!(c.dispatch(&[b"SAVE"]).1, Outcome::Hold(Hold::Snapshot(number + 1)));
+    assert_eq!(c.dispatch(&[b"SAVE"]).1, Outcome::Wait(Wait::Snapshot(number + 1)));
     snapshots.wait(number + 1);
     c.check("SAVE", "+OK");
 }

@@ -2,7 +2,7 @@
 
 use crate::harness::{Client, START_MS, Server};
 use kvns::clock::Clock;
-use kvns::command::dispatch::Outcome;
+use kvns::command::context::Outcome;
 use kvns::config::Settings;
 use kvns::engine::Engine;
 use std::cell::RefCell;

@@ -8,13 +8,15 @@ mod reply_checker;
 
 use bytes::Buf;
 use kvns::clock::Clock;
-use kvns::command;
-use kvns::command::dispatch::{Outcome, dispatch};
+use kvns::command::context::Outcome;
+use kvns::command::dispatch::dispatch;
+use kvns::command::resolve::{Command, prefetch};
 use kvns::config::Settings;
 use kvns::engine::Engine;
-use kvns::keyspace::{Batch, Contention};
+use kvns::keyspace::Batch;
 use kvns::resp::{Decoder, Protocol, ReplyWriter, Request};
 use kvns::session::{ReplyMode, Session};
+use kvns::wait::Wait;
 use reply_checker::{Dialect, count_replies};
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
@@ -77,25 +79,27 @@ impl Client {
         let mut sent = 0;
         while sent < requests.len() {
             let mut batch = engine.keyspace.enter();
-            command::prefetch(&engine, &batch, requests[sent..].iter().copied());
+            let commands: Vec<_> =
+                requests[sent..].iter().map(|request| Command::resolve(&engine, *request)).collect();
+            prefetch(&engine, &batch, &commands);
             let mut waits = None;
             while sent < requests.len() && waits.is_none() {
                 match self.dispatch(&mut batch, requests[sent]) {
-                    Answer::Waits(contention) => waits = Some(contention),
+                    Answer::Waits(wait) => waits = Some(wait),
                     _ => sent += 1,
                 }
                 batch.between_commands();
             }
             drop(batch);
             match waits {
-                Some(Contention::RunAlone) => {
+                Some(Wait::Alone) => {
                     self.run_alone(requests[sent]);
                     sent += 1;
                 }
                 // A flush of a namespace goes on where it was.
-                Some(Contention::Again) | None => {}
-                Some(Contention::NeedRoom) => while !self.session.make_room().is_over() {},
-                Some(Contention::Exclusive) => panic!("only two clients of one thread are there"),
+                Some(Wait::Turn) | None => {}
+                Some(Wait::Room) => while !self.session.make_room().is_over() {},
+                Some(wait) => panic!("only two clients of one thread are there: {wait:?}"),
             }
         }
     }
@@ -119,15 +123,15 @@ impl Client {
         }
         let before = self.session.preferences;
         let listened = self.listens();
-        let outcome = dispatch(&self.engine, &mut self.session, batch, request, &mut self.replies);
+        let command = Command::resolve(&self.engine, request);
+        let outcome = dispatch(&self.engine, &mut self.session, batch, &command, &mut self.replies);
         let bytes = self.replies.copy_to_bytes(self.replies.remaining());
         let after = self.session.preferences;
-        if let Outcome::Wait(contention) = outcome {
+        if let Outcome::Wait(wait) = outcome {
             assert!(bytes.is_empty(), "a request that waits is answered");
-            return Answer::Waits(contention);
-        }
-        if let Outcome::Hold(_) = outcome {
-            assert!(bytes.is_empty(), "a request that waits is answered");
+            if !matches!(wait, Wait::LongWork | Wait::Pause | Wait::Snapshot(_)) {
+                return Answer::Waits(wait);
+            }
             self.engine.pause.end();
             return Answer::Done;
         }
@@ -173,7 +177,7 @@ fn shown(request: Request<'_>) -> String {
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Done,
-    Waits(Contention),
+    Waits(Wait),
 }
 
 /// CONFIG SET of the one setting that bounds what strings cost; it is not sent.

@@ -3,7 +3,7 @@
 use super::server::VERSION;
 use super::server::client::{CLIENT, validate_label};
 use crate::command::args::Args;
-use crate::command::context::{Context, Next};
+use crate::command::context::{Context, Outcome};
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group};
@@ -129,7 +129,7 @@ fn echo(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 /// `QUIT`: `+OK`, then the connection closes.
 fn quit(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
     cx.reply.simple("OK");
-    cx.next = Next::Close;
+    cx.outcome = Outcome::Close;
     Ok(())
 }
 

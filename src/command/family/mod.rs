@@ -43,7 +43,7 @@ fn needs_subcommand(_: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
 
 /// `CONTAINER HELP`: how the container is used, then a line or two for each subcommand.
 fn reply_help(cx: &mut Context<'_, '_>, lines: &[&str]) -> CommandResult {
-    let container = cx.spec.name.split('|').next().unwrap_or_default().to_ascii_uppercase();
+    let container = cx.name.split('|').next().unwrap_or_default().to_ascii_uppercase();
     cx.reply.array(lines.len() + 3);
     cx.reply.simple(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
     for line in lines {

@@ -1,4 +1,4 @@
-//! What runs the commands of the sharded mode: the same replies from the lock-sharded store.
+//! The handlers of the sharded mode: the same replies from the lock-sharded store.
 
 use super::strings::{SetEffect, SetOptions, require_pairs};
 use crate::command::args::Args;
@@ -47,7 +47,7 @@ impl From<Full> for CommandError {
 
 fn store<'a>(cx: &Context<'a, '_>) -> Result<&'a Sharded, CommandError> {
     // The gate calls these handlers only where there is such a store.
-    cx.engine.sharded.as_ref().ok_or(CommandError::Plain("ERR no sharded store"))
+    cx.engine.store.sharded().ok_or(CommandError::Plain("ERR no sharded store"))
 }
 
 fn reply_optional(reply: &mut ReplyWriter, value: Option<&[u8]>) {

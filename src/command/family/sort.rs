@@ -3,6 +3,7 @@
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
+use crate::command::names;
 use crate::command::spec::Arity::AtLeast;
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
 use crate::keyspace::{Entry, Key, KeyspaceError, Kind, SortedSet, View};
@@ -121,7 +122,7 @@ impl<'r> Source<'r> {
         let mut name: SmallVec<[u8; 64]> = SmallVec::from_slice(reference.before);
         name.extend_from_slice(element);
         name.extend_from_slice(reference.after);
-        let Some(entry) = view.read(Key::new(&name))? else { return Ok(None) };
+        let Some(entry) = view.read(names::key(&name))? else { return Ok(None) };
         Ok(match reference.field {
             None => entry.string().ok(),
             Some(field) => {

@@ -1,7 +1,7 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
 use crate::command::args::Args;
-use crate::command::context::{Context, Next};
+use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
@@ -95,7 +95,7 @@ fn exec(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
         cx.session.unwatch(cx.view);
         return Err(CommandError::ExecAbort);
     }
-    cx.next = Next::Execute;
+    cx.session.begin_execution();
     Ok(())
 }
 

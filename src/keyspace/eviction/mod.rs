@@ -236,7 +236,7 @@ impl<'g> View<'g> {
     /// visited).
     ///
     /// # Errors
-    /// [`KeyspaceError::Contention`] while another transaction runs alone.
+    /// [`KeyspaceError::Wait`] while another transaction runs alone.
     pub fn flush_namespace(&mut self, name: &[u8], cursor: u64) -> Result<Swept, KeyspaceError> {
         self.admit()?;
         let (generation, guard) = (self.generation(), self.guard());

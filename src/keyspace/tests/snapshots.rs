@@ -524,7 +524,7 @@ fn insist<R>(mut command: impl FnMut() -> Result<R>) -> R {
     loop {
         match command() {
             Ok(result) => return result,
-            Err(KeyspaceError::Contention(_)) => std::thread::yield_now(),
+            Err(KeyspaceError::Wait(_)) => std::thread::yield_now(),
             Err(error) => panic!("{error:?}"),
         }
     }

@@ -7,8 +7,9 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::family::cursors;
+use crate::command::names;
 use crate::glob::Pattern;
-use crate::keyspace::{Key, KeyspaceError, View};
+use crate::keyspace::{KeyspaceError, View};
 use memchr::memchr;
 
 /// A call that looks at more entries than this runs where it holds nobody up.
@@ -40,7 +41,7 @@ impl<'p> NameFilter<'p> {
     /// names spelled out.
     fn matches(&self, name: &[u8]) -> bool {
         if self.namespace.is_some() && memchr(b'/', name).is_none() {
-            return self.pattern.matches(&[Key::new(name).namespace(), b"/", name].concat());
+            return self.pattern.matches(&[names::key(name).namespace(), b"/", name].concat());
         }
         self.pattern.matches(name)
     }
@@ -63,7 +64,7 @@ impl Names {
         cx.reply.array(self.ends.len());
         let mut start = 0;
         for end in &self.ends {
-            cx.reply.bulk(&self.bytes[start..*end]);
+            names::reply(cx.reply, &self.bytes[start..*end]);
             start = *end;
         }
     }
@@ -131,7 +132,7 @@ pub fn keys(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let view = &mut *cx.view;
     let names = match filter.literal() {
         Some(name) => {
-            let (key, mut names) = (Key::new(name), Names::default());
+            let (key, mut names) = (names::key(name), Names::default());
             if view.peek(key)?.is_some() {
                 names.push(key.name());
             }
@@ -160,7 +161,7 @@ fn walk_all(view: &mut View<'_>, filter: NameFilter<'_>) -> Result<Names, Keyspa
 /// `RANDOMKEY`: some key, or null if there is none.
 pub fn randomkey(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
     match cx.view.random()? {
-        Some(name) => cx.reply.bulk(name),
+        Some(name) => names::reply(cx.reply, name),
         None => cx.reply.null(),
     }
     Ok(())

@@ -4,6 +4,7 @@ use super::{End, reply_end};
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
+use crate::command::names;
 use crate::keyspace::{Key, View};
 use crate::value::tree::{Delta, Item, List, Tree};
 
@@ -115,7 +116,7 @@ pub fn lmpop(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         return Ok(());
     };
     cx.reply.array(2);
-    cx.reply.bulk(key.name());
+    names::reply(cx.reply, key.name());
     let popped = count.min(list.len());
     cx.engine.run_sized(popped, || reply_end(cx.reply, list, end, popped));
     Ok(())

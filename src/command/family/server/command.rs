@@ -1,4 +1,4 @@
-//! COMMAND: what the table says of each command.
+//! COMMAND: the command table, for clients.
 
 use super::SERVER;
 use super::docs::docs;
@@ -145,7 +145,7 @@ fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// `COMMAND INFO [name ...]`: an array for each command, null for what is none.
+/// `COMMAND INFO [name ...]`: an array for each command, null for unknown names.
 fn info(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     if args.is_empty() {
         return all(cx, args);
@@ -257,8 +257,9 @@ type Position = (usize, &'static [&'static str]);
 fn find_keys(request: Request<'_>) -> Result<Vec<Position>, CommandError> {
     let (row, arity) = match table::resolve(request) {
         Ok(row) => (row.spec(), Ok(())),
-        Err((_, Some(row))) => (row.spec(), Err(CommandError::GetKeysArity)),
-        Err((_, None)) => return Err(CommandError::GetKeysUnknown),
+        Err(refused) => {
+            (refused.row.ok_or(CommandError::GetKeysUnknown)?.spec(), Err(CommandError::GetKeysArity))
+        }
     };
     if row.key_specs().next().is_none() {
         return Err(CommandError::GetKeysNone);

@@ -6,13 +6,11 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags};
-use crate::config::Policy;
-use crate::config::{self, POLICIES, Settings, capped_memory_limit};
+use crate::config::bounds::{self, Bounds};
+use crate::config::{self, POLICIES, Policy, Settings, byte_count, capped_memory_limit};
 use crate::glob::Pattern;
 use crate::number::parse_integer;
-use crate::value::string::MAX_STRING_LEN;
 use std::borrow::Cow;
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 const FOR_ADMIN: Flags =
@@ -128,17 +126,13 @@ const SETTINGS: &[Setting] = &[
     variable(
         "persist-interval",
         |settings| settings.persist_interval_s.to_string(),
-        |settings, value| {
-            settings.persist_interval_s = integer(value, 0..=i32::MAX.into())? as u64;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.persist_interval_s, number(bounds::PERSIST_INTERVAL, value)),
     ),
     variable(
         "snapshot-retain-limit",
         |settings| settings.snapshot_retain_limit.to_string(),
         |settings, value| {
-            settings.snapshot_retain_limit = memory(value)?;
-            Ok(())
+            put(&mut settings.snapshot_retain_limit, number(bounds::SNAPSHOT_RETAIN_LIMIT, value))
         },
     ),
     fixed("workers", |settings| settings.workers.to_string()),
@@ -146,108 +140,71 @@ const SETTINGS: &[Setting] = &[
         "maxmemory",
         |settings| settings.memory_limit.to_string(),
         |settings, value| {
-            settings.memory_limit = capped_memory_limit(memory(value)?);
-            Ok(())
+            put(&mut settings.memory_limit, number(bounds::MEMORY_LIMIT, value).map(capped_memory_limit))
         },
     ),
     variable(
         "maxmemory-policy",
         |settings| settings.eviction.policy.redis_name().to_owned(),
-        |settings, value| {
-            settings.eviction.policy = policy(value)?;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.eviction.policy, policy(value)),
     ),
     variable(
         "eviction-threshold",
         |settings| settings.eviction.threshold.to_string(),
         |settings, value| {
-            settings.eviction.threshold =
-                config::fraction(&String::from_utf8_lossy(value)).map_err(expected)?;
-            Ok(())
+            let fraction = config::fraction(&String::from_utf8_lossy(value));
+            put(&mut settings.eviction.threshold, fraction.map_err(expected))
         },
     ),
     variable(
         "ns-eviction",
         |settings| config::shown(&settings.eviction.policies),
-        |settings, value| {
-            settings.eviction.policies = config::policies(value).map_err(expected)?;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.eviction.policies, config::policies(value).map_err(expected)),
     ),
     variable(
         "ns-memory-limit",
         |settings| config::shown(&settings.eviction.quotas),
-        |settings, value| {
-            settings.eviction.quotas = config::quotas(value).map_err(expected)?;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.eviction.quotas, config::quotas(value).map_err(expected)),
     ),
     variable(
         "maxclients",
         |settings| settings.max_clients.to_string(),
-        |settings, value| {
-            settings.max_clients = integer(value, 1..=u32::MAX.into())? as usize;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.max_clients, number(bounds::MAX_CLIENTS, value)),
     ),
     variable(
         "max-resp-args",
         |settings| settings.limits.args.to_string(),
-        |settings, value| {
-            settings.limits.args = integer(value, 1..=i32::MAX.into())? as usize;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.limits.args, number(bounds::MAX_RESP_ARGS, value)),
     ),
     variable(
         "max-resp-inline-len",
         |settings| settings.limits.inline_len.to_string(),
-        |settings, value| {
-            settings.limits.inline_len = integer(value, 64..=i32::MAX.into())? as usize;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.limits.inline_len, number(bounds::MAX_RESP_INLINE_LEN, value)),
     ),
     variable(
         "proto-max-bulk-len",
         |settings| settings.limits.bulk_len.to_string(),
-        |settings, value| {
-            let range = 1 << 20..=MAX_STRING_LEN as i64;
-            let bytes = i64::try_from(memory(value)?).ok().filter(|bytes| range.contains(bytes));
-            settings.limits.bulk_len = bytes.ok_or_else(|| between(&range))? as usize;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.limits.bulk_len, number(bounds::MAX_RESP_BULK_LEN, value)),
     ),
     variable(
         "latency-monitor-threshold",
         |settings| settings.latency_ms.to_string(),
-        |settings, value| {
-            settings.latency_ms = integer(value, 0..=i32::MAX.into())? as u64;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.latency_ms, number(bounds::LATENCY_MONITOR_THRESHOLD, value)),
     ),
     variable(
         "slowlog-log-slower-than",
         |settings| settings.slowlog_us.to_string(),
-        |settings, value| {
-            settings.slowlog_us = integer(value, -1..=i64::MAX)?;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.slowlog_us, number(bounds::SLOWLOG_LOG_SLOWER_THAN, value)),
     ),
     variable(
         "slowlog-max-len",
         |settings| settings.slowlog_max_len.to_string(),
-        |settings, value| {
-            settings.slowlog_max_len = integer(value, 0..=1 << 20)? as usize;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.slowlog_max_len, number(bounds::SLOWLOG_MAX_LEN, value)),
     ),
     variable(
         "timeout",
         |settings| settings.timeout_s.to_string(),
-        |settings, value| {
-            settings.timeout_s = integer(value, 0..=i32::MAX.into())? as u64;
-            Ok(())
-        },
+        |settings, value| put(&mut settings.timeout_s, number(bounds::TIMEOUT, value)),
     ),
 ];
 
@@ -269,7 +226,7 @@ fn set_schedule(settings: &mut Settings, value: &[u8]) -> Result<(), Refusal> {
     let words: Vec<&[u8]> = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
     settings.persist_interval_s = match words[..] {
         [] => 0,
-        [seconds, b"1"] => integer(seconds, 1..=i32::MAX.into())? as u64,
+        [seconds, b"1"] => number(Bounds { least: 1, ..bounds::PERSIST_INTERVAL }, seconds)?,
         _ => return Err("a snapshot has one schedule: seconds, and 1 for the changes that are enough".into()),
     };
     Ok(())
@@ -280,13 +237,21 @@ fn find(name: &[u8]) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
-fn between(range: &RangeInclusive<i64>) -> Refusal {
-    format!("argument must be between {} and {} inclusive", range.start(), range.end()).into()
+/// Puts what was read into its field.
+fn put<T>(field: &mut T, value: Result<T, Refusal>) -> Result<(), Refusal> {
+    value.map(|value| *field = value)
 }
 
-fn integer(value: &[u8], range: RangeInclusive<i64>) -> Result<i64, Refusal> {
-    let value = parse_integer(value).ok_or(Cow::Borrowed("argument couldn't be parsed into an integer"))?;
-    if range.contains(&value) { Ok(value) } else { Err(between(&range)) }
+/// Reads a number within its bounds.
+fn number<T: TryFrom<i128>>(bounds: Bounds, value: &[u8]) -> Result<T, Refusal> {
+    let number = bounds.read(value).ok_or(match bounds.is_bytes {
+        true => "argument must be a memory value",
+        false => "argument couldn't be parsed into an integer",
+    })?;
+    let Bounds { least, most, .. } = bounds;
+    let found =
+        Some(number).filter(|number| bounds.contains(*number)).and_then(|found| T::try_from(found).ok());
+    found.ok_or_else(|| format!("argument must be between {least} and {most} inclusive").into())
 }
 
 fn expected(what: String) -> Refusal {
@@ -305,21 +270,9 @@ pub(super) fn policy(value: &[u8]) -> Result<Policy, Refusal> {
     })
 }
 
-/// Reads bytes with Redis's units: `k`, `m`, `g` of 1000 each, `kb`, `mb`, `gb` of 1024.
+/// Reads bytes with Redis's units.
 pub(super) fn memory(value: &[u8]) -> Result<u64, Refusal> {
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let unit: u64 = match value[digits..].to_ascii_lowercase().as_slice() {
-        b"" | b"b" => 1,
-        b"k" => 1_000,
-        b"kb" => 1 << 10,
-        b"m" => 1_000_000,
-        b"mb" => 1 << 20,
-        b"g" => 1_000_000_000,
-        b"gb" => 1 << 30,
-        _ => 0,
-    };
-    let bytes = parse_integer(&value[..digits]).and_then(|count| (count as u64).checked_mul(unit));
-    bytes.filter(|_| unit > 0).ok_or(Cow::Borrowed("argument must be a memory value"))
+    byte_count(value).ok_or(Cow::Borrowed("argument must be a memory value"))
 }
 
 /// A client that does not read its replies is not read from, so only subscribers have a limit, and only a hard one.
@@ -328,7 +281,6 @@ fn output_limits(settings: &Settings) -> String {
 }
 
 fn set_output_limits(settings: &mut Settings, value: &[u8]) -> Result<(), Refusal> {
-    const LEAST: u64 = 1024;
     let mut words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     while let Some(class) = words.next() {
         let (Some(hard), Some(soft), Some(seconds)) = (words.next(), words.next(), words.next()) else {
@@ -341,10 +293,10 @@ fn set_output_limits(settings: &mut Settings, value: &[u8]) -> Result<(), Refusa
             b"normal" | b"slave" | b"replica" => {
                 return Err("only the class pubsub has a limit: other clients are not read from while they do not read".into());
             }
-            b"pubsub" if hard < LEAST || !is_hard_only => {
+            b"pubsub" if !bounds::PUBSUB_LIMIT.contains(hard.into()) || !is_hard_only => {
                 return Err("the class pubsub has a hard limit of 1kb or more and no soft limit".into());
             }
-            b"pubsub" => settings.pubsub_limit = usize::try_from(hard).unwrap_or(usize::MAX),
+            b"pubsub" => settings.pubsub_limit = hard as usize,
             _ => return Err("Invalid client class specified in buffer limit configuration.".into()),
         }
     }

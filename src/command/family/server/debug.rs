@@ -2,7 +2,7 @@
 
 use super::SERVER;
 use crate::command::args::Args;
-use crate::command::context::{Context, Next};
+use crate::command::context::{Context, Outcome};
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::family::keys::encoding_of;
 use crate::command::spec::Arity::AtLeast;
@@ -45,7 +45,7 @@ fn debug(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let name = args.bytes()?;
     match (name.to_ascii_lowercase().as_slice(), args.len()) {
         (b"help", 0) => return help(cx),
-        (b"sleep", 1) => cx.next = Next::Sleep(sleep_us(args.bytes()?)),
+        (b"sleep", 1) => cx.outcome = Outcome::Sleep(sleep_us(args.bytes()?)),
         (b"error", 1) => return Err(CommandError::Custom(args.bytes()?.to_vec())),
         (b"object", 1..) => return object(cx, args),
         (b"digest", 0) => return digest(cx),

@@ -227,9 +227,8 @@ fn cluster(_: &Context<'_, '_>, lines: &mut Lines) {
 }
 
 fn keyspace(cx: &Context<'_, '_>, lines: &mut Lines) {
-    let Totals { keys, expiring, .. } = cx.engine.totals();
-    // A transaction sees its own writes.
-    let keys = if cx.engine.sharded.is_some() { keys } else { cx.view.len() };
+    let Totals { expiring, .. } = cx.engine.totals();
+    let keys = cx.engine.keys_seen(cx.view);
     if keys > 0 {
         lines.field("db0", format_args!("keys={keys},expires={expiring},avg_ttl=0"));
     }

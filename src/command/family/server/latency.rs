@@ -1,4 +1,4 @@
-//! LATENCY: how long commands take, and the spikes of late.
+//! LATENCY: histograms of how long commands take, and recent latency events.
 
 use super::SERVER;
 use crate::clock::TICKS_PER_US;

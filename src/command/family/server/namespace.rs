@@ -9,7 +9,8 @@ use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags};
 use crate::config::{NO_QUOTA, Policy};
 use crate::glob::Pattern;
-use crate::keyspace::{Contention, NamespaceInfo};
+use crate::keyspace::NamespaceInfo;
+use crate::wait::Wait;
 
 const FOR_ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
 
@@ -141,7 +142,7 @@ fn flush(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     }
     cx.session.progress = Some(progress);
     slice?;
-    Err(CommandError::Contention(Contention::Again))
+    Err(CommandError::Wait(Wait::Turn))
 }
 
 /// What NAMESPACE SET changes.

@@ -1,4 +1,4 @@
-//! The server's part among others: MONITOR, ROLE, WAIT, LOLWUT; XADD's refusal.
+//! MONITOR, ROLE, WAIT, LOLWUT, and the refusal of XADD.
 
 use super::{SERVER, VERSION};
 use crate::command::args::Args;

@@ -3,12 +3,13 @@
 use super::SERVER;
 use super::lines::Lines;
 use crate::command::args::Args;
-use crate::command::context::{Context, Next};
+use crate::command::context::{Context, Outcome};
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags};
 use crate::engine::Engine;
-use crate::engine::persistence::{Figures, NoSnapshot, Outcome};
+use crate::engine::persistence::{Figures, NoSnapshot, SnapshotResult};
+use crate::wait::Wait;
 
 const SAVING: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADING);
 
@@ -77,14 +78,14 @@ impl From<NoSnapshot> for CommandError {
 fn awaited(
     cx: &mut Context<'_, '_>,
     ask: fn(&Engine) -> Result<u64, NoSnapshot>,
-) -> Result<Outcome, CommandError> {
+) -> Result<SnapshotResult, CommandError> {
     let number = match cx.session.awaited_snapshot {
         Some(number) => number,
         None => ask(cx.engine)?,
     };
-    let outcome = cx.engine.persistence.outcome(number);
-    cx.session.awaited_snapshot = outcome.is_none().then_some(number);
-    outcome.ok_or(CommandError::AwaitSnapshot(number))
+    let result = cx.engine.persistence.result(number);
+    cx.session.awaited_snapshot = result.is_none().then_some(number);
+    result.ok_or(CommandError::Wait(Wait::Snapshot(number)))
 }
 
 /// `SAVE`: `+OK` when the snapshot is on the disk, or why it is not.
@@ -133,7 +134,7 @@ fn shutdown(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         return Err(CommandError::Syntax);
     }
     if abort {
-        if !cx.engine.call_end_off() {
+        if !cx.engine.abort_shutdown() {
             return Err(CommandError::Plain("ERR No shutdown in progress."));
         }
         cx.reply.simple("OK");
@@ -148,7 +149,7 @@ fn shutdown(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         }
         cx.engine.skip_last_snapshot();
     }
-    cx.next = Next::Shutdown;
+    cx.outcome = Outcome::Shutdown;
     Ok(())
 }
 

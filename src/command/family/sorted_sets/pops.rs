@@ -4,6 +4,7 @@ use super::reply_members;
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
+use crate::command::names;
 use crate::keyspace::SortedSetEdit;
 use crate::value::sorted_set::{Placed, Scored};
 use smallvec::SmallVec;
@@ -109,7 +110,7 @@ pub fn zmpop(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         return Ok(());
     };
     cx.reply.array(2);
-    cx.reply.bulk(key.name());
+    names::reply(cx.reply, key.name());
     cx.reply.array(popped.len());
     engine.run_sized(popped.len() as u64, || {
         for scored in &popped {

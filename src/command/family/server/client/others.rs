@@ -2,7 +2,7 @@
 
 use super::list::Kind;
 use crate::command::args::Args;
-use crate::command::context::{Context, Next};
+use crate::command::context::{Context, Outcome};
 use crate::command::error::{CommandError, CommandResult};
 use crate::engine::clients::Client;
 use crate::engine::pause::PauseMode;
@@ -93,7 +93,7 @@ fn end_clients(cx: &mut Context<'_, '_>, filters: Filters<'_>) -> i64 {
     let mut killed = 0;
     for client in cx.engine.clients.list().iter().filter(|client| filters.admits(client, me, now_ms)) {
         if client.id == me {
-            cx.next = Next::Close;
+            cx.outcome = Outcome::Close;
             killed += 1;
         } else {
             killed += i64::from(client.mailbox.end());

@@ -1,0 +1,20 @@
+//! Why a request cannot go on now. The layer that finds out says so, and the connection waits.
+
+/// What a request waits for. It has replied nothing, lets go of its batch, and runs again from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// A turn of the others: a slice is over, and the work goes on where it was.
+    Turn,
+    /// The end of a transaction of others that runs alone.
+    Exclusive,
+    /// The exclusive right for itself: the transaction kept losing.
+    Alone,
+    /// Room for what it adds.
+    Room,
+    /// A place among those who do long work.
+    LongWork,
+    /// The end of CLIENT PAUSE.
+    Pause,
+    /// The end of the snapshot of this number.
+    Snapshot(u64),
+}
