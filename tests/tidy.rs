@@ -443,30 +443,6 @@ fn handlers_never_call_the_gate() {
 
 /// What a template of rows would give silently, such as a flag or another command's handler, is named in every row.
 #[test]
-fn rows_name_what_no_template_may_decide() {
-    let mut problems = Vec::new();
-    for source in sources().iter().filter(|source| source.path.starts_with("src/command/family/")) {
-        for (at, start) in source.code.match_indices("CommandSpec {") {
-            let row = &source.code[at + start.len()..];
-            let fields: Vec<&str> = top_level_names(row).into_iter().map(str::trim).collect();
-            let names = |field: &str| {
-                fields.iter().any(|own| own.strip_prefix(field).is_some_and(|rest| rest.starts_with(':')))
-            };
-            let is_template = source.code[..at].trim_end().ends_with('=');
-            let missing =
-                ["summary", "arguments", "flags", "handler"].into_iter().filter(|field| !names(field));
-            if !is_template && fields.iter().any(|field| field.starts_with("..")) {
-                let line = source.code[..at].lines().count();
-                problems.extend(
-                    missing.map(|field| format!("{}, code line {line}: a row without {field}", source.path)),
-                );
-            }
-        }
-    }
-    check(problems);
-}
-
-#[test]
 fn files_are_short() {
     let long = |source: &&Source| source.code.lines().count() > FILE_LINES;
     let say = |source: &Source| {

@@ -3,7 +3,7 @@
 
 use super::args::Args;
 use super::context::Context;
-use super::error::CommandResult;
+use super::error::{CommandError, CommandResult};
 use super::names;
 use crate::keyspace::Key;
 use crate::number::parse_integer;
@@ -42,7 +42,90 @@ pub struct CommandSpec {
     pub subcommands: &'static [CommandSpec],
 }
 
+/// A row: what no template may decide, and the rest from the template of its family.
+///
+/// `arguments` is the grammar of [`super::grammar`].
+pub const fn row(
+    template: CommandSpec,
+    name: &'static str,
+    arguments: &'static str,
+    arity: Arity,
+    flags: Flags,
+    handler: Handler,
+) -> CommandSpec {
+    CommandSpec { name, arguments, arity, flags, handler, ..template }
+}
+
+/// The row of a container, which only its subcommands run.
+pub const fn container(
+    template: CommandSpec,
+    name: &'static str,
+    subcommands: &'static [CommandSpec],
+) -> CommandSpec {
+    let complexity = "Depends on subcommand";
+    let arity = Arity::AtLeast(2);
+    CommandSpec { name, complexity, arity, flags: Flags::NONE, subcommands, ..template }
+}
+
+/// The gate gets here only without a subcommand, which the arity of containers forbids.
+fn needs_subcommand(_: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
+    Err(CommandError::WrongArity)
+}
+
 impl CommandSpec {
+    /// A template: what the rows of a family share.
+    pub const fn of(group: Group) -> CommandSpec {
+        CommandSpec {
+            name: "",
+            since: "1.0.0",
+            summary: "",
+            complexity: "O(1)",
+            arguments: "",
+            group,
+            arity: Arity::AtLeast(1),
+            flags: Flags::NONE,
+            keys: &[],
+            tips: &[],
+            handler: needs_subcommand,
+            subcommands: &[],
+        }
+    }
+
+    /// The same with another group.
+    pub const fn group(self, group: Group) -> CommandSpec {
+        CommandSpec { group, ..self }
+    }
+
+    /// The same since another version.
+    pub const fn since(self, since: &'static str) -> CommandSpec {
+        CommandSpec { since, ..self }
+    }
+
+    /// The same with another summary.
+    pub const fn summary(self, summary: &'static str) -> CommandSpec {
+        CommandSpec { summary, ..self }
+    }
+
+    /// The same with another complexity.
+    pub const fn complexity(self, complexity: &'static str) -> CommandSpec {
+        CommandSpec { complexity, ..self }
+    }
+
+    /// The same with other keys.
+    pub const fn keys(self, keys: &'static [KeySpec]) -> CommandSpec {
+        CommandSpec { keys, ..self }
+    }
+
+    /// The same with other tips.
+    pub const fn tips(self, tips: &'static [&'static str]) -> CommandSpec {
+        CommandSpec { tips, ..self }
+    }
+
+    /// The same with subcommands.
+    pub const fn subcommands(self, subcommands: &'static [CommandSpec]) -> CommandSpec {
+        CommandSpec { subcommands, ..self }
+    }
+
     /// A subcommand's own name; a command's whole name.
     pub const fn own_name(&self) -> &'static str {
         let bytes = self.name.as_bytes();

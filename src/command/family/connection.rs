@@ -6,7 +6,7 @@ use crate::command::args::Args;
 use crate::command::context::{Context, Outcome};
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group};
+use crate::command::spec::{CommandSpec, Flags, Group, row};
 use crate::number::parse_integer;
 use crate::resp::Protocol;
 use crate::session::{Preferences, ReplyMode};
@@ -17,88 +17,41 @@ const DEFAULT_USER: &[u8] = b"default";
 const ALWAYS: Flags = Flags::LOADING.or(Flags::STALE).or(Flags::FAST);
 const BEFORE_AUTH: Flags = ALWAYS.or(Flags::NOSCRIPT).or(Flags::NO_AUTH).or(Flags::ALLOW_BUSY);
 
-const CONNECTION: CommandSpec = CommandSpec {
-    name: "",
-    since: "1.0.0",
-    summary: "",
-    complexity: "O(1)",
-    group: Group::Connection,
-    arity: AtLeast(1),
-    arguments: "",
-    flags: ALWAYS,
-    keys: &[],
-    tips: &[],
-    handler: super::needs_subcommand,
-    subcommands: &[],
-};
+const CONNECTION: CommandSpec = CommandSpec::of(Group::Connection);
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "ping",
-        arguments: "[message]",
-        summary: "Returns PONG, or the given message.",
-        arity: AtLeast(1),
-        flags: Flags::FAST.or(Flags::IN_SUBSCRIBED),
-        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-        handler: ping,
-        ..CONNECTION
-    },
-    CommandSpec {
-        name: "echo",
-        arguments: "message",
-        flags: ALWAYS,
-        summary: "Returns the given message.",
-        arity: Exactly(2),
-        handler: echo,
-        ..CONNECTION
-    },
-    CommandSpec {
-        name: "quit",
-        arguments: "",
-        summary: "Closes the connection.",
-        flags: BEFORE_AUTH.or(Flags::IMMEDIATE).or(Flags::IN_SUBSCRIBED),
-        handler: quit,
-        ..CONNECTION
-    },
-    CommandSpec {
-        name: "hello",
-        arguments: "[{protover:integer [AUTH={username password}] [SETNAME=clientname]}]",
-        since: "6.0.0",
-        summary: "Switches the protocol version; may authenticate and name the connection.",
-        flags: BEFORE_AUTH,
-        handler: hello,
-        ..CONNECTION
-    },
-    CommandSpec {
-        name: "auth",
-        arguments: "[username] password",
-        summary: "Authenticates the connection.",
-        arity: AtLeast(2),
-        flags: BEFORE_AUTH,
-        handler: auth,
-        ..CONNECTION
-    },
-    CommandSpec {
-        name: "reset",
-        arguments: "",
-        since: "6.2.0",
-        summary: "Resets the state of the connection.",
-        complexity: "O(N) with N keys watched and commands queued",
-        arity: Exactly(1),
-        flags: BEFORE_AUTH.or(Flags::IMMEDIATE).or(Flags::IN_SUBSCRIBED),
-        handler: reset,
-        ..CONNECTION
-    },
-    CommandSpec {
-        name: "select",
-        arguments: "index:integer",
-        flags: ALWAYS,
-        summary: "Selects the database; there is only database 0.",
-        arity: Exactly(2),
-        handler: select,
-        ..CONNECTION
-    },
+    row(CONNECTION, "ping", "[message]", AtLeast(1), Flags::FAST.or(Flags::IN_SUBSCRIBED), ping)
+        .summary("Returns PONG, or the given message.")
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
+    row(CONNECTION, "echo", "message", Exactly(2), ALWAYS, echo).summary("Returns the given message."),
+    row(CONNECTION, "quit", "", AtLeast(1), BEFORE_AUTH.or(Flags::IMMEDIATE).or(Flags::IN_SUBSCRIBED), quit)
+        .summary("Closes the connection."),
+    row(
+        CONNECTION,
+        "hello",
+        "[{protover:integer [AUTH={username password}] [SETNAME=clientname]}]",
+        AtLeast(1),
+        BEFORE_AUTH,
+        hello,
+    )
+    .since("6.0.0")
+    .summary("Switches the protocol version; may authenticate and name the connection."),
+    row(CONNECTION, "auth", "[username] password", AtLeast(2), BEFORE_AUTH, auth)
+        .summary("Authenticates the connection."),
+    row(
+        CONNECTION,
+        "reset",
+        "",
+        Exactly(1),
+        BEFORE_AUTH.or(Flags::IMMEDIATE).or(Flags::IN_SUBSCRIBED),
+        reset,
+    )
+    .since("6.2.0")
+    .summary("Resets the state of the connection.")
+    .complexity("O(N) with N keys watched and commands queued"),
+    row(CONNECTION, "select", "index:integer", Exactly(2), ALWAYS, select)
+        .summary("Selects the database; there is only database 0."),
     CLIENT,
 ];
 

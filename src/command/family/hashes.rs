@@ -7,7 +7,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, row};
 use crate::keyspace::Key;
 use crate::resp::ReplyWriter;
 use crate::value::tree::{Edit, Hash, Item, Op, Tree};
@@ -22,191 +22,82 @@ const LOOK_AT_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO"])];
 const CHANGE_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "update"])];
 const UPDATE_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "update"])];
 
-const HASH: CommandSpec = CommandSpec {
-    name: "",
-    since: "2.0.0",
-    summary: "",
-    complexity: "O(log N) with N fields in the hash",
-    group: Group::Hash,
-    arity: Exactly(3),
-    arguments: "",
-    flags: READ_FAST,
-    keys: READ_KEY,
-    tips: &[],
-    handler: super::needs_subcommand,
-    subcommands: &[],
-};
+const HASH: CommandSpec = CommandSpec::of(Group::Hash)
+    .since("2.0.0")
+    .complexity("O(log N) with N fields in the hash")
+    .keys(READ_KEY);
 
-const WHOLE: CommandSpec = CommandSpec {
-    complexity: "O(N) with N fields in the hash",
-    arity: Exactly(2),
-    flags: READ,
-    tips: &["nondeterministic_output_order"],
-    ..HASH
-};
+const WHOLE: CommandSpec =
+    HASH.complexity("O(N) with N fields in the hash").tips(&["nondeterministic_output_order"]);
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "hset",
-        arguments: "key:key {field value}...",
-        summary: "Sets fields of a hash, creating it if needed.",
-        complexity: "O(M log N) with M fields set and N fields in the hash",
-        arity: AtLeast(4),
-        flags: WRITE_FAST,
-        keys: UPDATE_KEY,
-        handler: hset,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hmset",
-        arguments: "key:key {field value}...",
-        summary: "Sets fields of a hash, creating it if needed; HSET with another reply.",
-        complexity: "O(M log N) with M fields set and N fields in the hash",
-        arity: AtLeast(4),
-        flags: WRITE_FAST,
-        keys: UPDATE_KEY,
-        handler: hmset,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hsetnx",
-        arguments: "key:key field value",
-        summary: "Sets a field of a hash if it does not exist.",
-        arity: Exactly(4),
-        flags: WRITE_FAST,
-        keys: &[KeySpec::at(1, &["RW", "insert"])],
-        handler: hsetnx,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hget",
-        arguments: "key:key field",
-        flags: READ_FAST,
-        summary: "Returns the value of a field of a hash.",
-        handler: hget,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hmget",
-        arguments: "key:key field...",
-        flags: READ_FAST,
-        summary: "Returns the values of several fields as of one instant.",
-        complexity: "O(M log N) with M fields asked for and N fields in the hash",
-        arity: AtLeast(3),
-        handler: hmget,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hdel",
-        arguments: "key:key field...",
-        summary: "Deletes fields of a hash; deletes the hash with its last field.",
-        complexity: "O(M log N) with M fields to delete and N fields in the hash",
-        arity: AtLeast(3),
-        flags: Flags::WRITE.or(Flags::FAST),
-        keys: &[KeySpec::at(1, &["RW", "delete"])],
-        handler: hdel,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hexists",
-        arguments: "key:key field",
-        flags: READ_FAST,
-        summary: "Tells whether a field of a hash exists.",
-        keys: LOOK_AT_KEY,
-        handler: hexists,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hstrlen",
-        arguments: "key:key field",
-        flags: READ_FAST,
-        since: "3.2.0",
-        summary: "Returns the length of the value of a field of a hash.",
-        keys: LOOK_AT_KEY,
-        handler: hstrlen,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hlen",
-        arguments: "key:key",
-        flags: READ_FAST,
-        summary: "Returns the number of fields of a hash.",
-        complexity: "O(1)",
-        arity: Exactly(2),
-        keys: LOOK_AT_KEY,
-        handler: hlen,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hincrby",
-        arguments: "key:key field increment:integer",
-        summary: "Increments the integer of a field; a missing field counts as 0.",
-        arity: Exactly(4),
-        flags: WRITE_FAST,
-        keys: CHANGE_KEY,
-        handler: counters::hincrby,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hincrbyfloat",
-        arguments: "key:key field increment:double",
-        since: "2.6.0",
-        summary: "Increments the number of a field; a missing field counts as 0.",
-        arity: Exactly(4),
-        flags: WRITE_FAST,
-        keys: CHANGE_KEY,
-        handler: counters::hincrbyfloat,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hrandfield",
-        arguments: "key:key [{count:integer [WITHVALUES]}]",
-        since: "6.2.0",
-        summary: "Returns random fields of a hash.",
-        complexity: "O(M log N) with M fields answered and N fields in the hash",
-        arity: AtLeast(2),
-        flags: READ,
-        tips: &["nondeterministic_output"],
-        handler: random::hrandfield,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hscan",
-        arguments: "key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]",
-        since: "2.8.0",
-        summary: "Iterates over the fields and values of a hash in pages.",
-        complexity: "O(COUNT + log N) for every call, with N fields in the hash",
-        arity: AtLeast(3),
-        flags: READ,
-        tips: &["nondeterministic_output"],
-        handler: hscan,
-        ..HASH
-    },
-    CommandSpec {
-        name: "hgetall",
-        arguments: "key:key",
-        flags: READ,
-        summary: "Returns all fields and values of a hash.",
-        handler: hgetall,
-        ..WHOLE
-    },
-    CommandSpec {
-        name: "hkeys",
-        arguments: "key:key",
-        flags: READ,
-        summary: "Returns all fields of a hash.",
-        handler: hkeys,
-        ..WHOLE
-    },
-    CommandSpec {
-        name: "hvals",
-        arguments: "key:key",
-        flags: READ,
-        summary: "Returns all values of a hash.",
-        handler: hvals,
-        ..WHOLE
-    },
+    row(HASH, "hset", "key:key {field value}...", AtLeast(4), WRITE_FAST, hset)
+        .summary("Sets fields of a hash, creating it if needed.")
+        .complexity("O(M log N) with M fields set and N fields in the hash")
+        .keys(UPDATE_KEY),
+    row(HASH, "hmset", "key:key {field value}...", AtLeast(4), WRITE_FAST, hmset)
+        .summary("Sets fields of a hash, creating it if needed; HSET with another reply.")
+        .complexity("O(M log N) with M fields set and N fields in the hash")
+        .keys(UPDATE_KEY),
+    row(HASH, "hsetnx", "key:key field value", Exactly(4), WRITE_FAST, hsetnx)
+        .summary("Sets a field of a hash if it does not exist.")
+        .keys(&[KeySpec::at(1, &["RW", "insert"])]),
+    row(HASH, "hget", "key:key field", Exactly(3), READ_FAST, hget)
+        .summary("Returns the value of a field of a hash."),
+    row(HASH, "hmget", "key:key field...", AtLeast(3), READ_FAST, hmget)
+        .summary("Returns the values of several fields as of one instant.")
+        .complexity("O(M log N) with M fields asked for and N fields in the hash"),
+    row(HASH, "hdel", "key:key field...", AtLeast(3), Flags::WRITE.or(Flags::FAST), hdel)
+        .summary("Deletes fields of a hash; deletes the hash with its last field.")
+        .complexity("O(M log N) with M fields to delete and N fields in the hash")
+        .keys(&[KeySpec::at(1, &["RW", "delete"])]),
+    row(HASH, "hexists", "key:key field", Exactly(3), READ_FAST, hexists)
+        .summary("Tells whether a field of a hash exists.")
+        .keys(LOOK_AT_KEY),
+    row(HASH, "hstrlen", "key:key field", Exactly(3), READ_FAST, hstrlen)
+        .since("3.2.0")
+        .summary("Returns the length of the value of a field of a hash.")
+        .keys(LOOK_AT_KEY),
+    row(HASH, "hlen", "key:key", Exactly(2), READ_FAST, hlen)
+        .summary("Returns the number of fields of a hash.")
+        .complexity("O(1)")
+        .keys(LOOK_AT_KEY),
+    row(HASH, "hincrby", "key:key field increment:integer", Exactly(4), WRITE_FAST, counters::hincrby)
+        .summary("Increments the integer of a field; a missing field counts as 0.")
+        .keys(CHANGE_KEY),
+    row(
+        HASH,
+        "hincrbyfloat",
+        "key:key field increment:double",
+        Exactly(4),
+        WRITE_FAST,
+        counters::hincrbyfloat,
+    )
+    .since("2.6.0")
+    .summary("Increments the number of a field; a missing field counts as 0.")
+    .keys(CHANGE_KEY),
+    row(HASH, "hrandfield", "key:key [{count:integer [WITHVALUES]}]", AtLeast(2), READ, random::hrandfield)
+        .since("6.2.0")
+        .summary("Returns random fields of a hash.")
+        .complexity("O(M log N) with M fields answered and N fields in the hash")
+        .tips(&["nondeterministic_output"]),
+    row(
+        HASH,
+        "hscan",
+        "key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]",
+        AtLeast(3),
+        READ,
+        hscan,
+    )
+    .since("2.8.0")
+    .summary("Iterates over the fields and values of a hash in pages.")
+    .complexity("O(COUNT + log N) for every call, with N fields in the hash")
+    .tips(&["nondeterministic_output"]),
+    row(WHOLE, "hgetall", "key:key", Exactly(2), READ, hgetall)
+        .summary("Returns all fields and values of a hash."),
+    row(WHOLE, "hkeys", "key:key", Exactly(2), READ, hkeys).summary("Returns all fields of a hash."),
+    row(WHOLE, "hvals", "key:key", Exactly(2), READ, hvals).summary("Returns all values of a hash."),
 ];
 
 /// Writes the value of a field, or null for a missing one.

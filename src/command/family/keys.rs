@@ -8,7 +8,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, row};
 use crate::keyspace::{Change, Draft, Key, KeyspaceError, View};
 pub use object::encoding_of;
 
@@ -25,238 +25,130 @@ const REMOVE_KEYS: &[KeySpec] = &[KeySpec::range(1, -1, 1, &["RM", "delete"])];
 const SUMS: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 const VARIES: &[&str] = &["nondeterministic_output"];
 
-const GENERIC: CommandSpec = CommandSpec {
-    name: "",
-    since: "1.0.0",
-    summary: "",
-    complexity: "O(1)",
-    group: Group::Generic,
-    arity: Exactly(2),
-    arguments: "",
-    flags: READ_FAST,
-    keys: READ_KEY,
-    tips: &[],
-    handler: super::needs_subcommand,
-    subcommands: &[],
-};
+const GENERIC: CommandSpec = CommandSpec::of(Group::Generic).keys(READ_KEY);
 
 /// A row of the EXPIRE kind.
-const EXPIRE: CommandSpec =
-    CommandSpec { arity: AtLeast(3), flags: WRITE_FAST, keys: CHANGE_DEADLINE, ..GENERIC };
+const EXPIRE: CommandSpec = GENERIC.keys(CHANGE_DEADLINE);
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "del",
-        arguments: "key:key...",
-        summary: "Deletes keys atomically.",
-        complexity: "O(N) with N keys; the values are freed in the background",
-        arity: AtLeast(2),
-        flags: Flags::WRITE,
-        keys: REMOVE_KEYS,
-        tips: SUMS,
-        handler: del,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "unlink",
-        arguments: "key:key...",
-        since: "4.0.0",
-        summary: "Deletes keys atomically; the same as DEL.",
-        complexity: "O(N) with N keys; the values are freed in the background",
-        arity: AtLeast(2),
-        flags: WRITE_FAST,
-        keys: REMOVE_KEYS,
-        tips: SUMS,
-        handler: del,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "exists",
-        arguments: "key:key...",
-        flags: READ_FAST,
-        summary: "Returns how many of the keys exist.",
-        complexity: "O(N) with N keys",
-        arity: AtLeast(2),
-        keys: READ_KEYS,
-        tips: SUMS,
-        handler: exists,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "touch",
-        arguments: "key:key...",
-        flags: READ_FAST,
-        since: "3.2.1",
-        summary: "Returns how many of the keys exist and counts an access of each.",
-        complexity: "O(N) with N keys",
-        arity: AtLeast(2),
-        keys: READ_KEYS,
-        tips: SUMS,
-        handler: touch,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "type",
-        arguments: "key:key",
-        flags: READ_FAST,
-        summary: "Returns the type of the value at a key.",
-        handler: kind,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "ttl",
-        arguments: "key:key",
-        flags: READ_FAST,
-        summary: "Returns the time to live of a key in seconds.",
-        keys: READ_DEADLINE,
-        tips: VARIES,
-        handler: expiry::ttl,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "pttl",
-        arguments: "key:key",
-        flags: READ_FAST,
-        since: "2.6.0",
-        summary: "Returns the time to live of a key in milliseconds.",
-        keys: READ_DEADLINE,
-        tips: VARIES,
-        handler: expiry::pttl,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "expiretime",
-        arguments: "key:key",
-        flags: READ_FAST,
-        since: "7.0.0",
-        summary: "Returns when a key expires, in Unix seconds.",
-        keys: READ_DEADLINE,
-        handler: expiry::expiretime,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "pexpiretime",
-        arguments: "key:key",
-        flags: READ_FAST,
-        since: "7.0.0",
-        summary: "Returns when a key expires, in Unix milliseconds.",
-        keys: READ_DEADLINE,
-        handler: expiry::pexpiretime,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "expire",
-        arguments: "key:key seconds:integer [(NX|XX|GT|LT)]",
-        flags: WRITE_FAST,
-        summary: "Sets the time to live of a key in seconds.",
-        handler: expiry::expire,
-        ..EXPIRE
-    },
-    CommandSpec {
-        name: "expireat",
-        arguments: "key:key unix-time-seconds:unix-time [(NX|XX|GT|LT)]",
-        flags: WRITE_FAST,
-        since: "1.2.0",
-        summary: "Sets when a key expires, in Unix seconds.",
-        handler: expiry::expireat,
-        ..EXPIRE
-    },
-    CommandSpec {
-        name: "pexpire",
-        arguments: "key:key milliseconds:integer [(NX|XX|GT|LT)]",
-        flags: WRITE_FAST,
-        since: "2.6.0",
-        summary: "Sets the time to live of a key in milliseconds.",
-        handler: expiry::pexpire,
-        ..EXPIRE
-    },
-    CommandSpec {
-        name: "pexpireat",
-        arguments: "key:key unix-time-milliseconds:unix-time [(NX|XX|GT|LT)]",
-        flags: WRITE_FAST,
-        since: "2.6.0",
-        summary: "Sets when a key expires, in Unix milliseconds.",
-        handler: expiry::pexpireat,
-        ..EXPIRE
-    },
-    CommandSpec {
-        name: "persist",
-        arguments: "key:key",
-        since: "2.2.0",
-        summary: "Removes the expiry of a key.",
-        flags: WRITE_FAST,
-        keys: CHANGE_DEADLINE,
-        handler: expiry::persist,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "rename",
-        arguments: "key:key newkey:key",
-        summary: "Renames a key; replaces a key of the new name.",
-        arity: Exactly(3),
-        flags: Flags::WRITE.or(Flags::MOVES),
-        keys: &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["OW", "update"])],
-        handler: rename,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "renamenx",
-        arguments: "key:key newkey:key",
-        summary: "Renames a key if no key has the new name.",
-        arity: Exactly(3),
-        flags: WRITE_FAST.or(Flags::MOVES),
-        keys: &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["OW", "insert"])],
-        handler: renamenx,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "copy",
-        arguments: "source:key destination:key [DB=destination-db:integer] [REPLACE]",
-        since: "6.2.0",
-        summary: "Copies a value with its time to live to another key.",
-        complexity: "O(N) with N elements; O(1) for strings that were not edited when they were long",
-        arity: AtLeast(3),
-        flags: Flags::WRITE.or(Flags::DENYOOM),
-        keys: &[KeySpec::at(1, &["RO", "access"]), KeySpec::at(2, &["OW", "update"])],
-        handler: copy,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "scan",
-        arguments: "cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer] [TYPE=type]",
-        since: "2.8.0",
-        summary: "Iterates over the keys in pages.",
-        complexity: "O(COUNT) for every call",
-        arity: AtLeast(2),
-        flags: READ,
-        keys: &[],
-        tips: &["nondeterministic_output", "request_policy:special"],
-        handler: walk::scan,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "keys",
-        arguments: "pattern:pattern",
-        summary: "Returns all keys that match a pattern.",
-        complexity: "O(N) with N keys, those of one namespace if the pattern names it",
-        flags: READ.or(Flags::DANGEROUS),
-        keys: &[],
-        tips: &["request_policy:all_shards", "nondeterministic_output_order"],
-        handler: walk::keys,
-        ..GENERIC
-    },
-    CommandSpec {
-        name: "randomkey",
-        arguments: "",
-        summary: "Returns a random key.",
-        arity: Exactly(1),
-        flags: READ,
-        keys: &[],
-        tips: &["request_policy:all_shards", "nondeterministic_output"],
-        handler: walk::randomkey,
-        ..GENERIC
-    },
+    row(GENERIC, "del", "key:key...", AtLeast(2), Flags::WRITE, del)
+        .summary("Deletes keys atomically.")
+        .complexity("O(N) with N keys; the values are freed in the background")
+        .keys(REMOVE_KEYS)
+        .tips(SUMS),
+    row(GENERIC, "unlink", "key:key...", AtLeast(2), WRITE_FAST, del)
+        .since("4.0.0")
+        .summary("Deletes keys atomically; the same as DEL.")
+        .complexity("O(N) with N keys; the values are freed in the background")
+        .keys(REMOVE_KEYS)
+        .tips(SUMS),
+    row(GENERIC, "exists", "key:key...", AtLeast(2), READ_FAST, exists)
+        .summary("Returns how many of the keys exist.")
+        .complexity("O(N) with N keys")
+        .keys(READ_KEYS)
+        .tips(SUMS),
+    row(GENERIC, "touch", "key:key...", AtLeast(2), READ_FAST, touch)
+        .since("3.2.1")
+        .summary("Returns how many of the keys exist and counts an access of each.")
+        .complexity("O(N) with N keys")
+        .keys(READ_KEYS)
+        .tips(SUMS),
+    row(GENERIC, "type", "key:key", Exactly(2), READ_FAST, kind)
+        .summary("Returns the type of the value at a key."),
+    row(GENERIC, "ttl", "key:key", Exactly(2), READ_FAST, expiry::ttl)
+        .summary("Returns the time to live of a key in seconds.")
+        .keys(READ_DEADLINE)
+        .tips(VARIES),
+    row(GENERIC, "pttl", "key:key", Exactly(2), READ_FAST, expiry::pttl)
+        .since("2.6.0")
+        .summary("Returns the time to live of a key in milliseconds.")
+        .keys(READ_DEADLINE)
+        .tips(VARIES),
+    row(GENERIC, "expiretime", "key:key", Exactly(2), READ_FAST, expiry::expiretime)
+        .since("7.0.0")
+        .summary("Returns when a key expires, in Unix seconds.")
+        .keys(READ_DEADLINE),
+    row(GENERIC, "pexpiretime", "key:key", Exactly(2), READ_FAST, expiry::pexpiretime)
+        .since("7.0.0")
+        .summary("Returns when a key expires, in Unix milliseconds.")
+        .keys(READ_DEADLINE),
+    row(EXPIRE, "expire", "key:key seconds:integer [(NX|XX|GT|LT)]", AtLeast(3), WRITE_FAST, expiry::expire)
+        .summary("Sets the time to live of a key in seconds."),
+    row(
+        EXPIRE,
+        "expireat",
+        "key:key unix-time-seconds:unix-time [(NX|XX|GT|LT)]",
+        AtLeast(3),
+        WRITE_FAST,
+        expiry::expireat,
+    )
+    .since("1.2.0")
+    .summary("Sets when a key expires, in Unix seconds."),
+    row(
+        EXPIRE,
+        "pexpire",
+        "key:key milliseconds:integer [(NX|XX|GT|LT)]",
+        AtLeast(3),
+        WRITE_FAST,
+        expiry::pexpire,
+    )
+    .since("2.6.0")
+    .summary("Sets the time to live of a key in milliseconds."),
+    row(
+        EXPIRE,
+        "pexpireat",
+        "key:key unix-time-milliseconds:unix-time [(NX|XX|GT|LT)]",
+        AtLeast(3),
+        WRITE_FAST,
+        expiry::pexpireat,
+    )
+    .since("2.6.0")
+    .summary("Sets when a key expires, in Unix milliseconds."),
+    row(GENERIC, "persist", "key:key", Exactly(2), WRITE_FAST, expiry::persist)
+        .since("2.2.0")
+        .summary("Removes the expiry of a key.")
+        .keys(CHANGE_DEADLINE),
+    row(GENERIC, "rename", "key:key newkey:key", Exactly(3), Flags::WRITE.or(Flags::MOVES), rename)
+        .summary("Renames a key; replaces a key of the new name.")
+        .keys(&[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["OW", "update"])]),
+    row(GENERIC, "renamenx", "key:key newkey:key", Exactly(3), WRITE_FAST.or(Flags::MOVES), renamenx)
+        .summary("Renames a key if no key has the new name.")
+        .keys(&[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["OW", "insert"])]),
+    row(
+        GENERIC,
+        "copy",
+        "source:key destination:key [DB=destination-db:integer] [REPLACE]",
+        AtLeast(3),
+        Flags::WRITE.or(Flags::DENYOOM),
+        copy,
+    )
+    .since("6.2.0")
+    .summary("Copies a value with its time to live to another key.")
+    .complexity("O(N) with N elements; O(1) for strings that were not edited when they were long")
+    .keys(&[KeySpec::at(1, &["RO", "access"]), KeySpec::at(2, &["OW", "update"])]),
+    row(
+        GENERIC,
+        "scan",
+        "cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer] [TYPE=type]",
+        AtLeast(2),
+        READ,
+        walk::scan,
+    )
+    .since("2.8.0")
+    .summary("Iterates over the keys in pages.")
+    .complexity("O(COUNT) for every call")
+    .keys(&[])
+    .tips(&["nondeterministic_output", "request_policy:special"]),
+    row(GENERIC, "keys", "pattern:pattern", Exactly(2), READ.or(Flags::DANGEROUS), walk::keys)
+        .summary("Returns all keys that match a pattern.")
+        .complexity("O(N) with N keys, those of one namespace if the pattern names it")
+        .keys(&[])
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"]),
+    row(GENERIC, "randomkey", "", Exactly(1), READ, walk::randomkey)
+        .summary("Returns a random key.")
+        .keys(&[])
+        .tips(&["request_policy:all_shards", "nondeterministic_output"]),
     object::OBJECT,
 ];
 

@@ -8,7 +8,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, row};
 use crate::keyspace::Key;
 use crate::resp::ReplyWriter;
 use crate::value::tree::{Ends, List, Tree};
@@ -27,203 +27,96 @@ const MOVE_KEYS: &[KeySpec] =
     &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["RW", "insert"])];
 const POP_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "delete"])];
 
-const LIST: CommandSpec = CommandSpec {
-    name: "",
-    since: "1.0.0",
-    summary: "",
-    complexity: "O(log(N)) with N elements in the list",
-    group: Group::List,
-    arity: Exactly(4),
-    arguments: "",
-    flags: WRITE,
-    keys: READ_KEY,
-    tips: &[],
-    handler: super::needs_subcommand,
-    subcommands: &[],
-};
+const LIST: CommandSpec =
+    CommandSpec::of(Group::List).complexity("O(log(N)) with N elements in the list").keys(READ_KEY);
 
-const PUSH: CommandSpec = CommandSpec {
-    complexity: "O(log(N)+M) with N elements in the list and M pushed",
-    arity: AtLeast(3),
-    flags: GROW.or(FAST),
-    keys: PUSH_KEY,
-    ..LIST
-};
+const PUSH: CommandSpec =
+    LIST.complexity("O(log(N)+M) with N elements in the list and M pushed").keys(PUSH_KEY);
 
-const POP: CommandSpec = CommandSpec {
-    complexity: "O(log(N)+M) with N elements in the list and M popped",
-    arity: AtLeast(2),
-    flags: WRITE.or(FAST),
-    keys: POP_KEY,
-    ..LIST
-};
+const POP: CommandSpec =
+    LIST.complexity("O(log(N)+M) with N elements in the list and M popped").keys(POP_KEY);
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "lpush",
-        arguments: "key:key element...",
-        flags: GROW.or(FAST),
-        summary: "Pushes elements at the left end of a list, creating it if needed.",
-        handler: lpush,
-        ..PUSH
-    },
-    CommandSpec {
-        name: "rpush",
-        arguments: "key:key element...",
-        flags: GROW.or(FAST),
-        summary: "Pushes elements at the right end of a list, creating it if needed.",
-        handler: rpush,
-        ..PUSH
-    },
-    CommandSpec {
-        name: "lpushx",
-        arguments: "key:key element...",
-        flags: GROW.or(FAST),
-        since: "2.2.0",
-        summary: "Pushes elements at the left end of a list that exists.",
-        handler: lpushx,
-        ..PUSH
-    },
-    CommandSpec {
-        name: "rpushx",
-        arguments: "key:key element...",
-        flags: GROW.or(FAST),
-        since: "2.2.0",
-        summary: "Pushes elements at the right end of a list that exists.",
-        handler: rpushx,
-        ..PUSH
-    },
-    CommandSpec {
-        name: "lpop",
-        arguments: "key:key [count:integer]",
-        flags: WRITE.or(FAST),
-        summary: "Removes and returns elements from the left end of a list.",
-        handler: lpop,
-        ..POP
-    },
-    CommandSpec {
-        name: "rpop",
-        arguments: "key:key [count:integer]",
-        flags: WRITE.or(FAST),
-        summary: "Removes and returns elements from the right end of a list.",
-        handler: rpop,
-        ..POP
-    },
-    CommandSpec {
-        name: "llen",
-        arguments: "key:key",
-        summary: "Returns the length of a list.",
-        complexity: "O(1)",
-        arity: Exactly(2),
-        flags: READ.or(FAST),
-        keys: &[KeySpec::at(1, &["RO"])],
-        handler: llen,
-        ..LIST
-    },
-    CommandSpec {
-        name: "lrange",
-        arguments: "key:key start:integer stop:integer",
-        summary: "Returns a range of elements of a list.",
-        complexity: "O(log(N)+M) with N elements in the list and M answered",
-        flags: READ,
-        handler: lrange,
-        ..LIST
-    },
-    CommandSpec {
-        name: "lindex",
-        arguments: "key:key index:integer",
-        summary: "Returns the element of a list at an index.",
-        arity: Exactly(3),
-        flags: READ,
-        handler: lindex,
-        ..LIST
-    },
-    CommandSpec {
-        name: "lset",
-        arguments: "key:key index:integer element",
-        summary: "Sets the element of a list at an index.",
-        flags: GROW,
-        keys: &[KeySpec::at(1, &["RW", "update"])],
-        handler: edits::lset,
-        ..LIST
-    },
-    CommandSpec {
-        name: "lrem",
-        arguments: "key:key count:integer element",
-        flags: WRITE,
-        summary: "Removes elements of a list that equal a value.",
-        complexity: "O(N) with N elements in the list",
-        keys: CUT_KEY,
-        handler: edits::lrem,
-        ..LIST
-    },
-    CommandSpec {
-        name: "ltrim",
-        arguments: "key:key start:integer stop:integer",
-        flags: WRITE,
-        summary: "Removes the elements of a list outside a range.",
-        keys: CUT_KEY,
-        handler: edits::ltrim,
-        ..LIST
-    },
-    CommandSpec {
-        name: "linsert",
-        arguments: "key:key (BEFORE|AFTER) pivot element",
-        since: "2.2.0",
-        summary: "Inserts an element before or after another element of a list.",
-        complexity: "O(N) with N elements up to the one looked for",
-        arity: Exactly(5),
-        flags: GROW,
-        keys: PUSH_KEY,
-        handler: edits::linsert,
-        ..LIST
-    },
-    CommandSpec {
-        name: "lpos",
-        arguments: "key:key element [RANK=rank:integer] [COUNT=num-matches:integer] [MAXLEN=len:integer]",
-        since: "6.0.6",
-        summary: "Returns the indexes of elements of a list that equal a value.",
-        complexity: "O(N) with N elements compared",
-        arity: AtLeast(3),
-        flags: READ,
-        handler: search::lpos,
-        ..LIST
-    },
-    CommandSpec {
-        name: "lmove",
-        arguments: "source:key destination:key (LEFT|RIGHT) (LEFT|RIGHT)",
-        since: "6.2.0",
-        summary: "Pops an element from one end of a list, pushes it to an end of a list and returns it.",
-        arity: Exactly(5),
-        flags: GROW,
-        keys: MOVE_KEYS,
-        handler: moves::lmove,
-        ..LIST
-    },
-    CommandSpec {
-        name: "rpoplpush",
-        arguments: "source:key destination:key",
-        since: "1.2.0",
-        summary: "Pops an element from the right end of a list, pushes it to the left end of a list and returns it.",
-        arity: Exactly(3),
-        flags: GROW,
-        keys: MOVE_KEYS,
-        handler: moves::rpoplpush,
-        ..LIST
-    },
-    CommandSpec {
-        name: "lmpop",
-        arguments: "numkeys:integer key:key... (LEFT|RIGHT) [COUNT=count:integer]",
-        since: "7.0.0",
-        summary: "Pops elements from the first of several lists that is not empty.",
-        complexity: "O(K+log(N)+M) with K keys, N elements in the list and M popped",
-        arity: AtLeast(4),
-        flags: WRITE.or(Flags::MOVABLE_KEYS),
-        keys: &[KeySpec::numbered(1, &["RW", "access", "delete"])],
-        handler: moves::lmpop,
-        ..LIST
-    },
+    row(PUSH, "lpush", "key:key element...", AtLeast(3), GROW.or(FAST), lpush)
+        .summary("Pushes elements at the left end of a list, creating it if needed."),
+    row(PUSH, "rpush", "key:key element...", AtLeast(3), GROW.or(FAST), rpush)
+        .summary("Pushes elements at the right end of a list, creating it if needed."),
+    row(PUSH, "lpushx", "key:key element...", AtLeast(3), GROW.or(FAST), lpushx)
+        .since("2.2.0")
+        .summary("Pushes elements at the left end of a list that exists."),
+    row(PUSH, "rpushx", "key:key element...", AtLeast(3), GROW.or(FAST), rpushx)
+        .since("2.2.0")
+        .summary("Pushes elements at the right end of a list that exists."),
+    row(POP, "lpop", "key:key [count:integer]", AtLeast(2), WRITE.or(FAST), lpop)
+        .summary("Removes and returns elements from the left end of a list."),
+    row(POP, "rpop", "key:key [count:integer]", AtLeast(2), WRITE.or(FAST), rpop)
+        .summary("Removes and returns elements from the right end of a list."),
+    row(LIST, "llen", "key:key", Exactly(2), READ.or(FAST), llen)
+        .summary("Returns the length of a list.")
+        .complexity("O(1)")
+        .keys(&[KeySpec::at(1, &["RO"])]),
+    row(LIST, "lrange", "key:key start:integer stop:integer", Exactly(4), READ, lrange)
+        .summary("Returns a range of elements of a list.")
+        .complexity("O(log(N)+M) with N elements in the list and M answered"),
+    row(LIST, "lindex", "key:key index:integer", Exactly(3), READ, lindex)
+        .summary("Returns the element of a list at an index."),
+    row(LIST, "lset", "key:key index:integer element", Exactly(4), GROW, edits::lset)
+        .summary("Sets the element of a list at an index.")
+        .keys(&[KeySpec::at(1, &["RW", "update"])]),
+    row(LIST, "lrem", "key:key count:integer element", Exactly(4), WRITE, edits::lrem)
+        .summary("Removes elements of a list that equal a value.")
+        .complexity("O(N) with N elements in the list")
+        .keys(CUT_KEY),
+    row(LIST, "ltrim", "key:key start:integer stop:integer", Exactly(4), WRITE, edits::ltrim)
+        .summary("Removes the elements of a list outside a range.")
+        .keys(CUT_KEY),
+    row(LIST, "linsert", "key:key (BEFORE|AFTER) pivot element", Exactly(5), GROW, edits::linsert)
+        .since("2.2.0")
+        .summary("Inserts an element before or after another element of a list.")
+        .complexity("O(N) with N elements up to the one looked for")
+        .keys(PUSH_KEY),
+    row(
+        LIST,
+        "lpos",
+        "key:key element [RANK=rank:integer] [COUNT=num-matches:integer] [MAXLEN=len:integer]",
+        AtLeast(3),
+        READ,
+        search::lpos,
+    )
+    .since("6.0.6")
+    .summary("Returns the indexes of elements of a list that equal a value.")
+    .complexity("O(N) with N elements compared"),
+    row(
+        LIST,
+        "lmove",
+        "source:key destination:key (LEFT|RIGHT) (LEFT|RIGHT)",
+        Exactly(5),
+        GROW,
+        moves::lmove,
+    )
+    .since("6.2.0")
+    .summary("Pops an element from one end of a list, pushes it to an end of a list and returns it.")
+    .keys(MOVE_KEYS),
+    row(LIST, "rpoplpush", "source:key destination:key", Exactly(3), GROW, moves::rpoplpush)
+        .since("1.2.0")
+        .summary(
+            "Pops an element from the right end of a list, pushes it to the left end of a list and \
+            returns it.",
+        )
+        .keys(MOVE_KEYS),
+    row(
+        LIST,
+        "lmpop",
+        "numkeys:integer key:key... (LEFT|RIGHT) [COUNT=count:integer]",
+        AtLeast(4),
+        WRITE.or(Flags::MOVABLE_KEYS),
+        moves::lmpop,
+    )
+    .since("7.0.0")
+    .summary("Pops elements from the first of several lists that is not empty.")
+    .complexity("O(K+log(N)+M) with K keys, N elements in the list and M popped")
+    .keys(&[KeySpec::numbered(1, &["RW", "access", "delete"])]),
 ];
 
 /// An end of a list.

@@ -17,9 +17,8 @@ mod strings;
 mod transactions;
 
 use super::context::Context;
-use super::error::{CommandError, CommandResult};
+use super::error::CommandResult;
 use super::spec::CommandSpec;
-use crate::command::args::Args;
 
 /// Every family's rows.
 pub const FAMILIES: &[&[CommandSpec]] = &[
@@ -35,11 +34,6 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     pubsub::ROWS,
     server::ROWS,
 ];
-
-/// Handler of containers: the gate gets here only without a subcommand, which arity forbids.
-fn needs_subcommand(_: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
-    Err(CommandError::WrongArity)
-}
 
 /// `CONTAINER HELP`: how the container is used, then a line or two for each subcommand.
 fn reply_help(cx: &mut Context<'_, '_>, lines: &[&str]) -> CommandResult {

@@ -4,7 +4,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, container, row};
 use crate::engine::mail::Topic;
 use crate::glob::Pattern;
 
@@ -17,172 +17,87 @@ const MANY: usize = 10_000;
 /// Shard channels stand where keys stand, for proxies that choose a server by them.
 const SHARD: &[&str] = &["not_key"];
 
-const PUBSUB: CommandSpec = CommandSpec {
-    name: "",
-    since: "2.0.0",
-    summary: "",
-    complexity: "O(N) with N channels",
-    group: Group::PubSub,
-    arity: AtLeast(2),
-    arguments: "",
-    flags: SUBSCRIBING,
-    keys: &[],
-    tips: &[],
-    handler: super::needs_subcommand,
-    subcommands: &[],
-};
+const PUBSUB: CommandSpec = CommandSpec::of(Group::PubSub).since("2.0.0").complexity("O(N) with N channels");
 
-const ASKING: CommandSpec =
-    CommandSpec { since: "2.8.0", flags: ABOUT, complexity: "O(N) with N channels", ..PUBSUB };
+const ASKING: CommandSpec = PUBSUB.since("2.8.0").complexity("O(N) with N channels");
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "subscribe",
-        arguments: "channel...",
-        flags: SUBSCRIBING,
-        summary: "Subscribes to channels.",
-        handler: |cx, args| subscribe(cx, args, Topic::Channel),
-        ..PUBSUB
-    },
-    CommandSpec {
-        name: "unsubscribe",
-        arguments: "[channel...]",
-        flags: SUBSCRIBING,
-        summary: "Unsubscribes from channels, or from all without an argument.",
-        arity: AtLeast(1),
-        handler: |cx, args| unsubscribe(cx, args, Topic::Channel),
-        ..PUBSUB
-    },
-    CommandSpec {
-        name: "psubscribe",
-        arguments: "{pattern:pattern}...",
-        flags: SUBSCRIBING,
-        summary: "Subscribes to the channels that match patterns.",
-        complexity: "O(N) with N patterns",
-        handler: |cx, args| subscribe(cx, args, Topic::Pattern),
-        ..PUBSUB
-    },
-    CommandSpec {
-        name: "punsubscribe",
-        arguments: "[pattern:pattern...]",
-        flags: SUBSCRIBING,
-        summary: "Unsubscribes from patterns, or from all without an argument.",
-        complexity: "O(N) with N patterns",
-        arity: AtLeast(1),
-        handler: |cx, args| unsubscribe(cx, args, Topic::Pattern),
-        ..PUBSUB
-    },
-    CommandSpec {
-        name: "ssubscribe",
-        arguments: "shardchannel...",
-        flags: SUBSCRIBING,
-        since: "7.0.0",
-        summary: "Subscribes to shard channels.",
-        keys: &[KeySpec::range(1, -1, 1, SHARD)],
-        handler: |cx, args| subscribe(cx, args, Topic::Shard),
-        ..PUBSUB
-    },
-    CommandSpec {
-        name: "sunsubscribe",
-        arguments: "[shardchannel...]",
-        flags: SUBSCRIBING,
-        since: "7.0.0",
-        summary: "Unsubscribes from shard channels, or from all without an argument.",
-        arity: AtLeast(1),
-        keys: &[KeySpec::range(1, -1, 1, SHARD)],
-        handler: |cx, args| unsubscribe(cx, args, Topic::Shard),
-        ..PUBSUB
-    },
-    CommandSpec {
-        name: "publish",
-        arguments: "channel message",
-        summary: "Sends a message to the subscribers of a channel.",
-        complexity: "O(N + M) with N subscribers of the channel and M patterns that anybody listens to",
-        arity: Exactly(3),
-        flags: PUBLISHING,
-        handler: |cx, args| publish(cx, args, Topic::Channel),
-        ..PUBSUB
-    },
-    CommandSpec {
-        name: "spublish",
-        arguments: "shardchannel message",
-        since: "7.0.0",
-        summary: "Sends a message to the subscribers of a shard channel.",
-        complexity: "O(N) with N subscribers of the shard channel",
-        arity: Exactly(3),
-        flags: PUBLISHING,
-        keys: &[KeySpec::at(1, SHARD)],
-        handler: |cx, args| publish(cx, args, Topic::Shard),
-        ..PUBSUB
-    },
-    CommandSpec {
-        name: "pubsub",
-        arguments: "",
-        handler: super::needs_subcommand,
-        since: "2.8.0",
-        summary: "Container for commands about subscriptions.",
-        complexity: "Depends on subcommand",
-        flags: Flags::NONE,
-        subcommands: &[
-            CommandSpec {
-                name: "pubsub|channels",
-                arguments: "[pattern:pattern]",
-                flags: ABOUT,
-                summary: "Returns the channels that have subscribers.",
-                handler: |cx, args| channels(cx, args, Topic::Channel),
-                ..ASKING
-            },
-            CommandSpec {
-                name: "pubsub|numsub",
-                arguments: "[channel...]",
-                flags: ABOUT,
-                summary: "Returns the number of subscribers of channels.",
-                handler: |cx, args| numsub(cx, args, Topic::Channel),
-                ..ASKING
-            },
-            CommandSpec {
-                name: "pubsub|numpat",
-                arguments: "",
-                flags: ABOUT,
-                summary: "Returns the number of distinct patterns that clients subscribed to.",
-                complexity: "O(1)",
-                arity: Exactly(2),
-                handler: numpat,
-                ..ASKING
-            },
-            CommandSpec {
-                name: "pubsub|shardchannels",
-                arguments: "[pattern:pattern]",
-                flags: ABOUT,
-                since: "7.0.0",
-                summary: "Returns the shard channels that have subscribers.",
-                handler: |cx, args| channels(cx, args, Topic::Shard),
-                ..ASKING
-            },
-            CommandSpec {
-                name: "pubsub|shardnumsub",
-                arguments: "[shardchannel...]",
-                flags: ABOUT,
-                since: "7.0.0",
-                summary: "Returns the number of subscribers of shard channels.",
-                handler: |cx, args| numsub(cx, args, Topic::Shard),
-                ..ASKING
-            },
-            CommandSpec {
-                name: "pubsub|help",
-                arguments: "",
-                since: "6.2.0",
-                summary: "Describes how to use PUBSUB.",
-                complexity: "O(1)",
-                arity: Exactly(2),
-                flags: Flags::LOADING.or(Flags::STALE),
-                handler: help,
-                ..ASKING
-            },
+    row(PUBSUB, "subscribe", "channel...", AtLeast(2), SUBSCRIBING, |cx, args| {
+        subscribe(cx, args, Topic::Channel)
+    })
+    .summary("Subscribes to channels."),
+    row(PUBSUB, "unsubscribe", "[channel...]", AtLeast(1), SUBSCRIBING, |cx, args| {
+        unsubscribe(cx, args, Topic::Channel)
+    })
+    .summary("Unsubscribes from channels, or from all without an argument."),
+    row(PUBSUB, "psubscribe", "{pattern:pattern}...", AtLeast(2), SUBSCRIBING, |cx, args| {
+        subscribe(cx, args, Topic::Pattern)
+    })
+    .summary("Subscribes to the channels that match patterns.")
+    .complexity("O(N) with N patterns"),
+    row(PUBSUB, "punsubscribe", "[pattern:pattern...]", AtLeast(1), SUBSCRIBING, |cx, args| {
+        unsubscribe(cx, args, Topic::Pattern)
+    })
+    .summary("Unsubscribes from patterns, or from all without an argument.")
+    .complexity("O(N) with N patterns"),
+    row(PUBSUB, "ssubscribe", "shardchannel...", AtLeast(2), SUBSCRIBING, |cx, args| {
+        subscribe(cx, args, Topic::Shard)
+    })
+    .since("7.0.0")
+    .summary("Subscribes to shard channels.")
+    .keys(&[KeySpec::range(1, -1, 1, SHARD)]),
+    row(PUBSUB, "sunsubscribe", "[shardchannel...]", AtLeast(1), SUBSCRIBING, |cx, args| {
+        unsubscribe(cx, args, Topic::Shard)
+    })
+    .since("7.0.0")
+    .summary("Unsubscribes from shard channels, or from all without an argument.")
+    .keys(&[KeySpec::range(1, -1, 1, SHARD)]),
+    row(PUBSUB, "publish", "channel message", Exactly(3), PUBLISHING, |cx, args| {
+        publish(cx, args, Topic::Channel)
+    })
+    .summary("Sends a message to the subscribers of a channel.")
+    .complexity("O(N + M) with N subscribers of the channel and M patterns that anybody listens to"),
+    row(PUBSUB, "spublish", "shardchannel message", Exactly(3), PUBLISHING, |cx, args| {
+        publish(cx, args, Topic::Shard)
+    })
+    .since("7.0.0")
+    .summary("Sends a message to the subscribers of a shard channel.")
+    .complexity("O(N) with N subscribers of the shard channel")
+    .keys(&[KeySpec::at(1, SHARD)]),
+    container(
+        PUBSUB,
+        "pubsub",
+        &[
+            row(ASKING, "pubsub|channels", "[pattern:pattern]", AtLeast(2), ABOUT, |cx, args| {
+                channels(cx, args, Topic::Channel)
+            })
+            .summary("Returns the channels that have subscribers."),
+            row(ASKING, "pubsub|numsub", "[channel...]", AtLeast(2), ABOUT, |cx, args| {
+                numsub(cx, args, Topic::Channel)
+            })
+            .summary("Returns the number of subscribers of channels."),
+            row(ASKING, "pubsub|numpat", "", Exactly(2), ABOUT, numpat)
+                .summary("Returns the number of distinct patterns that clients subscribed to.")
+                .complexity("O(1)"),
+            row(ASKING, "pubsub|shardchannels", "[pattern:pattern]", AtLeast(2), ABOUT, |cx, args| {
+                channels(cx, args, Topic::Shard)
+            })
+            .since("7.0.0")
+            .summary("Returns the shard channels that have subscribers."),
+            row(ASKING, "pubsub|shardnumsub", "[shardchannel...]", AtLeast(2), ABOUT, |cx, args| {
+                numsub(cx, args, Topic::Shard)
+            })
+            .since("7.0.0")
+            .summary("Returns the number of subscribers of shard channels."),
+            row(ASKING, "pubsub|help", "", Exactly(2), Flags::LOADING.or(Flags::STALE), help)
+                .since("6.2.0")
+                .summary("Describes how to use PUBSUB.")
+                .complexity("O(1)"),
         ],
-        ..PUBSUB
-    },
+    )
+    .since("2.8.0")
+    .summary("Container for commands about subscriptions."),
 ];
 
 /// `SUBSCRIBE name [name ...]` and its forms: for each name a message that tells how many the client listens to.

@@ -7,7 +7,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, row};
 use crate::value::tree::{Edit, Op, Set, Tree};
 use smallvec::SmallVec;
 
@@ -26,33 +26,13 @@ const STORE_KEYS: &[KeySpec] =
 const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
 const VARIES: &[&str] = &["nondeterministic_output"];
 
-const SET: CommandSpec = CommandSpec {
-    name: "",
-    since: "1.0.0",
-    summary: "",
-    complexity: "O(1)",
-    group: Group::Set,
-    arity: Exactly(2),
-    arguments: "",
-    flags: READ,
-    keys: READ_KEY,
-    tips: &[],
-    handler: super::needs_subcommand,
-    subcommands: &[],
-};
+const SET: CommandSpec = CommandSpec::of(Group::Set).keys(READ_KEY);
 
 /// A row of the SUNION kind.
-const SEVERAL: CommandSpec =
-    CommandSpec { arity: AtLeast(2), keys: READ_KEYS, tips: ANY_ORDER, complexity: LINEAR, ..SET };
+const SEVERAL: CommandSpec = SET.complexity(LINEAR).keys(READ_KEYS).tips(ANY_ORDER);
 
 /// A row of the SUNIONSTORE kind.
-const STORE: CommandSpec = CommandSpec {
-    arity: AtLeast(3),
-    flags: Flags::WRITE.or(Flags::DENYOOM),
-    keys: STORE_KEYS,
-    complexity: LINEAR,
-    ..SET
-};
+const STORE: CommandSpec = SET.complexity(LINEAR).keys(STORE_KEYS);
 
 const LINEAR: &str = "O(N log K) with N members of K sets";
 const SHORTER: &str =
@@ -60,178 +40,109 @@ const SHORTER: &str =
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "sadd",
-        arguments: "key:key member...",
-        summary: "Adds members to a set, creating it if needed.",
-        complexity: "O(K log N) with K members given and N in the set",
-        arity: AtLeast(3),
-        flags: WRITE_FAST.or(Flags::DENYOOM),
-        keys: &[KeySpec::at(1, &["RW", "insert"])],
-        handler: sadd,
-        ..SET
-    },
-    CommandSpec {
-        name: "srem",
-        arguments: "key:key member...",
-        summary: "Removes members from a set.",
-        complexity: "O(K log N) with K members given and N in the set",
-        arity: AtLeast(3),
-        flags: WRITE_FAST,
-        keys: &[KeySpec::at(1, &["RW", "delete"])],
-        handler: srem,
-        ..SET
-    },
-    CommandSpec {
-        name: "smembers",
-        arguments: "key:key",
-        flags: READ,
-        summary: "Returns all members of a set.",
-        complexity: "O(N) with N members",
-        tips: ANY_ORDER,
-        handler: smembers,
-        ..SET
-    },
-    CommandSpec {
-        name: "scard",
-        arguments: "key:key",
-        summary: "Returns the number of members of a set.",
-        flags: READ_FAST,
-        keys: MEASURE_KEY,
-        handler: scard,
-        ..SET
-    },
-    CommandSpec {
-        name: "sismember",
-        arguments: "key:key member",
-        summary: "Tells whether a value is a member of a set.",
-        complexity: "O(log N) with N members",
-        arity: Exactly(3),
-        flags: READ_FAST,
-        keys: MEASURE_KEY,
-        handler: sismember,
-        ..SET
-    },
-    CommandSpec {
-        name: "smismember",
-        arguments: "key:key member...",
-        since: "6.2.0",
-        summary: "Tells for each of several values whether it is a member of a set.",
-        complexity: "O(K log N) with K things asked for and N members",
-        arity: AtLeast(3),
-        flags: READ_FAST,
-        handler: smismember,
-        ..SET
-    },
-    CommandSpec {
-        name: "spop",
-        arguments: "key:key [count:integer]",
-        summary: "Removes and returns random members of a set.",
-        complexity: "O(K log N) with K members removed and N in the set",
-        arity: AtLeast(2),
-        flags: WRITE_FAST,
-        keys: TAKE_FROM_KEY,
-        tips: VARIES,
-        handler: random::spop,
-        ..SET
-    },
-    CommandSpec {
-        name: "srandmember",
-        arguments: "key:key [count:integer]",
-        flags: READ,
-        summary: "Returns random members of a set.",
-        complexity: "O(K log N) with K members answered and N in the set",
-        arity: AtLeast(2),
-        tips: VARIES,
-        handler: random::srandmember,
-        ..SET
-    },
-    CommandSpec {
-        name: "sscan",
-        arguments: "key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]",
-        flags: READ,
-        since: "2.8.0",
-        summary: "Iterates over the members of a set in pages.",
-        complexity: "O(log N + COUNT) for every call with N members; a small set is answered at once",
-        arity: AtLeast(3),
-        tips: VARIES,
-        handler: sscan,
-        ..SET
-    },
-    CommandSpec {
-        name: "sunion",
-        arguments: "key:key...",
-        flags: READ,
-        summary: "Returns the union of sets.",
-        handler: operations::sunion,
-        ..SEVERAL
-    },
-    CommandSpec {
-        name: "sinter",
-        arguments: "key:key...",
-        flags: READ,
-        summary: "Returns the intersection of sets.",
-        complexity: SHORTER,
-        handler: operations::sinter,
-        ..SEVERAL
-    },
-    CommandSpec {
-        name: "sdiff",
-        arguments: "key:key...",
-        flags: READ,
-        summary: "Returns the members of the first set that are in no other.",
-        handler: operations::sdiff,
-        ..SEVERAL
-    },
-    CommandSpec {
-        name: "sunionstore",
-        arguments: "destination:key key:key...",
-        flags: Flags::WRITE.or(Flags::DENYOOM),
-        summary: "Stores the union of sets.",
-        handler: operations::sunionstore,
-        ..STORE
-    },
-    CommandSpec {
-        name: "sinterstore",
-        arguments: "destination:key key:key...",
-        flags: Flags::WRITE.or(Flags::DENYOOM),
-        summary: "Stores the intersection of sets.",
-        complexity: SHORTER,
-        keys: &[KeySpec::at(1, &["RW", "update"]), KeySpec::range(2, -1, 1, &["RO", "access"])],
-        handler: operations::sinterstore,
-        ..STORE
-    },
-    CommandSpec {
-        name: "sdiffstore",
-        arguments: "destination:key key:key...",
-        flags: Flags::WRITE.or(Flags::DENYOOM),
-        summary: "Stores the members of the first set that are in no other.",
-        handler: operations::sdiffstore,
-        ..STORE
-    },
-    CommandSpec {
-        name: "sintercard",
-        arguments: "numkeys:integer key:key... [LIMIT=limit:integer]",
-        since: "7.0.0",
-        summary: "Returns the number of members of the intersection of sets, up to a limit.",
-        complexity: SHORTER,
-        arity: AtLeast(3),
-        flags: READ.or(Flags::MOVABLE_KEYS),
-        keys: &[KeySpec::numbered(1, &["RO", "access"])],
-        handler: operations::sintercard,
-        ..SET
-    },
-    CommandSpec {
-        name: "smove",
-        arguments: "source:key destination:key member",
-        summary: "Moves a member from one set to another.",
-        complexity: "O(log N) with N members of the larger set",
-        arity: Exactly(4),
-        flags: WRITE_FAST.or(Flags::MOVES),
-        keys: &[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["RW", "insert"])],
-        handler: operations::smove,
-        ..SET
-    },
+    row(SET, "sadd", "key:key member...", AtLeast(3), WRITE_FAST.or(Flags::DENYOOM), sadd)
+        .summary("Adds members to a set, creating it if needed.")
+        .complexity("O(K log N) with K members given and N in the set")
+        .keys(&[KeySpec::at(1, &["RW", "insert"])]),
+    row(SET, "srem", "key:key member...", AtLeast(3), WRITE_FAST, srem)
+        .summary("Removes members from a set.")
+        .complexity("O(K log N) with K members given and N in the set")
+        .keys(&[KeySpec::at(1, &["RW", "delete"])]),
+    row(SET, "smembers", "key:key", Exactly(2), READ, smembers)
+        .summary("Returns all members of a set.")
+        .complexity("O(N) with N members")
+        .tips(ANY_ORDER),
+    row(SET, "scard", "key:key", Exactly(2), READ_FAST, scard)
+        .summary("Returns the number of members of a set.")
+        .keys(MEASURE_KEY),
+    row(SET, "sismember", "key:key member", Exactly(3), READ_FAST, sismember)
+        .summary("Tells whether a value is a member of a set.")
+        .complexity("O(log N) with N members")
+        .keys(MEASURE_KEY),
+    row(SET, "smismember", "key:key member...", AtLeast(3), READ_FAST, smismember)
+        .since("6.2.0")
+        .summary("Tells for each of several values whether it is a member of a set.")
+        .complexity("O(K log N) with K things asked for and N members"),
+    row(SET, "spop", "key:key [count:integer]", AtLeast(2), WRITE_FAST, random::spop)
+        .summary("Removes and returns random members of a set.")
+        .complexity("O(K log N) with K members removed and N in the set")
+        .keys(TAKE_FROM_KEY)
+        .tips(VARIES),
+    row(SET, "srandmember", "key:key [count:integer]", AtLeast(2), READ, random::srandmember)
+        .summary("Returns random members of a set.")
+        .complexity("O(K log N) with K members answered and N in the set")
+        .tips(VARIES),
+    row(
+        SET,
+        "sscan",
+        "key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]",
+        AtLeast(3),
+        READ,
+        sscan,
+    )
+    .since("2.8.0")
+    .summary("Iterates over the members of a set in pages.")
+    .complexity("O(log N + COUNT) for every call with N members; a small set is answered at once")
+    .tips(VARIES),
+    row(SEVERAL, "sunion", "key:key...", AtLeast(2), READ, operations::sunion)
+        .summary("Returns the union of sets."),
+    row(SEVERAL, "sinter", "key:key...", AtLeast(2), READ, operations::sinter)
+        .summary("Returns the intersection of sets.")
+        .complexity(SHORTER),
+    row(SEVERAL, "sdiff", "key:key...", AtLeast(2), READ, operations::sdiff)
+        .summary("Returns the members of the first set that are in no other."),
+    row(
+        STORE,
+        "sunionstore",
+        "destination:key key:key...",
+        AtLeast(3),
+        Flags::WRITE.or(Flags::DENYOOM),
+        operations::sunionstore,
+    )
+    .summary("Stores the union of sets."),
+    row(
+        STORE,
+        "sinterstore",
+        "destination:key key:key...",
+        AtLeast(3),
+        Flags::WRITE.or(Flags::DENYOOM),
+        operations::sinterstore,
+    )
+    .summary("Stores the intersection of sets.")
+    .complexity(SHORTER)
+    .keys(&[KeySpec::at(1, &["RW", "update"]), KeySpec::range(2, -1, 1, &["RO", "access"])]),
+    row(
+        STORE,
+        "sdiffstore",
+        "destination:key key:key...",
+        AtLeast(3),
+        Flags::WRITE.or(Flags::DENYOOM),
+        operations::sdiffstore,
+    )
+    .summary("Stores the members of the first set that are in no other."),
+    row(
+        SET,
+        "sintercard",
+        "numkeys:integer key:key... [LIMIT=limit:integer]",
+        AtLeast(3),
+        READ.or(Flags::MOVABLE_KEYS),
+        operations::sintercard,
+    )
+    .since("7.0.0")
+    .summary("Returns the number of members of the intersection of sets, up to a limit.")
+    .complexity(SHORTER)
+    .keys(&[KeySpec::numbered(1, &["RO", "access"])]),
+    row(
+        SET,
+        "smove",
+        "source:key destination:key member",
+        Exactly(4),
+        WRITE_FAST.or(Flags::MOVES),
+        operations::smove,
+    )
+    .summary("Moves a member from one set to another.")
+    .complexity("O(log N) with N members of the larger set")
+    .keys(&[KeySpec::at(1, &["RW", "access", "delete"]), KeySpec::at(2, &["RW", "insert"])]),
 ];
 
 /// `SADD key member [member ...]`: how many were not there.

@@ -5,7 +5,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::names;
 use crate::command::spec::Arity::AtLeast;
-use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, row};
 use crate::keyspace::{Entry, Key, KeyspaceError, Kind, SortedSet, View};
 use crate::number::parse_loose_double;
 use crate::resp::Request;
@@ -29,38 +29,37 @@ const STORE_KEY: KeySpec = KeySpec {
     ..KeySpec::found_by(store_position, &["OW", "update"])
 };
 
-const SORT: CommandSpec = CommandSpec {
-    name: "sort",
-    arguments: "key:key [BY=pattern:pattern] [LIMIT={offset:integer count:integer}] [GET=pattern:pattern*] [(ASC|DESC)] [ALPHA] [STORE=destination:key]",
-    since: "1.0.0",
-    summary: "Sorts the elements of a list or set, by themselves or by other keys, and returns or stores them.",
-    complexity: "O(N+M*log(M)) with N elements in the list or set and M of them answered",
-    group: Group::Generic,
-    arity: AtLeast(2),
-    flags: Flags::WRITE
-        .or(Flags::DENYOOM)
-        .or(Flags::MOVABLE_KEYS)
-        .or(Flags::COLLECTIONS)
-        .or(Flags::DANGEROUS),
-    keys: &[SORTED_KEY, REFERRED_KEYS, STORE_KEY],
-    tips: &[],
-    handler: sort,
-    subcommands: &[],
-};
+const SORT: CommandSpec = row(
+    CommandSpec::of(Group::Generic),
+    "sort",
+    "key:key [BY=pattern:pattern] [LIMIT={offset:integer count:integer}] \
+            [GET=pattern:pattern*] [(ASC|DESC)] [ALPHA] [STORE=destination:key]",
+    AtLeast(2),
+    Flags::WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS).or(Flags::COLLECTIONS).or(Flags::DANGEROUS),
+    sort,
+)
+.summary(
+    "Sorts the elements of a list or set, by themselves or by other keys, and returns or \
+            stores them.",
+)
+.complexity("O(N+M*log(M)) with N elements in the list or set and M of them answered")
+.keys(&[SORTED_KEY, REFERRED_KEYS, STORE_KEY]);
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
     SORT,
-    CommandSpec {
-        name: "sort_ro",
-        arguments: "key:key [BY=pattern:pattern] [LIMIT={offset:integer count:integer}] [GET=pattern:pattern*] [(ASC|DESC)] [ALPHA]",
-        since: "7.0.0",
-        summary: "Sorts the elements of a list or set, by themselves or by other keys, and returns them.",
-        flags: Flags::READONLY.or(Flags::MOVABLE_KEYS).or(Flags::COLLECTIONS).or(Flags::DANGEROUS),
-        keys: &[SORTED_KEY, REFERRED_KEYS],
-        handler: sort_ro,
-        ..SORT
-    },
+    row(
+        SORT,
+        "sort_ro",
+        "key:key [BY=pattern:pattern] [LIMIT={offset:integer count:integer}] \
+            [GET=pattern:pattern*] [(ASC|DESC)] [ALPHA]",
+        AtLeast(2),
+        Flags::READONLY.or(Flags::MOVABLE_KEYS).or(Flags::COLLECTIONS).or(Flags::DANGEROUS),
+        sort_ro,
+    )
+    .since("7.0.0")
+    .summary("Sorts the elements of a list or set, by themselves or by other keys, and returns them.")
+    .keys(&[SORTED_KEY, REFERRED_KEYS]),
 ];
 
 /// Where the key behind SORT's last STORE is.

@@ -11,7 +11,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, row};
 use crate::keyspace::{Key, KeyspaceError, SortedSet, View};
 use crate::number::format_double;
 use crate::resp::{Protocol, ReplyWriter};
@@ -32,70 +32,30 @@ const TAKE_FROM_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "delete"])]
 const VARIES: &[&str] = &["nondeterministic_output"];
 
 /// A row of the ZSCORE kind.
-const SORTED_SET: CommandSpec = CommandSpec {
-    name: "",
-    since: "1.2.0",
-    summary: "",
-    complexity: "O(log N) with N members",
-    group: Group::SortedSet,
-    arity: Exactly(3),
-    arguments: "",
-    flags: READ_FAST,
-    keys: READ_KEY,
-    tips: &[],
-    handler: super::needs_subcommand,
-    subcommands: &[],
-};
+const SORTED_SET: CommandSpec =
+    CommandSpec::of(Group::SortedSet).since("1.2.0").complexity("O(log N) with N members").keys(READ_KEY);
 
 /// A row of the ZRANGE kind.
-const RANGE: CommandSpec = CommandSpec {
-    complexity: "O(log N + M) with N members and M of them answered",
-    arity: AtLeast(4),
-    flags: READ,
-    ..SORTED_SET
-};
+const RANGE: CommandSpec = SORTED_SET.complexity("O(log N + M) with N members and M of them answered");
 
 /// A row of the ZCOUNT kind.
-const COUNT: CommandSpec = CommandSpec { arity: Exactly(4), ..SORTED_SET };
+const COUNT: CommandSpec = SORTED_SET;
 
 /// A row of the ZREMRANGEBYRANK kind.
-const REMOVE_RANGE: CommandSpec = CommandSpec {
-    complexity: "O(M log N) with N members and M of them removed",
-    arity: Exactly(4),
-    flags: WRITE,
-    keys: REMOVE_FROM_KEY,
-    ..SORTED_SET
-};
+const REMOVE_RANGE: CommandSpec =
+    SORTED_SET.complexity("O(M log N) with N members and M of them removed").keys(REMOVE_FROM_KEY);
 
 /// A row of the ZPOPMIN kind.
-const POP: CommandSpec = CommandSpec {
-    since: "5.0.0",
-    complexity: "O(M log N) with N members and M of them popped",
-    arity: AtLeast(2),
-    flags: WRITE_FAST,
-    keys: TAKE_FROM_KEY,
-    ..SORTED_SET
-};
+const POP: CommandSpec = SORTED_SET
+    .since("5.0.0")
+    .complexity("O(M log N) with N members and M of them popped")
+    .keys(TAKE_FROM_KEY);
 
 /// A row of the ZUNION kind.
-const SEVERAL: CommandSpec = CommandSpec {
-    since: "6.2.0",
-    complexity: ALL,
-    arity: AtLeast(3),
-    flags: READ.or(Flags::MOVABLE_KEYS),
-    keys: READ_KEYS,
-    ..SORTED_SET
-};
+const SEVERAL: CommandSpec = SORTED_SET.since("6.2.0").complexity(ALL).keys(READ_KEYS);
 
 /// A row of the ZUNIONSTORE kind.
-const STORE: CommandSpec = CommandSpec {
-    since: "2.0.0",
-    complexity: ALL,
-    arity: AtLeast(4),
-    flags: WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
-    keys: STORE_KEYS,
-    ..SORTED_SET
-};
+const STORE: CommandSpec = SORTED_SET.since("2.0.0").complexity(ALL).keys(STORE_KEYS);
 
 const ALL: &str = "O(N + M log M) with N members of all inputs and M of the result";
 const SMALLEST: &str =
@@ -105,311 +65,255 @@ const FIRST: &str = "O(K N log L + M log M) with N members of the first of K inp
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "zadd",
-        arguments: "key:key [(NX|XX)] [(GT|LT)] [CH] [INCR] {score:double member}...",
-        summary: "Sets the scores of members of a sorted set, creating it if needed.",
-        complexity: "O(K log N) with K members given and N in the sorted set",
-        arity: AtLeast(4),
-        flags: WRITE_FAST.or(Flags::DENYOOM),
-        keys: &[KeySpec::at(1, &["RW", "update"])],
-        handler: add::zadd,
-        ..SORTED_SET
-    },
-    CommandSpec {
-        name: "zincrby",
-        arguments: "key:key increment:integer member",
-        summary: "Increments the score of a member of a sorted set and returns it.",
-        arity: Exactly(4),
-        flags: WRITE_FAST.or(Flags::DENYOOM),
-        keys: &[KeySpec::at(1, &["RW", "access", "update"])],
-        handler: add::zincrby,
-        ..SORTED_SET
-    },
-    CommandSpec {
-        name: "zrem",
-        arguments: "key:key member...",
-        summary: "Removes members from a sorted set.",
-        complexity: "O(K log N) with K members given and N in the sorted set",
-        arity: AtLeast(3),
-        flags: WRITE_FAST,
-        keys: REMOVE_FROM_KEY,
-        handler: zrem,
-        ..SORTED_SET
-    },
-    CommandSpec {
-        name: "zcard",
-        arguments: "key:key",
-        flags: READ_FAST,
-        summary: "Returns the number of members of a sorted set.",
-        complexity: "O(1)",
-        arity: Exactly(2),
-        keys: &[KeySpec::at(1, &["RO"])],
-        handler: zcard,
-        ..SORTED_SET
-    },
-    CommandSpec {
-        name: "zscore",
-        arguments: "key:key member",
-        flags: READ_FAST,
-        summary: "Returns the score of a member of a sorted set.",
-        handler: zscore,
-        ..SORTED_SET
-    },
-    CommandSpec {
-        name: "zmscore",
-        arguments: "key:key member...",
-        flags: READ_FAST,
-        since: "6.2.0",
-        summary: "Returns the scores of members of a sorted set.",
-        complexity: "O(K log N) with K members asked for and N in the sorted set",
-        arity: AtLeast(3),
-        handler: zmscore,
-        ..SORTED_SET
-    },
-    CommandSpec {
-        name: "zrank",
-        arguments: "key:key member",
-        flags: READ_FAST,
-        since: "2.0.0",
-        summary: "Returns the rank of a member of a sorted set, 0 for the lowest score.",
-        arity: AtLeast(3),
-        handler: zrank,
-        ..SORTED_SET
-    },
-    CommandSpec {
-        name: "zrevrank",
-        arguments: "key:key member",
-        flags: READ_FAST,
-        since: "2.0.0",
-        summary: "Returns the rank of a member of a sorted set, 0 for the highest score.",
-        arity: AtLeast(3),
-        handler: zrevrank,
-        ..SORTED_SET
-    },
-    CommandSpec {
-        name: "zcount",
-        arguments: "key:key min:double max:double",
-        flags: READ_FAST,
-        since: "2.0.0",
-        summary: "Returns the number of members of a sorted set in a range of scores.",
-        handler: ranges::zcount,
-        ..COUNT
-    },
-    CommandSpec {
-        name: "zlexcount",
-        arguments: "key:key min max",
-        flags: READ_FAST,
-        since: "2.8.9",
-        summary: "Returns the number of members of a sorted set in a lexicographical range.",
-        handler: ranges::zlexcount,
-        ..COUNT
-    },
-    CommandSpec {
-        name: "zrange",
-        arguments: "key:key start stop [(BYSCORE|BYLEX)] [REV] [LIMIT={offset:integer count:integer}] [WITHSCORES]",
-        flags: READ,
-        summary: "Returns the members of a sorted set in a range of ranks, scores or members.",
-        handler: ranges::zrange,
-        ..RANGE
-    },
-    CommandSpec {
-        name: "zrevrange",
-        arguments: "key:key start:integer stop:integer [WITHSCORES]",
-        flags: READ,
-        summary: "Returns the members of a sorted set in a range of ranks, in descending order.",
-        handler: ranges::zrevrange,
-        ..RANGE
-    },
-    CommandSpec {
-        name: "zrangebyscore",
-        arguments: "key:key min:double max:double [WITHSCORES] [LIMIT={offset:integer count:integer}]",
-        flags: READ,
-        since: "1.0.5",
-        summary: "Returns the members of a sorted set in a range of scores.",
-        handler: ranges::zrangebyscore,
-        ..RANGE
-    },
-    CommandSpec {
-        name: "zrevrangebyscore",
-        arguments: "key:key max:double min:double [WITHSCORES] [LIMIT={offset:integer count:integer}]",
-        flags: READ,
-        since: "2.2.0",
-        summary: "Returns the members of a sorted set in a range of scores, in descending order.",
-        handler: ranges::zrevrangebyscore,
-        ..RANGE
-    },
-    CommandSpec {
-        name: "zrangebylex",
-        arguments: "key:key min max [LIMIT={offset:integer count:integer}]",
-        flags: READ,
-        since: "2.8.9",
-        summary: "Returns the members of a sorted set in a lexicographical range.",
-        handler: ranges::zrangebylex,
-        ..RANGE
-    },
-    CommandSpec {
-        name: "zrevrangebylex",
-        arguments: "key:key max min [LIMIT={offset:integer count:integer}]",
-        flags: READ,
-        since: "2.8.9",
-        summary: "Returns the members of a sorted set in a lexicographical range, in descending order.",
-        handler: ranges::zrevrangebylex,
-        ..RANGE
-    },
-    CommandSpec {
-        name: "zrangestore",
-        arguments: "dst:key src:key min max [(BYSCORE|BYLEX)] [REV] [LIMIT={offset:integer count:integer}]",
-        since: "6.2.0",
-        summary: "Stores the members of a sorted set in a range of ranks, scores or members.",
-        complexity: "O(log N + M log M) with N members and M of them stored",
-        arity: AtLeast(5),
-        flags: WRITE.or(Flags::DENYOOM),
-        keys: &[KeySpec::at(1, &["OW", "update"]), KeySpec::at(2, &["RO", "access"])],
-        handler: ranges::zrangestore,
-        ..RANGE
-    },
-    CommandSpec {
-        name: "zremrangebyrank",
-        arguments: "key:key start:integer stop:integer",
-        flags: WRITE,
-        since: "2.0.0",
-        summary: "Removes the members of a sorted set in a range of ranks.",
-        handler: ranges::zremrangebyrank,
-        ..REMOVE_RANGE
-    },
-    CommandSpec {
-        name: "zremrangebyscore",
-        arguments: "key:key min:double max:double",
-        flags: WRITE,
-        summary: "Removes the members of a sorted set in a range of scores.",
-        handler: ranges::zremrangebyscore,
-        ..REMOVE_RANGE
-    },
-    CommandSpec {
-        name: "zremrangebylex",
-        arguments: "key:key min max",
-        flags: WRITE,
-        since: "2.8.9",
-        summary: "Removes the members of a sorted set in a lexicographical range.",
-        handler: ranges::zremrangebylex,
-        ..REMOVE_RANGE
-    },
-    CommandSpec {
-        name: "zpopmin",
-        arguments: "key:key [count:integer]",
-        flags: WRITE_FAST,
-        summary: "Removes and returns the members of a sorted set with the lowest scores.",
-        handler: pops::zpopmin,
-        ..POP
-    },
-    CommandSpec {
-        name: "zpopmax",
-        arguments: "key:key [count:integer]",
-        flags: WRITE_FAST,
-        summary: "Removes and returns the members of a sorted set with the highest scores.",
-        handler: pops::zpopmax,
-        ..POP
-    },
-    CommandSpec {
-        name: "zmpop",
-        arguments: "numkeys:integer key:key... (MIN|MAX) [COUNT=count:integer]",
-        since: "7.0.0",
-        summary: "Removes and returns members of the first of several sorted sets that is not empty.",
-        complexity: "O(K + M log N) with K keys, N members of the sorted set and M of them popped",
-        arity: AtLeast(4),
-        flags: WRITE.or(Flags::MOVABLE_KEYS),
-        keys: &[KeySpec::numbered(1, &["RW", "access", "delete"])],
-        handler: pops::zmpop,
-        ..POP
-    },
-    CommandSpec {
-        name: "zrandmember",
-        arguments: "key:key [{count:integer [WITHSCORES]}]",
-        since: "6.2.0",
-        summary: "Returns random members of a sorted set.",
-        complexity: "O(K log N) with K members answered and N in the sorted set",
-        arity: AtLeast(2),
-        flags: READ,
-        tips: VARIES,
-        handler: random::zrandmember,
-        ..SORTED_SET
-    },
-    CommandSpec {
-        name: "zscan",
-        arguments: "key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]",
-        since: "2.8.0",
-        summary: "Iterates over the members and scores of a sorted set in pages.",
-        complexity: "O(log N + COUNT) for every call with N members; a small sorted set is answered at once",
-        arity: AtLeast(3),
-        flags: READ,
-        tips: VARIES,
-        handler: zscan,
-        ..SORTED_SET
-    },
-    CommandSpec {
-        name: "zunion",
-        arguments: "numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)] [WITHSCORES]",
-        flags: READ.or(Flags::MOVABLE_KEYS),
-        summary: "Returns the union of sorted sets.",
-        handler: operations::zunion,
-        ..SEVERAL
-    },
-    CommandSpec {
-        name: "zinter",
-        arguments: "numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)] [WITHSCORES]",
-        flags: READ.or(Flags::MOVABLE_KEYS),
-        summary: "Returns the intersection of sorted sets.",
-        complexity: SMALLEST,
-        handler: operations::zinter,
-        ..SEVERAL
-    },
-    CommandSpec {
-        name: "zdiff",
-        arguments: "numkeys:integer key:key... [WITHSCORES]",
-        flags: READ.or(Flags::MOVABLE_KEYS),
-        summary: "Returns the members of the first sorted set that are in no other.",
-        complexity: FIRST,
-        handler: operations::zdiff,
-        ..SEVERAL
-    },
-    CommandSpec {
-        name: "zintercard",
-        arguments: "numkeys:integer key:key... [LIMIT=limit:integer]",
-        flags: READ.or(Flags::MOVABLE_KEYS),
-        since: "7.0.0",
-        summary: "Returns the number of members of the intersection of sorted sets, up to a limit.",
-        complexity: SMALLEST,
-        handler: operations::zintercard,
-        ..SEVERAL
-    },
-    CommandSpec {
-        name: "zunionstore",
-        arguments: "destination:key numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)]",
-        flags: WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
-        summary: "Stores the union of sorted sets.",
-        handler: operations::zunionstore,
-        ..STORE
-    },
-    CommandSpec {
-        name: "zinterstore",
-        arguments: "destination:key numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)]",
-        flags: WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
-        summary: "Stores the intersection of sorted sets.",
-        complexity: SMALLEST,
-        handler: operations::zinterstore,
-        ..STORE
-    },
-    CommandSpec {
-        name: "zdiffstore",
-        arguments: "destination:key numkeys:integer key:key...",
-        flags: WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
-        since: "6.2.0",
-        summary: "Stores the members of the first sorted set that are in no other.",
-        complexity: FIRST,
-        handler: operations::zdiffstore,
-        ..STORE
-    },
+    row(
+        SORTED_SET,
+        "zadd",
+        "key:key [(NX|XX)] [(GT|LT)] [CH] [INCR] {score:double member}...",
+        AtLeast(4),
+        WRITE_FAST.or(Flags::DENYOOM),
+        add::zadd,
+    )
+    .summary("Sets the scores of members of a sorted set, creating it if needed.")
+    .complexity("O(K log N) with K members given and N in the sorted set")
+    .keys(&[KeySpec::at(1, &["RW", "update"])]),
+    row(
+        SORTED_SET,
+        "zincrby",
+        "key:key increment:integer member",
+        Exactly(4),
+        WRITE_FAST.or(Flags::DENYOOM),
+        add::zincrby,
+    )
+    .summary("Increments the score of a member of a sorted set and returns it.")
+    .keys(&[KeySpec::at(1, &["RW", "access", "update"])]),
+    row(SORTED_SET, "zrem", "key:key member...", AtLeast(3), WRITE_FAST, zrem)
+        .summary("Removes members from a sorted set.")
+        .complexity("O(K log N) with K members given and N in the sorted set")
+        .keys(REMOVE_FROM_KEY),
+    row(SORTED_SET, "zcard", "key:key", Exactly(2), READ_FAST, zcard)
+        .summary("Returns the number of members of a sorted set.")
+        .complexity("O(1)")
+        .keys(&[KeySpec::at(1, &["RO"])]),
+    row(SORTED_SET, "zscore", "key:key member", Exactly(3), READ_FAST, zscore)
+        .summary("Returns the score of a member of a sorted set."),
+    row(SORTED_SET, "zmscore", "key:key member...", AtLeast(3), READ_FAST, zmscore)
+        .since("6.2.0")
+        .summary("Returns the scores of members of a sorted set.")
+        .complexity("O(K log N) with K members asked for and N in the sorted set"),
+    row(SORTED_SET, "zrank", "key:key member", AtLeast(3), READ_FAST, zrank)
+        .since("2.0.0")
+        .summary("Returns the rank of a member of a sorted set, 0 for the lowest score."),
+    row(SORTED_SET, "zrevrank", "key:key member", AtLeast(3), READ_FAST, zrevrank)
+        .since("2.0.0")
+        .summary("Returns the rank of a member of a sorted set, 0 for the highest score."),
+    row(COUNT, "zcount", "key:key min:double max:double", Exactly(4), READ_FAST, ranges::zcount)
+        .since("2.0.0")
+        .summary("Returns the number of members of a sorted set in a range of scores."),
+    row(COUNT, "zlexcount", "key:key min max", Exactly(4), READ_FAST, ranges::zlexcount)
+        .since("2.8.9")
+        .summary("Returns the number of members of a sorted set in a lexicographical range."),
+    row(
+        RANGE,
+        "zrange",
+        "key:key start stop [(BYSCORE|BYLEX)] [REV] [LIMIT={offset:integer count:integer}] [WITHSCORES]",
+        AtLeast(4),
+        READ,
+        ranges::zrange,
+    )
+    .summary("Returns the members of a sorted set in a range of ranks, scores or members."),
+    row(
+        RANGE,
+        "zrevrange",
+        "key:key start:integer stop:integer [WITHSCORES]",
+        AtLeast(4),
+        READ,
+        ranges::zrevrange,
+    )
+    .summary("Returns the members of a sorted set in a range of ranks, in descending order."),
+    row(
+        RANGE,
+        "zrangebyscore",
+        "key:key min:double max:double [WITHSCORES] [LIMIT={offset:integer count:integer}]",
+        AtLeast(4),
+        READ,
+        ranges::zrangebyscore,
+    )
+    .since("1.0.5")
+    .summary("Returns the members of a sorted set in a range of scores."),
+    row(
+        RANGE,
+        "zrevrangebyscore",
+        "key:key max:double min:double [WITHSCORES] [LIMIT={offset:integer count:integer}]",
+        AtLeast(4),
+        READ,
+        ranges::zrevrangebyscore,
+    )
+    .since("2.2.0")
+    .summary("Returns the members of a sorted set in a range of scores, in descending order."),
+    row(
+        RANGE,
+        "zrangebylex",
+        "key:key min max [LIMIT={offset:integer count:integer}]",
+        AtLeast(4),
+        READ,
+        ranges::zrangebylex,
+    )
+    .since("2.8.9")
+    .summary("Returns the members of a sorted set in a lexicographical range."),
+    row(
+        RANGE,
+        "zrevrangebylex",
+        "key:key max min [LIMIT={offset:integer count:integer}]",
+        AtLeast(4),
+        READ,
+        ranges::zrevrangebylex,
+    )
+    .since("2.8.9")
+    .summary("Returns the members of a sorted set in a lexicographical range, in descending order."),
+    row(
+        RANGE,
+        "zrangestore",
+        "dst:key src:key min max [(BYSCORE|BYLEX)] [REV] [LIMIT={offset:integer count:integer}]",
+        AtLeast(5),
+        WRITE.or(Flags::DENYOOM),
+        ranges::zrangestore,
+    )
+    .since("6.2.0")
+    .summary("Stores the members of a sorted set in a range of ranks, scores or members.")
+    .complexity("O(log N + M log M) with N members and M of them stored")
+    .keys(&[KeySpec::at(1, &["OW", "update"]), KeySpec::at(2, &["RO", "access"])]),
+    row(
+        REMOVE_RANGE,
+        "zremrangebyrank",
+        "key:key start:integer stop:integer",
+        Exactly(4),
+        WRITE,
+        ranges::zremrangebyrank,
+    )
+    .since("2.0.0")
+    .summary("Removes the members of a sorted set in a range of ranks."),
+    row(
+        REMOVE_RANGE,
+        "zremrangebyscore",
+        "key:key min:double max:double",
+        Exactly(4),
+        WRITE,
+        ranges::zremrangebyscore,
+    )
+    .summary("Removes the members of a sorted set in a range of scores."),
+    row(REMOVE_RANGE, "zremrangebylex", "key:key min max", Exactly(4), WRITE, ranges::zremrangebylex)
+        .since("2.8.9")
+        .summary("Removes the members of a sorted set in a lexicographical range."),
+    row(POP, "zpopmin", "key:key [count:integer]", AtLeast(2), WRITE_FAST, pops::zpopmin)
+        .summary("Removes and returns the members of a sorted set with the lowest scores."),
+    row(POP, "zpopmax", "key:key [count:integer]", AtLeast(2), WRITE_FAST, pops::zpopmax)
+        .summary("Removes and returns the members of a sorted set with the highest scores."),
+    row(
+        POP,
+        "zmpop",
+        "numkeys:integer key:key... (MIN|MAX) [COUNT=count:integer]",
+        AtLeast(4),
+        WRITE.or(Flags::MOVABLE_KEYS),
+        pops::zmpop,
+    )
+    .since("7.0.0")
+    .summary("Removes and returns members of the first of several sorted sets that is not empty.")
+    .complexity("O(K + M log N) with K keys, N members of the sorted set and M of them popped")
+    .keys(&[KeySpec::numbered(1, &["RW", "access", "delete"])]),
+    row(
+        SORTED_SET,
+        "zrandmember",
+        "key:key [{count:integer [WITHSCORES]}]",
+        AtLeast(2),
+        READ,
+        random::zrandmember,
+    )
+    .since("6.2.0")
+    .summary("Returns random members of a sorted set.")
+    .complexity("O(K log N) with K members answered and N in the sorted set")
+    .tips(VARIES),
+    row(
+        SORTED_SET,
+        "zscan",
+        "key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer]",
+        AtLeast(3),
+        READ,
+        zscan,
+    )
+    .since("2.8.0")
+    .summary("Iterates over the members and scores of a sorted set in pages.")
+    .complexity("O(log N + COUNT) for every call with N members; a small sorted set is answered at once")
+    .tips(VARIES),
+    row(
+        SEVERAL,
+        "zunion",
+        "numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)] [WITHSCORES]",
+        AtLeast(3),
+        READ.or(Flags::MOVABLE_KEYS),
+        operations::zunion,
+    )
+    .summary("Returns the union of sorted sets."),
+    row(
+        SEVERAL,
+        "zinter",
+        "numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)] [WITHSCORES]",
+        AtLeast(3),
+        READ.or(Flags::MOVABLE_KEYS),
+        operations::zinter,
+    )
+    .summary("Returns the intersection of sorted sets.")
+    .complexity(SMALLEST),
+    row(
+        SEVERAL,
+        "zdiff",
+        "numkeys:integer key:key... [WITHSCORES]",
+        AtLeast(3),
+        READ.or(Flags::MOVABLE_KEYS),
+        operations::zdiff,
+    )
+    .summary("Returns the members of the first sorted set that are in no other.")
+    .complexity(FIRST),
+    row(
+        SEVERAL,
+        "zintercard",
+        "numkeys:integer key:key... [LIMIT=limit:integer]",
+        AtLeast(3),
+        READ.or(Flags::MOVABLE_KEYS),
+        operations::zintercard,
+    )
+    .since("7.0.0")
+    .summary("Returns the number of members of the intersection of sorted sets, up to a limit.")
+    .complexity(SMALLEST),
+    row(
+        STORE,
+        "zunionstore",
+        "destination:key numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)]",
+        AtLeast(4),
+        WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
+        operations::zunionstore,
+    )
+    .summary("Stores the union of sorted sets."),
+    row(
+        STORE,
+        "zinterstore",
+        "destination:key numkeys:integer key:key... [WEIGHTS=weight:integer...] [AGGREGATE=(SUM|MIN|MAX)]",
+        AtLeast(4),
+        WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
+        operations::zinterstore,
+    )
+    .summary("Stores the intersection of sorted sets.")
+    .complexity(SMALLEST),
+    row(
+        STORE,
+        "zdiffstore",
+        "destination:key numkeys:integer key:key...",
+        AtLeast(4),
+        WRITE.or(Flags::DENYOOM).or(Flags::MOVABLE_KEYS),
+        operations::zdiffstore,
+    )
+    .since("6.2.0")
+    .summary("Stores the members of the first sorted set that are in no other.")
+    .complexity(FIRST),
 ];
 
 /// `ZREM key member [member ...]`: how many were there. A sorted set without members is removed.

@@ -9,7 +9,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, row};
 use crate::keyspace::{Change, Draft, Entry, Key};
 use crate::resp::ReplyWriter;
 use crate::value::string::Str;
@@ -26,265 +26,125 @@ const READ_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO", "access"])];
 const CHANGE_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "access", "update"])];
 const OVERWRITE_KEY: &[KeySpec] = &[KeySpec::at(1, &["OW", "update"])];
 
-const STRING: CommandSpec = CommandSpec {
-    name: "",
-    since: "1.0.0",
-    summary: "",
-    complexity: "O(1)",
-    group: Group::String,
-    arity: Exactly(2),
-    arguments: "",
-    flags: READ_FAST,
-    keys: READ_KEY,
-    tips: &[],
-    handler: super::needs_subcommand,
-    subcommands: &[],
-};
+const STRING: CommandSpec = CommandSpec::of(Group::String).keys(READ_KEY);
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "get",
-        arguments: "key:key",
-        flags: READ_FAST,
-        summary: "Returns the string at a key.",
-        handler: get,
-        ..STRING
-    },
-    CommandSpec {
-        name: "set",
-        arguments: "key:key value [(NX|XX)] [GET] [(EX=seconds:integer|PX=milliseconds:integer|EXAT=unix-time-seconds:unix-time|PXAT=unix-time-milliseconds:unix-time|KEEPTTL)]",
-        summary: "Sets the string at a key, with optional conditions and expiry.",
-        arity: AtLeast(3),
-        flags: WRITE,
-        keys: &[KeySpec {
-            access_of: Some(set::access),
-            notes: "RW and ACCESS due to the optional `GET` argument",
-            ..KeySpec::at(1, &["RW", "access", "update", "variable_flags"])
-        }],
-        handler: set::set,
-        ..STRING
-    },
-    CommandSpec {
-        name: "mget",
-        arguments: "key:key...",
-        flags: READ_FAST,
-        summary: "Returns the strings at several keys as of one instant.",
-        complexity: "O(N) with N keys",
-        arity: AtLeast(2),
-        keys: &[KeySpec::range(1, -1, 1, &["RO", "access"])],
-        tips: &["request_policy:multi_shard"],
-        handler: mget,
-        ..STRING
-    },
-    CommandSpec {
-        name: "mset",
-        arguments: "{key:key value}...",
-        since: "1.0.1",
-        summary: "Sets the strings at several keys atomically.",
-        complexity: "O(N) with N keys",
-        arity: AtLeast(3),
-        flags: WRITE,
-        keys: &[KeySpec::range(1, -1, 2, &["OW", "update"])],
-        tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
-        handler: mset,
-        ..STRING
-    },
-    CommandSpec {
-        name: "msetnx",
-        arguments: "{key:key value}...",
-        since: "1.0.1",
-        summary: "Sets the strings at several keys atomically, if none of them exists.",
-        complexity: "O(N) with N keys",
-        arity: AtLeast(3),
-        flags: WRITE,
-        keys: &[KeySpec::range(1, -1, 2, &["OW", "insert"])],
-        tips: &["request_policy:multi_shard", "response_policy:agg_min"],
-        handler: msetnx,
-        ..STRING
-    },
-    CommandSpec {
-        name: "setnx",
-        arguments: "key:key value",
-        summary: "Sets the string at a key if it does not exist.",
-        arity: Exactly(3),
-        flags: WRITE_FAST,
-        keys: &[KeySpec::at(1, &["OW", "insert"])],
-        handler: set::setnx,
-        ..STRING
-    },
-    CommandSpec {
-        name: "setex",
-        arguments: "key:key seconds:integer value",
-        since: "2.0.0",
-        summary: "Sets the string at a key and its time to live in seconds.",
-        arity: Exactly(4),
-        flags: WRITE,
-        keys: OVERWRITE_KEY,
-        handler: set::setex,
-        ..STRING
-    },
-    CommandSpec {
-        name: "psetex",
-        arguments: "key:key milliseconds:integer value",
-        since: "2.6.0",
-        summary: "Sets the string at a key and its time to live in milliseconds.",
-        arity: Exactly(4),
-        flags: WRITE,
-        keys: OVERWRITE_KEY,
-        handler: set::psetex,
-        ..STRING
-    },
-    CommandSpec {
-        name: "getset",
-        arguments: "key:key value",
-        summary: "Sets the string at a key and returns the old one.",
-        arity: Exactly(3),
-        flags: WRITE_FAST,
-        keys: CHANGE_KEY,
-        handler: getset,
-        ..STRING
-    },
-    CommandSpec {
-        name: "getdel",
-        arguments: "key:key",
-        since: "6.2.0",
-        summary: "Returns the string at a key and deletes the key.",
-        flags: Flags::WRITE.or(Flags::FAST),
-        keys: &[KeySpec::at(1, &["RW", "access", "delete"])],
-        handler: getdel,
-        ..STRING
-    },
-    CommandSpec {
-        name: "getex",
-        arguments: "key:key [(EX=seconds:integer|PX=milliseconds:integer|EXAT=unix-time-seconds:unix-time|PXAT=unix-time-milliseconds:unix-time|PERSIST)]",
-        since: "6.2.0",
-        summary: "Returns the string at a key and changes its time to live.",
-        arity: AtLeast(2),
-        flags: Flags::WRITE.or(Flags::FAST),
-        keys: &[KeySpec {
-            notes: "RW and UPDATE because it changes the TTL",
-            ..KeySpec::at(1, &["RW", "access", "update"])
-        }],
-        handler: set::getex,
-        ..STRING
-    },
-    CommandSpec {
-        name: "append",
-        arguments: "key:key value",
-        since: "2.0.0",
-        summary: "Appends bytes to a string, creating it if needed.",
-        complexity: "O(N) with N bytes appended, or in the resulting string if it is short",
-        arity: Exactly(3),
-        flags: WRITE_FAST,
-        keys: &[KeySpec::at(1, &["RW", "insert"])],
-        handler: ranges::append,
-        ..STRING
-    },
-    CommandSpec {
-        name: "strlen",
-        arguments: "key:key",
-        flags: READ_FAST,
-        since: "2.2.0",
-        summary: "Returns the length of a string.",
-        keys: &[KeySpec::at(1, &["RO"])],
-        handler: ranges::strlen,
-        ..STRING
-    },
-    CommandSpec {
-        name: "setrange",
-        arguments: "key:key offset:integer value",
-        since: "2.2.0",
-        summary: "Overwrites a part of a string; pads with zero bytes if needed.",
-        complexity: "O(N) with N bytes written, or in the resulting string if it is short",
-        arity: Exactly(4),
-        flags: WRITE,
-        keys: &[KeySpec::at(1, &["RW", "update"])],
-        handler: ranges::setrange,
-        ..STRING
-    },
-    CommandSpec {
-        name: "getrange",
-        arguments: "key:key start:integer end:integer",
-        since: "2.4.0",
-        summary: "Returns a part of a string.",
-        complexity: "O(N) with N bytes answered",
-        arity: Exactly(4),
-        flags: READ,
-        handler: ranges::getrange,
-        ..STRING
-    },
-    CommandSpec {
-        name: "substr",
-        arguments: "key:key start:integer end:integer",
-        summary: "Returns a part of a string; the old name of GETRANGE.",
-        complexity: "O(N) with N bytes answered",
-        arity: Exactly(4),
-        flags: READ,
-        handler: ranges::getrange,
-        ..STRING
-    },
-    CommandSpec {
-        name: "incr",
-        arguments: "key:key",
-        summary: "Increments an integer by one; a missing key counts as 0.",
-        flags: WRITE_FAST,
-        keys: CHANGE_KEY,
-        handler: counters::incr,
-        ..STRING
-    },
-    CommandSpec {
-        name: "decr",
-        arguments: "key:key",
-        summary: "Decrements an integer by one; a missing key counts as 0.",
-        flags: WRITE_FAST,
-        keys: CHANGE_KEY,
-        handler: counters::decr,
-        ..STRING
-    },
-    CommandSpec {
-        name: "incrby",
-        arguments: "key:key increment:integer",
-        summary: "Increments an integer; a missing key counts as 0.",
-        arity: Exactly(3),
-        flags: WRITE_FAST,
-        keys: CHANGE_KEY,
-        handler: counters::incrby,
-        ..STRING
-    },
-    CommandSpec {
-        name: "decrby",
-        arguments: "key:key decrement:integer",
-        summary: "Decrements an integer; a missing key counts as 0.",
-        arity: Exactly(3),
-        flags: WRITE_FAST,
-        keys: CHANGE_KEY,
-        handler: counters::decrby,
-        ..STRING
-    },
-    CommandSpec {
-        name: "incrbyfloat",
-        arguments: "key:key increment:double",
-        since: "2.6.0",
-        summary: "Increments a number; a missing key counts as 0.",
-        arity: Exactly(3),
-        flags: WRITE_FAST,
-        keys: CHANGE_KEY,
-        handler: counters::incrbyfloat,
-        ..STRING
-    },
-    CommandSpec {
-        name: "lcs",
-        arguments: "key1:key key2:key [LEN] [IDX] [MINMATCHLEN=len:integer] [WITHMATCHLEN]",
-        since: "7.0.0",
-        summary: "Finds the longest common subsequence of two strings.",
-        complexity: "O(N*M) with N and M bytes in the strings",
-        arity: AtLeast(3),
-        flags: READ,
-        keys: &[KeySpec::range(1, 2, 1, &["RO", "access"])],
-        handler: lcs::lcs,
-        ..STRING
-    },
+    row(STRING, "get", "key:key", Exactly(2), READ_FAST, get).summary("Returns the string at a key."),
+    row(
+        STRING,
+        "set",
+        "key:key value [(NX|XX)] [GET] [(EX=seconds:integer|PX=milliseconds:integer|\
+            EXAT=unix-time-seconds:unix-time|PXAT=unix-time-milliseconds:unix-time|KEEPTTL)]",
+        AtLeast(3),
+        WRITE,
+        set::set,
+    )
+    .summary("Sets the string at a key, with optional conditions and expiry.")
+    .keys(&[KeySpec {
+        access_of: Some(set::access),
+        notes: "RW and ACCESS due to the optional `GET` argument",
+        ..KeySpec::at(1, &["RW", "access", "update", "variable_flags"])
+    }]),
+    row(STRING, "mget", "key:key...", AtLeast(2), READ_FAST, mget)
+        .summary("Returns the strings at several keys as of one instant.")
+        .complexity("O(N) with N keys")
+        .keys(&[KeySpec::range(1, -1, 1, &["RO", "access"])])
+        .tips(&["request_policy:multi_shard"]),
+    row(STRING, "mset", "{key:key value}...", AtLeast(3), WRITE, mset)
+        .since("1.0.1")
+        .summary("Sets the strings at several keys atomically.")
+        .complexity("O(N) with N keys")
+        .keys(&[KeySpec::range(1, -1, 2, &["OW", "update"])])
+        .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]),
+    row(STRING, "msetnx", "{key:key value}...", AtLeast(3), WRITE, msetnx)
+        .since("1.0.1")
+        .summary("Sets the strings at several keys atomically, if none of them exists.")
+        .complexity("O(N) with N keys")
+        .keys(&[KeySpec::range(1, -1, 2, &["OW", "insert"])])
+        .tips(&["request_policy:multi_shard", "response_policy:agg_min"]),
+    row(STRING, "setnx", "key:key value", Exactly(3), WRITE_FAST, set::setnx)
+        .summary("Sets the string at a key if it does not exist.")
+        .keys(&[KeySpec::at(1, &["OW", "insert"])]),
+    row(STRING, "setex", "key:key seconds:integer value", Exactly(4), WRITE, set::setex)
+        .since("2.0.0")
+        .summary("Sets the string at a key and its time to live in seconds.")
+        .keys(OVERWRITE_KEY),
+    row(STRING, "psetex", "key:key milliseconds:integer value", Exactly(4), WRITE, set::psetex)
+        .since("2.6.0")
+        .summary("Sets the string at a key and its time to live in milliseconds.")
+        .keys(OVERWRITE_KEY),
+    row(STRING, "getset", "key:key value", Exactly(3), WRITE_FAST, getset)
+        .summary("Sets the string at a key and returns the old one.")
+        .keys(CHANGE_KEY),
+    row(STRING, "getdel", "key:key", Exactly(2), Flags::WRITE.or(Flags::FAST), getdel)
+        .since("6.2.0")
+        .summary("Returns the string at a key and deletes the key.")
+        .keys(&[KeySpec::at(1, &["RW", "access", "delete"])]),
+    row(
+        STRING,
+        "getex",
+        "key:key [(EX=seconds:integer|PX=milliseconds:integer|EXAT=unix-time-seconds:unix-time|\
+            PXAT=unix-time-milliseconds:unix-time|PERSIST)]",
+        AtLeast(2),
+        Flags::WRITE.or(Flags::FAST),
+        set::getex,
+    )
+    .since("6.2.0")
+    .summary("Returns the string at a key and changes its time to live.")
+    .keys(&[KeySpec {
+        notes: "RW and UPDATE because it changes the TTL",
+        ..KeySpec::at(1, &["RW", "access", "update"])
+    }]),
+    row(STRING, "append", "key:key value", Exactly(3), WRITE_FAST, ranges::append)
+        .since("2.0.0")
+        .summary("Appends bytes to a string, creating it if needed.")
+        .complexity("O(N) with N bytes appended, or in the resulting string if it is short")
+        .keys(&[KeySpec::at(1, &["RW", "insert"])]),
+    row(STRING, "strlen", "key:key", Exactly(2), READ_FAST, ranges::strlen)
+        .since("2.2.0")
+        .summary("Returns the length of a string.")
+        .keys(&[KeySpec::at(1, &["RO"])]),
+    row(STRING, "setrange", "key:key offset:integer value", Exactly(4), WRITE, ranges::setrange)
+        .since("2.2.0")
+        .summary("Overwrites a part of a string; pads with zero bytes if needed.")
+        .complexity("O(N) with N bytes written, or in the resulting string if it is short")
+        .keys(&[KeySpec::at(1, &["RW", "update"])]),
+    row(STRING, "getrange", "key:key start:integer end:integer", Exactly(4), READ, ranges::getrange)
+        .since("2.4.0")
+        .summary("Returns a part of a string.")
+        .complexity("O(N) with N bytes answered"),
+    row(STRING, "substr", "key:key start:integer end:integer", Exactly(4), READ, ranges::getrange)
+        .summary("Returns a part of a string; the old name of GETRANGE.")
+        .complexity("O(N) with N bytes answered"),
+    row(STRING, "incr", "key:key", Exactly(2), WRITE_FAST, counters::incr)
+        .summary("Increments an integer by one; a missing key counts as 0.")
+        .keys(CHANGE_KEY),
+    row(STRING, "decr", "key:key", Exactly(2), WRITE_FAST, counters::decr)
+        .summary("Decrements an integer by one; a missing key counts as 0.")
+        .keys(CHANGE_KEY),
+    row(STRING, "incrby", "key:key increment:integer", Exactly(3), WRITE_FAST, counters::incrby)
+        .summary("Increments an integer; a missing key counts as 0.")
+        .keys(CHANGE_KEY),
+    row(STRING, "decrby", "key:key decrement:integer", Exactly(3), WRITE_FAST, counters::decrby)
+        .summary("Decrements an integer; a missing key counts as 0.")
+        .keys(CHANGE_KEY),
+    row(STRING, "incrbyfloat", "key:key increment:double", Exactly(3), WRITE_FAST, counters::incrbyfloat)
+        .since("2.6.0")
+        .summary("Increments a number; a missing key counts as 0.")
+        .keys(CHANGE_KEY),
+    row(
+        STRING,
+        "lcs",
+        "key1:key key2:key [LEN] [IDX] [MINMATCHLEN=len:integer] [WITHMATCHLEN]",
+        AtLeast(3),
+        READ,
+        lcs::lcs,
+    )
+    .since("7.0.0")
+    .summary("Finds the longest common subsequence of two strings.")
+    .complexity("O(N*M) with N and M bytes in the strings")
+    .keys(&[KeySpec::range(1, 2, 1, &["RO", "access"])]),
 ];
 
 /// Writes a string as a bulk string.

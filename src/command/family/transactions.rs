@@ -4,76 +4,31 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, row};
 
 const NOW: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
 const FAST: Flags = NOW.or(Flags::FAST).or(Flags::ALLOW_BUSY);
 
-const TRANSACTIONS: CommandSpec = CommandSpec {
-    name: "",
-    since: "2.2.0",
-    summary: "",
-    complexity: "O(1)",
-    group: Group::Transactions,
-    arity: Exactly(1),
-    arguments: "",
-    flags: FAST.or(Flags::IMMEDIATE),
-    keys: &[],
-    tips: &[],
-    handler: super::needs_subcommand,
-    subcommands: &[],
-};
+const TRANSACTIONS: CommandSpec = CommandSpec::of(Group::Transactions).since("2.2.0");
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "multi",
-        arguments: "",
-        flags: FAST.or(Flags::IMMEDIATE),
-        since: "1.2.0",
-        summary: "Starts a transaction: the commands that follow are queued.",
-        handler: multi,
-        ..TRANSACTIONS
-    },
-    CommandSpec {
-        name: "exec",
-        arguments: "",
-        since: "1.2.0",
-        summary: "Runs the queued commands as one atomic transaction.",
-        complexity: "Depends on the commands in the transaction",
-        flags: NOW.or(Flags::SKIP_SLOWLOG).or(Flags::IMMEDIATE),
-        handler: exec,
-        ..TRANSACTIONS
-    },
-    CommandSpec {
-        name: "discard",
-        arguments: "",
-        flags: FAST.or(Flags::IMMEDIATE),
-        since: "2.0.0",
-        summary: "Discards the transaction and its queued commands.",
-        complexity: "O(N) with N commands queued",
-        handler: discard,
-        ..TRANSACTIONS
-    },
-    CommandSpec {
-        name: "watch",
-        arguments: "key:key...",
-        flags: FAST.or(Flags::IMMEDIATE),
-        summary: "Makes the next EXEC run only if these keys have not changed.",
-        complexity: "O(1) for every key",
-        arity: AtLeast(2),
-        keys: &[KeySpec::range(1, -1, 1, &["RO"])],
-        handler: watch,
-        ..TRANSACTIONS
-    },
-    CommandSpec {
-        name: "unwatch",
-        arguments: "",
-        summary: "Forgets all watched keys.",
-        flags: FAST,
-        handler: unwatch,
-        ..TRANSACTIONS
-    },
+    row(TRANSACTIONS, "multi", "", Exactly(1), FAST.or(Flags::IMMEDIATE), multi)
+        .since("1.2.0")
+        .summary("Starts a transaction: the commands that follow are queued."),
+    row(TRANSACTIONS, "exec", "", Exactly(1), NOW.or(Flags::SKIP_SLOWLOG).or(Flags::IMMEDIATE), exec)
+        .since("1.2.0")
+        .summary("Runs the queued commands as one atomic transaction.")
+        .complexity("Depends on the commands in the transaction"),
+    row(TRANSACTIONS, "discard", "", Exactly(1), FAST.or(Flags::IMMEDIATE), discard)
+        .since("2.0.0")
+        .summary("Discards the transaction and its queued commands.")
+        .complexity("O(N) with N commands queued"),
+    row(TRANSACTIONS, "watch", "key:key...", AtLeast(2), FAST.or(Flags::IMMEDIATE), watch)
+        .summary("Makes the next EXEC run only if these keys have not changed.")
+        .complexity("O(1) for every key")
+        .keys(&[KeySpec::range(1, -1, 1, &["RO"])]),
+    row(TRANSACTIONS, "unwatch", "", Exactly(1), FAST, unwatch).summary("Forgets all watched keys."),
 ];
 
 /// `MULTI`: `+OK`, and every command until EXEC or DISCARD is queued.

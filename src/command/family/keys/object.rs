@@ -4,81 +4,40 @@ use super::{GENERIC, READ, VARIES};
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
-use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, KeySpec};
+use crate::command::spec::Arity::Exactly;
+use crate::command::spec::{CommandSpec, Flags, KeySpec, container, row};
 use crate::keyspace::{Entry, Kind};
 use crate::value::tree::{Hash, List, Set};
 
-const SUBCOMMAND: CommandSpec = CommandSpec {
-    since: "2.2.3",
-    arity: Exactly(3),
-    flags: READ,
-    keys: &[KeySpec::at(2, &["RO"])],
-    ..GENERIC
-};
+const SUBCOMMAND: CommandSpec = GENERIC.since("2.2.3").keys(&[KeySpec::at(2, &["RO"])]);
 
 /// The container and its subcommands.
-pub const OBJECT: CommandSpec = CommandSpec {
-    name: "object",
-    arguments: "",
-    since: "2.2.3",
-    summary: "Container for commands about the representation of values.",
-    complexity: "Depends on subcommand",
-    arity: AtLeast(2),
-    flags: Flags::NONE,
-    keys: &[],
-    subcommands: &[
-        CommandSpec {
-            name: "object|encoding",
-            arguments: "key:key",
-            flags: READ,
-            summary: "Returns the name of a value's representation.",
-            tips: VARIES,
-            handler: encoding,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "object|freq",
-            arguments: "key:key",
-            flags: READ,
-            since: "4.0.0",
-            summary: "Returns the access frequency of a key, from 0 to 255.",
-            tips: VARIES,
-            handler: freq,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "object|idletime",
-            arguments: "key:key",
-            flags: READ,
-            summary: "Returns the seconds since the last access of a key.",
-            tips: VARIES,
-            handler: idletime,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "object|refcount",
-            arguments: "key:key",
-            flags: READ,
-            summary: "Returns the reference count of a value: always 1.",
-            tips: VARIES,
-            handler: refcount,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "object|help",
-            arguments: "",
-            since: "6.2.0",
-            summary: "Describes how to use OBJECT.",
-            arity: Exactly(2),
-            flags: Flags::LOADING.or(Flags::STALE),
-            keys: &[],
-            handler: help,
-            ..SUBCOMMAND
-        },
+pub const OBJECT: CommandSpec = container(
+    GENERIC,
+    "object",
+    &[
+        row(SUBCOMMAND, "object|encoding", "key:key", Exactly(3), READ, encoding)
+            .summary("Returns the name of a value's representation.")
+            .tips(VARIES),
+        row(SUBCOMMAND, "object|freq", "key:key", Exactly(3), READ, freq)
+            .since("4.0.0")
+            .summary("Returns the access frequency of a key, from 0 to 255.")
+            .tips(VARIES),
+        row(SUBCOMMAND, "object|idletime", "key:key", Exactly(3), READ, idletime)
+            .summary("Returns the seconds since the last access of a key.")
+            .tips(VARIES),
+        row(SUBCOMMAND, "object|refcount", "key:key", Exactly(3), READ, refcount)
+            .summary("Returns the reference count of a value: always 1.")
+            .tips(VARIES),
+        row(SUBCOMMAND, "object|help", "", Exactly(2), Flags::LOADING.or(Flags::STALE), help)
+            .since("6.2.0")
+            .summary("Describes how to use OBJECT.")
+            .keys(&[]),
     ],
-    ..GENERIC
-};
+)
+.since("2.2.3")
+.summary("Container for commands about the representation of values.")
+.keys(&[]);
 
 /// The name of a value's representation.
 pub fn encoding_of(entry: &Entry<'_>) -> Result<&'static str, CommandError> {

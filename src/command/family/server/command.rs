@@ -6,7 +6,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, KeySpec, row};
 use crate::command::table::{self, COUNT, ROWS};
 use crate::glob::Pattern;
 use crate::resp::{ReplyWriter, Request};
@@ -14,97 +14,50 @@ use crate::resp::{ReplyWriter, Request};
 const FLAGS: Flags = Flags::LOADING.or(Flags::STALE).or(Flags::CONNECTION);
 const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
 
-const SUBCOMMAND: CommandSpec =
-    CommandSpec { since: "7.0.0", arity: AtLeast(2), flags: FLAGS, tips: ANY_ORDER, ..SERVER };
+const SUBCOMMAND: CommandSpec = SERVER.since("7.0.0").tips(ANY_ORDER);
 
 /// The container and its subcommands.
-pub const COMMAND: CommandSpec = CommandSpec {
-    name: "command",
-    arguments: "",
-    since: "2.8.13",
-    summary: "Returns information about all commands.",
-    complexity: "O(N) with N commands",
-    arity: AtLeast(1),
-    flags: FLAGS,
-    tips: ANY_ORDER,
-    handler: all,
-    subcommands: &[
-        CommandSpec {
-            name: "command|count",
-            arguments: "",
-            flags: FLAGS,
-            since: "2.8.13",
-            summary: "Returns the number of commands.",
-            arity: Exactly(2),
-            tips: &[],
-            handler: count,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "command|list",
-            arguments: "[FILTERBY=(MODULE=module-name|ACLCAT=category|PATTERN=pattern:pattern)]",
-            flags: FLAGS,
-            summary: "Returns the names of the commands.",
-            complexity: "O(N) with N commands",
-            handler: list,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "command|info",
-            arguments: "[command-name...]",
-            flags: FLAGS,
-            since: "2.8.13",
-            summary: "Returns information about some commands.",
-            complexity: "O(N) with N commands asked for",
-            handler: info,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "command|docs",
-            arguments: "[command-name...]",
-            flags: FLAGS,
-            summary: "Returns documentation of some commands.",
-            complexity: "O(N) with N commands asked for",
-            handler: docs,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "command|getkeys",
-            arguments: "",
-            flags: FLAGS,
-            since: "2.8.13",
-            summary: "Returns the keys of a full command.",
-            complexity: "O(N) with N arguments",
-            arity: AtLeast(4),
-            tips: &[],
-            handler: getkeys,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "command|getkeysandflags",
-            arguments: "",
-            flags: FLAGS,
-            summary: "Returns the keys of a full command with their access flags.",
-            complexity: "O(N) with N arguments",
-            arity: AtLeast(4),
-            tips: &[],
-            handler: getkeysandflags,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "command|help",
-            arguments: "",
-            flags: FLAGS,
-            since: "5.0.0",
-            summary: "Describes how to use COMMAND.",
-            arity: Exactly(2),
-            tips: &[],
-            handler: help,
-            ..SUBCOMMAND
-        },
-    ],
-    ..SERVER
-};
+pub const COMMAND: CommandSpec = row(SERVER, "command", "", AtLeast(1), FLAGS, all)
+    .since("2.8.13")
+    .summary("Returns information about all commands.")
+    .complexity("O(N) with N commands")
+    .tips(ANY_ORDER)
+    .subcommands(&[
+        row(SUBCOMMAND, "command|count", "", Exactly(2), FLAGS, count)
+            .since("2.8.13")
+            .tips(&[])
+            .summary("Returns the number of commands."),
+        row(
+            SUBCOMMAND,
+            "command|list",
+            "[FILTERBY=(MODULE=module-name|ACLCAT=category|PATTERN=pattern:pattern)]",
+            AtLeast(2),
+            FLAGS,
+            list,
+        )
+        .summary("Returns the names of the commands.")
+        .complexity("O(N) with N commands"),
+        row(SUBCOMMAND, "command|info", "[command-name...]", AtLeast(2), FLAGS, info)
+            .since("2.8.13")
+            .summary("Returns information about some commands.")
+            .complexity("O(N) with N commands asked for"),
+        row(SUBCOMMAND, "command|docs", "[command-name...]", AtLeast(2), FLAGS, docs)
+            .summary("Returns documentation of some commands.")
+            .complexity("O(N) with N commands asked for"),
+        row(SUBCOMMAND, "command|getkeys", "", AtLeast(4), FLAGS, getkeys)
+            .since("2.8.13")
+            .tips(&[])
+            .summary("Returns the keys of a full command.")
+            .complexity("O(N) with N arguments"),
+        row(SUBCOMMAND, "command|getkeysandflags", "", AtLeast(4), FLAGS, getkeysandflags)
+            .tips(&[])
+            .summary("Returns the keys of a full command with their access flags.")
+            .complexity("O(N) with N arguments"),
+        row(SUBCOMMAND, "command|help", "", Exactly(2), FLAGS, help)
+            .since("5.0.0")
+            .tips(&[])
+            .summary("Describes how to use COMMAND."),
+    ]);
 
 /// `COMMAND`: as COMMAND INFO of every command.
 fn all(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {

@@ -5,7 +5,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags};
+use crate::command::spec::{CommandSpec, Flags, container, row};
 use crate::config::bounds::{self, Bounds};
 use crate::config::{self, POLICIES, Policy, Settings, byte_count, capped_memory_limit};
 use crate::glob::Pattern;
@@ -16,73 +16,34 @@ use std::path::Path;
 const FOR_ADMIN: Flags =
     Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT);
 
-const SUBCOMMAND: CommandSpec = CommandSpec { since: "2.0.0", flags: FOR_ADMIN, ..SERVER };
+const SUBCOMMAND: CommandSpec = SERVER.since("2.0.0");
 
 /// The container and its subcommands.
-pub const CONFIG: CommandSpec = CommandSpec {
-    name: "config",
-    arguments: "",
-    since: "2.0.0",
-    summary: "Container for commands about settings.",
-    complexity: "Depends on subcommand",
-    arity: AtLeast(2),
-    flags: Flags::NONE,
-    subcommands: &[
-        CommandSpec {
-            name: "config|get",
-            arguments: "{parameter}...",
-            flags: FOR_ADMIN,
-            summary: "Returns the settings whose names match a pattern.",
-            complexity: "O(N) with N patterns",
-            arity: AtLeast(3),
-            handler: get,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "config|set",
-            arguments: "{parameter value}...",
-            flags: FOR_ADMIN,
-            summary: "Changes settings, all of them or none.",
-            complexity: "O(N) with N settings given",
-            arity: AtLeast(4),
-            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-            handler: set,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "config|resetstat",
-            arguments: "",
-            flags: FOR_ADMIN,
-            summary: "Resets the statistics of INFO.",
-            complexity: "O(N) with N commands",
-            arity: Exactly(2),
-            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-            handler: resetstat,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "config|rewrite",
-            arguments: "",
-            flags: FOR_ADMIN,
-            since: "2.8.0",
-            summary: "Refuses: kvns has no configuration file.",
-            arity: Exactly(2),
-            handler: rewrite,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "config|help",
-            arguments: "",
-            since: "5.0.0",
-            summary: "Describes how to use CONFIG.",
-            arity: Exactly(2),
-            flags: Flags::LOADING.or(Flags::STALE),
-            handler: help,
-            ..SUBCOMMAND
-        },
+pub const CONFIG: CommandSpec = container(
+    SERVER,
+    "config",
+    &[
+        row(SUBCOMMAND, "config|get", "{parameter}...", AtLeast(3), FOR_ADMIN, get)
+            .summary("Returns the settings whose names match a pattern.")
+            .complexity("O(N) with N patterns"),
+        row(SUBCOMMAND, "config|set", "{parameter value}...", AtLeast(4), FOR_ADMIN, set)
+            .summary("Changes settings, all of them or none.")
+            .complexity("O(N) with N settings given")
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+        row(SUBCOMMAND, "config|resetstat", "", Exactly(2), FOR_ADMIN, resetstat)
+            .summary("Resets the statistics of INFO.")
+            .complexity("O(N) with N commands")
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+        row(SUBCOMMAND, "config|rewrite", "", Exactly(2), FOR_ADMIN, rewrite)
+            .since("2.8.0")
+            .summary("Refuses: kvns has no configuration file."),
+        row(SUBCOMMAND, "config|help", "", Exactly(2), Flags::LOADING.or(Flags::STALE), help)
+            .since("5.0.0")
+            .summary("Describes how to use CONFIG."),
     ],
-    ..SERVER
-};
+)
+.since("2.0.0")
+.summary("Container for commands about settings.");
 
 /// What is wrong with a value.
 pub(super) type Refusal = Cow<'static, str>;

@@ -6,7 +6,7 @@ use crate::command::context::{Context, Outcome};
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::family::keys::encoding_of;
 use crate::command::spec::Arity::AtLeast;
-use crate::command::spec::{CommandSpec, Flags};
+use crate::command::spec::{CommandSpec, Flags, row};
 use crate::glob::Pattern;
 use crate::keyspace::{Entry, KeyspaceError, View};
 use crate::value::tree::{Hash as HashLayout, List, Set};
@@ -24,17 +24,17 @@ const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If KVNS_DEBUG_COMMANDS
 const DIGEST_STEP: usize = 1_000;
 
 /// The command. It is one row: its subcommands are no commands of their own.
-pub const DEBUG: CommandSpec = CommandSpec {
-    name: "debug",
-    arguments: "subcommand [argument...]",
-    since: "1.0.0",
-    summary: "Container for commands for tests of clients and servers.",
-    complexity: "Depends on subcommand",
-    arity: AtLeast(2),
-    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
-    handler: debug,
-    ..SERVER
-};
+pub const DEBUG: CommandSpec = row(
+    SERVER,
+    "debug",
+    "subcommand [argument...]",
+    AtLeast(2),
+    Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE),
+    debug,
+)
+.since("1.0.0")
+.summary("Container for commands for tests of clients and servers.")
+.complexity("Depends on subcommand");
 
 /// `DEBUG subcommand [argument ...]`: refused for clients of other machines, unless `KVNS_DEBUG_COMMANDS` is set.
 fn debug(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {

@@ -6,123 +6,46 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags};
+use crate::command::spec::{CommandSpec, Flags, container, row};
 use crate::command::table::{self, ROWS, Row};
 use crate::concurrent::counters::recorder::{Series, bucket_start};
 use crate::stats::{LatencyEvent, Spike};
 use std::fmt::Write;
 
+const FOR_ADMIN: Flags =
+    Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT);
+
 const SPECIAL: &[&str] = &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"];
 
-const SUBCOMMAND: CommandSpec = CommandSpec {
-    since: "2.8.13",
-    arity: Exactly(2),
-    flags: Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT),
-    tips: SPECIAL,
-    ..SERVER
-};
+const SUBCOMMAND: CommandSpec = SERVER.since("2.8.13").tips(SPECIAL);
 
 /// The container and its subcommands.
-pub const LATENCY: CommandSpec = CommandSpec {
-    name: "latency",
-    arguments: "",
-    since: "2.8.13",
-    summary: "Container for commands about latency.",
-    complexity: "Depends on subcommand",
-    arity: AtLeast(2),
-    flags: Flags::NONE,
-    subcommands: &[
-        CommandSpec {
-            name: "latency|latest",
-            arguments: "",
-            flags: Flags::ADMIN
-                .or(Flags::NOSCRIPT)
-                .or(Flags::LOADING)
-                .or(Flags::STALE)
-                .or(Flags::AFTER_COMMIT),
-            summary: "Returns the latest spike of each event.",
-            handler: latest,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "latency|history",
-            arguments: "event",
-            flags: Flags::ADMIN
-                .or(Flags::NOSCRIPT)
-                .or(Flags::LOADING)
-                .or(Flags::STALE)
-                .or(Flags::AFTER_COMMIT),
-            summary: "Returns the spikes of an event.",
-            arity: Exactly(3),
-            handler: history,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "latency|reset",
-            arguments: "[event...]",
-            flags: Flags::ADMIN
-                .or(Flags::NOSCRIPT)
-                .or(Flags::LOADING)
-                .or(Flags::STALE)
-                .or(Flags::AFTER_COMMIT),
-            summary: "Deletes the spikes of some events, or of all without an argument.",
-            arity: AtLeast(2),
-            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-            handler: reset,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "latency|graph",
-            arguments: "event",
-            flags: Flags::ADMIN
-                .or(Flags::NOSCRIPT)
-                .or(Flags::LOADING)
-                .or(Flags::STALE)
-                .or(Flags::AFTER_COMMIT),
-            summary: "Draws the spikes of an event.",
-            arity: Exactly(3),
-            handler: graph,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "latency|doctor",
-            arguments: "",
-            flags: Flags::ADMIN
-                .or(Flags::NOSCRIPT)
-                .or(Flags::LOADING)
-                .or(Flags::STALE)
-                .or(Flags::AFTER_COMMIT),
-            summary: "Explains the spikes in words.",
-            handler: doctor,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "latency|histogram",
-            arguments: "[command...]",
-            flags: Flags::ADMIN
-                .or(Flags::NOSCRIPT)
-                .or(Flags::LOADING)
-                .or(Flags::STALE)
-                .or(Flags::AFTER_COMMIT),
-            since: "7.0.0",
-            summary: "Returns the distribution of the durations of commands.",
-            complexity: "O(N) with N commands",
-            arity: AtLeast(2),
-            handler: histogram,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "latency|help",
-            arguments: "",
-            summary: "Describes how to use LATENCY.",
-            flags: Flags::LOADING.or(Flags::STALE),
-            tips: &[],
-            handler: help,
-            ..SUBCOMMAND
-        },
+pub const LATENCY: CommandSpec = container(
+    SERVER,
+    "latency",
+    &[
+        row(SUBCOMMAND, "latency|latest", "", Exactly(2), FOR_ADMIN, latest)
+            .summary("Returns the latest spike of each event."),
+        row(SUBCOMMAND, "latency|history", "event", Exactly(3), FOR_ADMIN, history)
+            .summary("Returns the spikes of an event."),
+        row(SUBCOMMAND, "latency|reset", "[event...]", AtLeast(2), FOR_ADMIN, reset)
+            .summary("Deletes the spikes of some events, or of all without an argument.")
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+        row(SUBCOMMAND, "latency|graph", "event", Exactly(3), FOR_ADMIN, graph)
+            .summary("Draws the spikes of an event."),
+        row(SUBCOMMAND, "latency|doctor", "", Exactly(2), FOR_ADMIN, doctor)
+            .summary("Explains the spikes in words."),
+        row(SUBCOMMAND, "latency|histogram", "[command...]", AtLeast(2), FOR_ADMIN, histogram)
+            .since("7.0.0")
+            .summary("Returns the distribution of the durations of commands.")
+            .complexity("O(N) with N commands"),
+        row(SUBCOMMAND, "latency|help", "", Exactly(2), Flags::LOADING.or(Flags::STALE), help)
+            .tips(&[])
+            .summary("Describes how to use LATENCY."),
     ],
-    ..SERVER
-};
+)
+.since("2.8.13")
+.summary("Container for commands about latency.");
 
 /// `LATENCY LATEST`: for each event its name, the Unix time and milliseconds of the last spike, and the worst one's
 /// milliseconds.

@@ -5,64 +5,41 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, KeySpec, container, row};
 use crate::memory::allocator::Allocator;
 
 const ASKS_ALL: &[&str] =
     &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 
-const SUBCOMMAND: CommandSpec =
-    CommandSpec { since: "4.0.0", arity: Exactly(2), flags: Flags::NONE, tips: ASKS_ALL, ..SERVER };
+const SUBCOMMAND: CommandSpec = SERVER.since("4.0.0").tips(ASKS_ALL);
 
 /// The container and its subcommands.
-pub const MEMORY: CommandSpec = CommandSpec {
-    name: "memory",
-    arguments: "",
-    since: "4.0.0",
-    summary: "Container for commands about memory.",
-    complexity: "Depends on subcommand",
-    arity: AtLeast(2),
-    flags: Flags::NONE,
-    subcommands: &[
-        CommandSpec {
-            name: "memory|usage",
-            arguments: "key:key [SAMPLES=count:integer]",
-            summary: "Returns the number of bytes that a key and its value take.",
-            arity: AtLeast(3),
-            flags: Flags::READONLY,
-            keys: &[KeySpec::at(2, &["RO"])],
-            tips: &[],
-            handler: usage,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "memory|stats",
-            arguments: "",
-            flags: Flags::NONE,
-            summary: "Returns what memory is used for.",
-            handler: stats,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "memory|doctor",
-            arguments: "",
-            flags: Flags::NONE,
-            summary: "Reports memory problems in words.",
-            handler: doctor,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "memory|help",
-            arguments: "",
-            summary: "Describes how to use MEMORY.",
-            flags: Flags::LOADING.or(Flags::STALE),
-            tips: &[],
-            handler: help,
-            ..SUBCOMMAND
-        },
+pub const MEMORY: CommandSpec = container(
+    SERVER,
+    "memory",
+    &[
+        row(
+            SUBCOMMAND,
+            "memory|usage",
+            "key:key [SAMPLES=count:integer]",
+            AtLeast(3),
+            Flags::READONLY,
+            usage,
+        )
+        .tips(&[])
+        .summary("Returns the number of bytes that a key and its value take.")
+        .keys(&[KeySpec::at(2, &["RO"])]),
+        row(SUBCOMMAND, "memory|stats", "", Exactly(2), Flags::NONE, stats)
+            .summary("Returns what memory is used for."),
+        row(SUBCOMMAND, "memory|doctor", "", Exactly(2), Flags::NONE, doctor)
+            .summary("Reports memory problems in words."),
+        row(SUBCOMMAND, "memory|help", "", Exactly(2), Flags::LOADING.or(Flags::STALE), help)
+            .tips(&[])
+            .summary("Describes how to use MEMORY."),
     ],
-    ..SERVER
-};
+)
+.since("4.0.0")
+.summary("Container for commands about memory.");
 
 /// `MEMORY USAGE key [SAMPLES count]`: bytes, or null. Footprints are exact, so there is nothing to sample.
 fn usage(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {

@@ -18,83 +18,42 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group};
+use crate::command::spec::{CommandSpec, Flags, Group, row};
 
 /// The Redis version whose behaviour clients may rely on.
 pub const VERSION: &str = "7.2.0";
 
 const VARIES: &[&str] = &["nondeterministic_output"];
 
-const SERVER: CommandSpec = CommandSpec {
-    name: "",
-    since: "1.0.0",
-    summary: "",
-    complexity: "O(1)",
-    group: Group::Server,
-    arity: Exactly(1),
-    arguments: "",
-    flags: Flags::LOADING.or(Flags::STALE),
-    keys: &[],
-    tips: &[],
-    handler: super::needs_subcommand,
-    subcommands: &[],
-};
+const FLUSHES: Flags = Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS);
 
-const FLUSH: CommandSpec = CommandSpec {
-    arity: AtLeast(1),
-    flags: Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS),
-    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-    handler: flush,
-    ..SERVER
-};
+const SERVER: CommandSpec = CommandSpec::of(Group::Server);
+
+const FLUSH: CommandSpec = SERVER.tips(&["request_policy:all_shards", "response_policy:all_succeeded"]);
 
 /// The family's rows.
 pub const ROWS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "dbsize",
-        arguments: "",
-        summary: "Returns the number of keys.",
-        flags: Flags::READONLY.or(Flags::FAST).or(Flags::KEYSPACE),
-        tips: &["request_policy:all_shards", "response_policy:agg_sum"],
-        handler: dbsize,
-        ..SERVER
-    },
-    CommandSpec {
-        name: "flushdb",
-        arguments: "[(ASYNC|SYNC)]",
-        flags: Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS),
-        handler: flush,
-        summary: "Deletes all keys atomically; the memory is freed in the background.",
-        ..FLUSH
-    },
-    CommandSpec {
-        name: "flushall",
-        arguments: "[(ASYNC|SYNC)]",
-        flags: Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS),
-        handler: flush,
-        summary: "Deletes all keys atomically; the same as FLUSHDB, since there is one database.",
-        ..FLUSH
-    },
-    CommandSpec {
-        name: "time",
-        arguments: "",
-        since: "2.6.0",
-        summary: "Returns the server's time.",
-        flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
-        tips: VARIES,
-        handler: time,
-        ..SERVER
-    },
-    CommandSpec {
-        name: "info",
-        arguments: "[section...]",
-        summary: "Returns figures about the server, in sections.",
-        arity: AtLeast(1),
-        flags: Flags::LOADING.or(Flags::STALE).or(Flags::DANGEROUS),
-        tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
-        handler: info::info,
-        ..SERVER
-    },
+    row(SERVER, "dbsize", "", Exactly(1), Flags::READONLY.or(Flags::FAST).or(Flags::KEYSPACE), dbsize)
+        .summary("Returns the number of keys.")
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
+    row(FLUSH, "flushdb", "[(ASYNC|SYNC)]", AtLeast(1), FLUSHES, flush)
+        .summary("Deletes all keys atomically; the memory is freed in the background."),
+    row(FLUSH, "flushall", "[(ASYNC|SYNC)]", AtLeast(1), FLUSHES, flush)
+        .summary("Deletes all keys atomically; the same as FLUSHDB, since there is one database."),
+    row(SERVER, "time", "", Exactly(1), Flags::LOADING.or(Flags::STALE).or(Flags::FAST), time)
+        .since("2.6.0")
+        .summary("Returns the server's time.")
+        .tips(VARIES),
+    row(
+        SERVER,
+        "info",
+        "[section...]",
+        AtLeast(1),
+        Flags::LOADING.or(Flags::STALE).or(Flags::DANGEROUS),
+        info::info,
+    )
+    .summary("Returns figures about the server, in sections.")
+    .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
     command::COMMAND,
     config::CONFIG,
     debug::DEBUG,

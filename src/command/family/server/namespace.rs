@@ -6,7 +6,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags};
+use crate::command::spec::{CommandSpec, Flags, container, row};
 use crate::config::{NO_QUOTA, Policy};
 use crate::glob::Pattern;
 use crate::keyspace::NamespaceInfo;
@@ -14,73 +14,48 @@ use crate::wait::Wait;
 
 const FOR_ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
 
-const SUBCOMMAND: CommandSpec = CommandSpec { since: "7.2.0", flags: FOR_ADMIN, ..SERVER };
+const SUBCOMMAND: CommandSpec = SERVER.since("7.2.0");
 
 /// Namespaces that NAMESPACE LIST answers at most: they come from untrusted names, and a reply is to have an end.
 const MOST: usize = 100_000;
 
 /// The container and its subcommands.
-pub const NAMESPACE: CommandSpec = CommandSpec {
-    name: "namespace",
-    arguments: "",
-    since: "7.2.0",
-    summary: "Container for commands about namespaces.",
-    complexity: "Depends on subcommand",
-    arity: AtLeast(2),
-    flags: Flags::NONE,
-    subcommands: &[
-        CommandSpec {
-            name: "namespace|list",
-            arguments: "[pattern:pattern]",
-            flags: FOR_ADMIN,
-            summary: "Returns the names of the namespaces that have keys.",
-            complexity: "O(N) with N namespaces",
-            arity: AtLeast(2),
-            tips: super::VARIES,
-            handler: list,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "namespace|stats",
-            arguments: "namespace",
-            flags: FOR_ADMIN,
-            summary: "Returns figures about a namespace, with its policy and limit.",
-            arity: Exactly(3),
-            tips: super::VARIES,
-            handler: stats,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "namespace|flush",
-            arguments: "namespace",
-            summary: "Deletes the keys of a namespace in steps and returns their number.",
-            complexity: "O(N) with N keys of the namespace; others have their turn meanwhile",
-            arity: Exactly(3),
-            flags: Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS).or(Flags::NO_MULTI),
-            handler: flush,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "namespace|set",
-            arguments: "namespace (POLICY=policy|LIMIT=bytes)...",
-            summary: "Sets the eviction policy or the memory limit of a namespace.",
-            arity: AtLeast(5),
-            flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
-            handler: set,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "namespace|help",
-            arguments: "",
-            summary: "Describes how to use NAMESPACE.",
-            arity: Exactly(2),
-            flags: Flags::LOADING.or(Flags::STALE),
-            handler: help,
-            ..SUBCOMMAND
-        },
+pub const NAMESPACE: CommandSpec = container(
+    SERVER,
+    "namespace",
+    &[
+        row(SUBCOMMAND, "namespace|list", "[pattern:pattern]", AtLeast(2), FOR_ADMIN, list)
+            .summary("Returns the names of the namespaces that have keys.")
+            .complexity("O(N) with N namespaces")
+            .tips(super::VARIES),
+        row(SUBCOMMAND, "namespace|stats", "namespace", Exactly(3), FOR_ADMIN, stats)
+            .summary("Returns figures about a namespace, with its policy and limit.")
+            .tips(super::VARIES),
+        row(
+            SUBCOMMAND,
+            "namespace|flush",
+            "namespace",
+            Exactly(3),
+            Flags::WRITE.or(Flags::KEYSPACE).or(Flags::DANGEROUS).or(Flags::NO_MULTI),
+            flush,
+        )
+        .summary("Deletes the keys of a namespace in steps and returns their number.")
+        .complexity("O(N) with N keys of the namespace; others have their turn meanwhile"),
+        row(
+            SUBCOMMAND,
+            "namespace|set",
+            "namespace (POLICY=policy|LIMIT=bytes)...",
+            AtLeast(5),
+            FOR_ADMIN.or(Flags::AFTER_COMMIT),
+            set,
+        )
+        .summary("Sets the eviction policy or the memory limit of a namespace."),
+        row(SUBCOMMAND, "namespace|help", "", Exactly(2), Flags::LOADING.or(Flags::STALE), help)
+            .summary("Describes how to use NAMESPACE."),
     ],
-    ..SERVER
-};
+)
+.since("7.2.0")
+.summary("Container for commands about namespaces.");
 
 /// `NAMESPACE LIST [pattern]`: an array of names, in order; of the first hundred thousand.
 fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {

@@ -5,80 +5,64 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group, KeySpec};
+use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, row};
 use crate::number::parse_integer;
 
 const AT_ONCE: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
 
 /// MONITOR's row.
-pub const MONITOR: CommandSpec = CommandSpec {
-    name: "monitor",
-    arguments: "",
-    summary: "Streams every command that the server runs.",
-    flags: AT_ONCE.or(Flags::AFTER_COMMIT),
-    handler: monitor,
-    ..SERVER
-};
+pub const MONITOR: CommandSpec =
+    row(SERVER, "monitor", "", Exactly(1), AT_ONCE.or(Flags::AFTER_COMMIT), monitor)
+        .summary("Streams every command that the server runs.");
 
 /// ROLE's row.
-pub const ROLE: CommandSpec = CommandSpec {
-    name: "role",
-    arguments: "",
-    since: "2.8.12",
-    summary: "Returns the replication role of the server: a master without replicas.",
-    flags: Flags::NOSCRIPT
+pub const ROLE: CommandSpec = row(
+    SERVER,
+    "role",
+    "",
+    Exactly(1),
+    Flags::NOSCRIPT
         .or(Flags::LOADING)
         .or(Flags::STALE)
         .or(Flags::FAST)
         .or(Flags::SHOWN_AS_ADMIN)
         .or(Flags::DANGEROUS),
-    handler: role,
-    ..SERVER
-};
+    role,
+)
+.since("2.8.12")
+.summary("Returns the replication role of the server: a master without replicas.");
 
 /// WAIT's row.
-pub const WAIT: CommandSpec = CommandSpec {
-    name: "wait",
-    arguments: "numreplicas:integer timeout:integer",
-    since: "3.0.0",
-    summary: "Returns the number of replicas that have the writes so far: there are none.",
-    group: Group::Connection,
-    arity: Exactly(3),
-    flags: Flags::NOSCRIPT,
-    tips: &["request_policy:all_shards", "response_policy:agg_min"],
-    handler: wait,
-    ..SERVER
-};
+pub const WAIT: CommandSpec =
+    row(SERVER, "wait", "numreplicas:integer timeout:integer", Exactly(3), Flags::NOSCRIPT, wait)
+        .group(Group::Connection)
+        .since("3.0.0")
+        .summary("Returns the number of replicas that have the writes so far: there are none.")
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"]);
 
 /// LOLWUT's row.
-pub const LOLWUT: CommandSpec = CommandSpec {
-    name: "lolwut",
-    arguments: "[VERSION=version:integer]",
-    since: "5.0.0",
-    summary: "Draws a picture and returns the version.",
-    arity: AtLeast(1),
-    flags: Flags::READONLY.or(Flags::FAST),
-    handler: lolwut,
-    ..SERVER
-};
+pub const LOLWUT: CommandSpec =
+    row(SERVER, "lolwut", "[VERSION=version:integer]", AtLeast(1), Flags::READONLY.or(Flags::FAST), lolwut)
+        .since("5.0.0")
+        .summary("Draws a picture and returns the version.");
 
 /// XADD's row.
-pub const XADD: CommandSpec = CommandSpec {
-    name: "xadd",
-    arguments: "key:key [NOMKSTREAM] [{(MAXLEN|MINID) [(=|~)] threshold [LIMIT=count:integer]}] (*|id) {field value}...",
-    since: "5.0.0",
-    summary: "Refuses: there are no streams.",
-    group: Group::Stream,
-    arity: AtLeast(5),
-    flags: Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST),
-    keys: &[KeySpec {
-        notes: "UPDATE instead of INSERT because of the optional trimming feature",
-        ..KeySpec::at(1, &["RW", "update"])
-    }],
-    tips: &["nondeterministic_output"],
-    handler: |_, _| Err(CommandError::Plain("ERR stream type not supported")),
-    ..SERVER
-};
+pub const XADD: CommandSpec = row(
+    SERVER,
+    "xadd",
+    "key:key [NOMKSTREAM] [{(MAXLEN|MINID) [(=|~)] threshold [LIMIT=count:integer]}] (*|id) {field value}...",
+    AtLeast(5),
+    Flags::WRITE.or(Flags::DENYOOM).or(Flags::FAST),
+    |_, _| Err(CommandError::Plain("ERR stream type not supported")),
+)
+.group(Group::Stream)
+.since("5.0.0")
+.summary("Refuses: there are no streams.")
+.keys(&[KeySpec {
+    notes: "UPDATE instead of INSERT because of the optional trimming feature",
+    ..KeySpec::at(1, &["RW", "update"])
+}])
+.tips(&["nondeterministic_output"]);
 
 /// `MONITOR`: `+OK`, then a line for every command that any client runs, but those for administrators.
 fn monitor(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {

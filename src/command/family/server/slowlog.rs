@@ -5,71 +5,39 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags};
+use crate::command::spec::{CommandSpec, Flags, container, row};
 use crate::number::parse_integer;
 
 /// Entries that SLOWLOG GET answers unless told otherwise.
 const DEFAULT_COUNT: usize = 10;
 
-const SUBCOMMAND: CommandSpec = CommandSpec {
-    since: "2.2.12",
-    arity: Exactly(2),
-    flags: Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT),
-    ..SERVER
-};
+const FOR_ADMIN: Flags = Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT);
+
+const SUBCOMMAND: CommandSpec = SERVER.since("2.2.12");
 
 /// The container and its subcommands.
-pub const SLOWLOG: CommandSpec = CommandSpec {
-    name: "slowlog",
-    arguments: "",
-    since: "2.2.12",
-    summary: "Container for commands about slow commands.",
-    complexity: "Depends on subcommand",
-    arity: AtLeast(2),
-    flags: Flags::NONE,
-    subcommands: &[
-        CommandSpec {
-            name: "slowlog|get",
-            arguments: "[count:integer]",
-            flags: Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT),
-            summary: "Returns the newest entries of the slow log.",
-            complexity: "O(N) with N entries",
-            arity: AtLeast(2),
-            tips: &["request_policy:all_nodes", "nondeterministic_output"],
-            handler: get,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "slowlog|len",
-            arguments: "",
-            flags: Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT),
-            summary: "Returns the number of entries in the slow log.",
-            tips: &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
-            handler: len,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "slowlog|reset",
-            arguments: "",
-            flags: Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT),
-            summary: "Empties the slow log.",
-            complexity: "O(N) with N entries",
-            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-            handler: reset,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "slowlog|help",
-            arguments: "",
-            since: "6.2.0",
-            summary: "Describes how to use SLOWLOG.",
-            flags: Flags::LOADING.or(Flags::STALE),
-            handler: help,
-            ..SUBCOMMAND
-        },
+pub const SLOWLOG: CommandSpec = container(
+    SERVER,
+    "slowlog",
+    &[
+        row(SUBCOMMAND, "slowlog|get", "[count:integer]", AtLeast(2), FOR_ADMIN, get)
+            .summary("Returns the newest entries of the slow log.")
+            .complexity("O(N) with N entries")
+            .tips(&["request_policy:all_nodes", "nondeterministic_output"]),
+        row(SUBCOMMAND, "slowlog|len", "", Exactly(2), FOR_ADMIN, len)
+            .summary("Returns the number of entries in the slow log.")
+            .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]),
+        row(SUBCOMMAND, "slowlog|reset", "", Exactly(2), FOR_ADMIN, reset)
+            .summary("Empties the slow log.")
+            .complexity("O(N) with N entries")
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+        row(SUBCOMMAND, "slowlog|help", "", Exactly(2), Flags::LOADING.or(Flags::STALE), help)
+            .since("6.2.0")
+            .summary("Describes how to use SLOWLOG."),
     ],
-    ..SERVER
-};
+)
+.since("2.2.12")
+.summary("Container for commands about slow commands.");
 
 /// `SLOWLOG GET [count]`: the newest entries first, all of them for -1; each is its id, the Unix time, microseconds,
 /// the arguments, the client's address and name.

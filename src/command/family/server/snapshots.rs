@@ -6,7 +6,7 @@ use crate::command::args::Args;
 use crate::command::context::{Context, Outcome};
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags};
+use crate::command::spec::{CommandSpec, Flags, row};
 use crate::engine::Engine;
 use crate::engine::persistence::{Figures, NoSnapshot, SnapshotResult};
 use crate::wait::Wait;
@@ -14,55 +14,46 @@ use crate::wait::Wait;
 const SAVING: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::NO_ASYNC_LOADING);
 
 /// SAVE's row.
-pub const SAVE: CommandSpec = CommandSpec {
-    name: "save",
-    arguments: "",
-    summary: "Takes a snapshot and replies when it is on disk; only this client waits.",
-    complexity: "O(N) with N keys",
-    flags: SAVING.or(Flags::NO_MULTI),
-    handler: save,
-    ..SERVER
-};
+pub const SAVE: CommandSpec = row(SERVER, "save", "", Exactly(1), SAVING.or(Flags::NO_MULTI), save)
+    .summary("Takes a snapshot and replies when it is on disk; only this client waits.")
+    .complexity("O(N) with N keys");
 
 /// BGSAVE's row.
-pub const BGSAVE: CommandSpec = CommandSpec {
-    name: "bgsave",
-    arguments: "[SCHEDULE]",
-    summary: "Starts a snapshot in the background.",
-    arity: AtLeast(1),
-    flags: SAVING.or(Flags::AFTER_COMMIT),
-    handler: bgsave,
-    ..SERVER
-};
+pub const BGSAVE: CommandSpec =
+    row(SERVER, "bgsave", "[SCHEDULE]", AtLeast(1), SAVING.or(Flags::AFTER_COMMIT), bgsave)
+        .summary("Starts a snapshot in the background.");
 
 /// LASTSAVE's row.
-pub const LASTSAVE: CommandSpec = CommandSpec {
-    name: "lastsave",
-    arguments: "",
-    summary: "Returns when the last good snapshot was completed, in Unix seconds.",
-    arity: Exactly(1),
-    flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST).or(Flags::SHOWN_AS_ADMIN).or(Flags::DANGEROUS),
-    tips: &["nondeterministic_output"],
-    handler: lastsave,
-    ..SERVER
-};
+pub const LASTSAVE: CommandSpec = row(
+    SERVER,
+    "lastsave",
+    "",
+    Exactly(1),
+    Flags::LOADING.or(Flags::STALE).or(Flags::FAST).or(Flags::SHOWN_AS_ADMIN).or(Flags::DANGEROUS),
+    lastsave,
+)
+.summary("Returns when the last good snapshot was completed, in Unix seconds.")
+.tips(&["nondeterministic_output"]);
 
 /// SHUTDOWN's row.
-pub const SHUTDOWN: CommandSpec = CommandSpec {
-    name: "shutdown",
-    arguments: "[(NOSAVE|SAVE)] [NOW] [FORCE] [ABORT]",
-    summary: "Takes a snapshot if there is a file for it, and ends the server once the other clients have their replies.",
-    complexity: "O(N) with N keys when saving, otherwise O(1)",
-    arity: AtLeast(1),
-    flags: Flags::ADMIN
+pub const SHUTDOWN: CommandSpec = row(
+    SERVER,
+    "shutdown",
+    "[(NOSAVE|SAVE)] [NOW] [FORCE] [ABORT]",
+    AtLeast(1),
+    Flags::ADMIN
         .or(Flags::NOSCRIPT)
         .or(Flags::LOADING)
         .or(Flags::STALE)
         .or(Flags::NO_MULTI)
         .or(Flags::ALLOW_BUSY),
-    handler: shutdown,
-    ..SERVER
-};
+    shutdown,
+)
+.summary(
+    "Takes a snapshot if there is a file for it, and ends the server once the other clients \
+            have their replies.",
+)
+.complexity("O(N) with N keys when saving, otherwise O(1)");
 
 impl From<NoSnapshot> for CommandError {
     fn from(reason: NoSnapshot) -> CommandError {

@@ -7,200 +7,101 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
-use crate::command::spec::{CommandSpec, Flags, Group};
+use crate::command::spec::{CommandSpec, Flags, Group, container, row};
 use crate::session::ReplyMode;
 use list::{info, list};
 use others::{kill, pause, unblock, unpause};
 
 const VARIES: &[&str] = &["nondeterministic_output"];
 
-const SUBCOMMAND: CommandSpec = CommandSpec {
-    name: "",
-    since: "2.4.0",
-    summary: "",
-    complexity: "O(1)",
-    group: Group::Connection,
-    arity: Exactly(2),
-    arguments: "",
-    flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
-    keys: &[],
-    tips: &[],
-    handler: super::super::needs_subcommand,
-    subcommands: &[],
-};
+const SUBCOMMAND: CommandSpec = CommandSpec::of(Group::Connection).since("2.4.0");
 
-const FOR_ADMIN: Flags = SUBCOMMAND.flags.or(Flags::ADMIN);
-
-/// A subcommand that does something to other connections.
-const TO_OTHERS: CommandSpec =
-    CommandSpec { arity: AtLeast(3), flags: FOR_ADMIN.or(Flags::AFTER_COMMIT), ..SUBCOMMAND };
+const FOR_ALL: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
+const FOR_ADMIN: Flags = FOR_ALL.or(Flags::ADMIN);
+const TO_OTHERS: Flags = FOR_ADMIN.or(Flags::AFTER_COMMIT);
 
 /// The container and its subcommands.
-pub const CLIENT: CommandSpec = CommandSpec {
-    name: "client",
-    arguments: "",
-    summary: "Container for commands about connections.",
-    complexity: "Depends on subcommand",
-    arity: AtLeast(2),
-    flags: Flags::NONE,
-    subcommands: &[
-        CommandSpec {
-            name: "client|id",
-            arguments: "",
-            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
-            since: "5.0.0",
-            summary: "Returns the id of the connection.",
-            handler: id,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "client|getname",
-            arguments: "",
-            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
-            since: "2.6.9",
-            summary: "Returns the name of the connection.",
-            handler: getname,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "client|setname",
-            arguments: "connection-name",
-            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
-            since: "2.6.9",
-            summary: "Sets the name of the connection.",
-            arity: Exactly(3),
-            handler: setname,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "client|setinfo",
-            arguments: "(LIB-NAME=libname|LIB-VER=libver)",
-            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
-            since: "7.2.0",
-            summary: "Sets the name or version of the client library.",
-            arity: Exactly(4),
-            handler: setinfo,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "client|info",
-            arguments: "",
-            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
-            since: "6.2.0",
-            summary: "Returns what CLIENT LIST shows of this connection.",
-            tips: VARIES,
-            handler: info,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "client|list",
-            arguments: "[TYPE=(NORMAL|MASTER|REPLICA|PUBSUB)] [ID={client-id:integer...}]",
-            summary: "Returns a line about each connection.",
-            complexity: "O(N) with N connections",
-            arity: AtLeast(2),
-            flags: FOR_ADMIN,
-            tips: VARIES,
-            handler: list,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "client|reply",
-            arguments: "(ON|OFF|SKIP)",
-            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
-            since: "3.2.0",
-            summary: "Turns the connection's replies on or off, or skips the next one.",
-            arity: Exactly(3),
-            handler: reply,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "client|no-evict",
-            arguments: "(ON|OFF)",
-            since: "7.0.0",
-            summary: "Asks that this connection is not closed to save memory.",
-            arity: Exactly(3),
-            flags: FOR_ADMIN,
-            handler: no_evict,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "client|no-touch",
-            arguments: "(ON|OFF)",
-            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
-            since: "7.2.0",
-            summary: "Asks that this connection's commands do not count as accesses of keys.",
-            arity: Exactly(3),
-            handler: no_touch,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "client|kill",
-            arguments: "({ip-port}|{[ID=client-id:integer] [TYPE=(NORMAL|MASTER|SLAVE|REPLICA|PUBSUB)] [USER=username] [ADDR=ip-port] [LADDR=ip-port] [SKIPME=(YES|NO)] [MAXAGE=seconds:integer]})",
-            flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
-            summary: "Closes connections.",
-            complexity: "O(N) with N connections",
-            handler: kill,
-            ..TO_OTHERS
-        },
-        CommandSpec {
-            name: "client|pause",
-            arguments: "timeout:integer [(WRITE|ALL)]",
-            flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
-            since: "3.0.0",
-            summary: "Holds the commands of all clients back for some time.",
-            handler: pause,
-            ..TO_OTHERS
-        },
-        CommandSpec {
-            name: "client|unpause",
-            arguments: "",
-            flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
-            since: "6.2.0",
-            summary: "Ends CLIENT PAUSE.",
-            complexity: "O(N) with N connections",
-            arity: Exactly(2),
-            handler: unpause,
-            ..TO_OTHERS
-        },
-        CommandSpec {
-            name: "client|unblock",
-            arguments: "client-id:integer [(TIMEOUT|ERROR)]",
-            flags: FOR_ADMIN.or(Flags::AFTER_COMMIT),
-            since: "5.0.0",
-            summary: "Ends the wait of another client; no command blocks yet.",
-            handler: unblock,
-            ..TO_OTHERS
-        },
-        CommandSpec {
-            name: "client|getredir",
-            arguments: "",
-            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
-            since: "6.0.0",
-            summary: "Returns where tracking messages go; there is no tracking yet.",
-            handler: getredir,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "client|trackinginfo",
-            arguments: "",
-            flags: Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE),
-            since: "6.2.0",
-            summary: "Returns how the connection tracks keys; there is no tracking yet.",
-            handler: trackinginfo,
-            ..SUBCOMMAND
-        },
-        CommandSpec {
-            name: "client|help",
-            arguments: "",
-            since: "5.0.0",
-            summary: "Describes how to use CLIENT.",
-            flags: Flags::LOADING.or(Flags::STALE),
-            handler: help,
-            ..SUBCOMMAND
-        },
+pub const CLIENT: CommandSpec = container(
+    SUBCOMMAND,
+    "client",
+    &[
+        row(SUBCOMMAND, "client|id", "", Exactly(2), FOR_ALL, id)
+            .since("5.0.0")
+            .summary("Returns the id of the connection."),
+        row(SUBCOMMAND, "client|getname", "", Exactly(2), FOR_ALL, getname)
+            .since("2.6.9")
+            .summary("Returns the name of the connection."),
+        row(SUBCOMMAND, "client|setname", "connection-name", Exactly(3), FOR_ALL, setname)
+            .since("2.6.9")
+            .summary("Sets the name of the connection."),
+        row(SUBCOMMAND, "client|setinfo", "(LIB-NAME=libname|LIB-VER=libver)", Exactly(4), FOR_ALL, setinfo)
+            .since("7.2.0")
+            .summary("Sets the name or version of the client library."),
+        row(SUBCOMMAND, "client|info", "", Exactly(2), FOR_ALL, info)
+            .since("6.2.0")
+            .summary("Returns what CLIENT LIST shows of this connection.")
+            .tips(VARIES),
+        row(
+            SUBCOMMAND,
+            "client|list",
+            "[TYPE=(NORMAL|MASTER|REPLICA|PUBSUB)] [ID={client-id:integer...}]",
+            AtLeast(2),
+            FOR_ADMIN,
+            list,
+        )
+        .summary("Returns a line about each connection.")
+        .complexity("O(N) with N connections")
+        .tips(VARIES),
+        row(SUBCOMMAND, "client|reply", "(ON|OFF|SKIP)", Exactly(3), FOR_ALL, reply)
+            .since("3.2.0")
+            .summary("Turns the connection's replies on or off, or skips the next one."),
+        row(SUBCOMMAND, "client|no-evict", "(ON|OFF)", Exactly(3), FOR_ADMIN, no_evict)
+            .since("7.0.0")
+            .summary("Asks that this connection is not closed to save memory."),
+        row(SUBCOMMAND, "client|no-touch", "(ON|OFF)", Exactly(3), FOR_ALL, no_touch)
+            .since("7.2.0")
+            .summary("Asks that this connection's commands do not count as accesses of keys."),
+        row(
+            SUBCOMMAND,
+            "client|kill",
+            "({ip-port}|{[ID=client-id:integer] [TYPE=(NORMAL|MASTER|SLAVE|REPLICA|PUBSUB)] \
+            [USER=username] [ADDR=ip-port] [LADDR=ip-port] [SKIPME=(YES|NO)] \
+            [MAXAGE=seconds:integer]})",
+            AtLeast(3),
+            TO_OTHERS,
+            kill,
+        )
+        .summary("Closes connections.")
+        .complexity("O(N) with N connections"),
+        row(SUBCOMMAND, "client|pause", "timeout:integer [(WRITE|ALL)]", AtLeast(3), TO_OTHERS, pause)
+            .since("3.0.0")
+            .summary("Holds the commands of all clients back for some time."),
+        row(SUBCOMMAND, "client|unpause", "", Exactly(2), TO_OTHERS, unpause)
+            .since("6.2.0")
+            .summary("Ends CLIENT PAUSE.")
+            .complexity("O(N) with N connections"),
+        row(
+            SUBCOMMAND,
+            "client|unblock",
+            "client-id:integer [(TIMEOUT|ERROR)]",
+            AtLeast(3),
+            TO_OTHERS,
+            unblock,
+        )
+        .since("5.0.0")
+        .summary("Ends the wait of another client; no command blocks yet."),
+        row(SUBCOMMAND, "client|getredir", "", Exactly(2), FOR_ALL, getredir)
+            .since("6.0.0")
+            .summary("Returns where tracking messages go; there is no tracking yet."),
+        row(SUBCOMMAND, "client|trackinginfo", "", Exactly(2), FOR_ALL, trackinginfo)
+            .since("6.2.0")
+            .summary("Returns how the connection tracks keys; there is no tracking yet."),
+        row(SUBCOMMAND, "client|help", "", Exactly(2), Flags::LOADING.or(Flags::STALE), help)
+            .since("5.0.0")
+            .summary("Describes how to use CLIENT."),
     ],
-    ..SUBCOMMAND
-};
+)
+.summary("Container for commands about connections.");
 
 /// Names and library attributes are shown in lines of space-separated fields, so they have neither.
 pub fn validate_label(label: &[u8], error: CommandError) -> CommandResult {
