@@ -10,7 +10,7 @@ use super::transaction::{Touched, Transaction};
 use super::{Key, KeyspaceError, View};
 use crate::concurrent::slots::namespace::Namespace;
 use crate::concurrent::versions::transaction::{Write, commit};
-use crate::concurrent::versions::version::{Planned, Version, VersionBox};
+use crate::concurrent::versions::version::{PlannedVersion, Version, VersionBox};
 use crate::sync::{Bug, seeded};
 use smallvec::SmallVec;
 
@@ -96,8 +96,8 @@ impl<'g> View<'g> {
             let Touched { slot, base, plan } = touched;
             let planned = match plan {
                 Plan::Put(planned) => planned,
-                Plan::Remove => Planned::new(absent_after(base), guard),
-                Plan::Unchanged => Planned::new(VersionBox::fresh_copy(base), guard),
+                Plan::Remove => PlannedVersion::new(absent_after(base), guard),
+                Plan::Unchanged => PlannedVersion::new(VersionBox::fresh_copy(base), guard),
                 Plan::Open(_) => unreachable!("closed before the commit"),
             };
             let new = planned.version();
@@ -130,7 +130,7 @@ impl<'g> View<'g> {
             return false;
         }
         // What the body read of its plans stays until the guard ends.
-        writes.into_iter().for_each(|write| drop(Planned::new(write.new, guard)));
+        writes.into_iter().for_each(|write| drop(PlannedVersion::new(write.new, guard)));
         false
     }
 

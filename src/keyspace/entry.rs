@@ -3,7 +3,7 @@
 use super::KeyspaceError;
 use crate::concurrent::epoch::reclaim::Guard;
 use crate::concurrent::slots::slot::Slot;
-use crate::concurrent::versions::nodes::Candidate;
+pub use crate::concurrent::versions::nodes::Draft;
 use crate::concurrent::versions::order_index::{LargeSet, OrderAt};
 use crate::concurrent::versions::version::{Collection, Version, VersionBox};
 use crate::value::Kind;
@@ -30,16 +30,6 @@ pub type Descending<'g> = sorted_set::Descending<'g, OrderAt<'g>>;
 
 /// Changes of one sorted set, atomic together.
 pub type SortedSetEdit<'g> = sorted_set::Edit<'g, OrderAt<'g>>;
-
-/// A value that no one else can see yet, with its deadline: what an update puts in place.
-#[derive(Debug)]
-pub struct Draft(pub(super) Candidate);
-
-impl From<VersionBox> for Draft {
-    fn from(version: VersionBox) -> Draft {
-        Draft(version.into())
-    }
-}
 
 impl Draft {
     /// A string of these bytes that expires at `deadline_ms`; canonical decimal integers are kept as integers.
@@ -102,7 +92,7 @@ impl Draft {
     fn chunks(delta: ChunksDelta<'_>, deadline_ms: Option<u64>) -> Draft {
         let (edit, len) = delta.seal();
         let version = VersionBox::chunks(len, edit.root(), deadline_ms);
-        Draft(Candidate { version, edit: Some(Box::new(edit)) })
+        Draft { version, edit: Some(Box::new(edit)) }
     }
 
     /// An integer string.
@@ -118,7 +108,7 @@ impl Draft {
     /// A collection: the tree of `delta`, which must not be empty.
     pub fn collection<L: Collection>(delta: Delta<'_, L>, deadline_ms: Option<u64>) -> Draft {
         let edit = Box::new(delta.seal());
-        Draft(Candidate { version: VersionBox::collection::<L>(edit.root(), deadline_ms), edit: Some(edit) })
+        Draft { version: VersionBox::collection::<L>(edit.root(), deadline_ms), edit: Some(edit) }
     }
 
     /// An entry's value with another deadline: for changes of the deadline alone, and for RENAME, which must
@@ -202,7 +192,7 @@ impl Change {
                 (VersionBox::large_sorted_set(set, deadline_ms), tree)
             }
         };
-        Change::Put(Draft(Candidate { version, edit: Some(Box::new(edit)) }))
+        Change::Put(Draft { version, edit: Some(Box::new(edit)) })
     }
 }
 

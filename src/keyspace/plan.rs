@@ -7,8 +7,8 @@
 use super::entry::{Change, Draft, Entry, SortedSet, SortedSetEdit};
 use super::{Key, KeyspaceError, View};
 use crate::concurrent::epoch::reclaim::Guard;
-use crate::concurrent::versions::nodes::{Candidate, Edits};
-use crate::concurrent::versions::version::{Collection, Planned, Version};
+use crate::concurrent::versions::nodes::Edits;
+use crate::concurrent::versions::version::{Collection, PlannedVersion, Version};
 use crate::value::tree::{Delta, Ends, Hash, List, Patch, Set, Tree};
 
 /// A collection with edits that can be gathered.
@@ -107,7 +107,7 @@ gathers!(Set, Patch<'g, Set>, Patch::new);
 #[derive(Debug)]
 pub(super) enum Plan<'g> {
     Unchanged,
-    Put(Planned<'g>),
+    Put(PlannedVersion<'g>),
     Remove,
     /// An edit of a collection that goes on; closed before anything but the edit looks at it.
     Open(Box<Open<'g>>),
@@ -159,10 +159,10 @@ impl<'g> Open<'g> {
 impl<'g> Plan<'g> {
     /// Plans to put `draft` in the place of `base`.
     pub(super) fn put(draft: Draft, base: &Version, edits: &mut Edits<'g>, guard: &'g Guard) -> Plan<'g> {
-        let Candidate { mut version, edit } = draft.0;
+        let Draft { mut version, edit } = draft;
         version.set_seq(base.seq().wrapping_add(1));
         edit.into_iter().for_each(|edit| edits.push(*edit));
-        Plan::Put(Planned::new(version, guard))
+        Plan::Put(PlannedVersion::new(version, guard))
     }
 }
 

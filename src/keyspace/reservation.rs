@@ -135,8 +135,7 @@ impl Drop for Reservation<'_> {
 impl<'g> View<'g> {
     /// Commands after a flush in the same transaction are not refused any more: the flush has made room.
     fn is_checked(&self) -> bool {
-        self.batch.admission.is_checked.get()
-            && self.transaction.as_deref().is_none_or(|outer| !outer.has_flushed())
+        self.batch.admission.is_checked.get() && self.transaction().is_none_or(|outer| !outer.has_flushed())
     }
 
     /// Reserves `bytes` for a change in a namespace; nothing if the change adds none.

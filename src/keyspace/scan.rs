@@ -4,6 +4,7 @@
 //! page to the last is met: a slot does not move while its key lives.
 
 use super::entry::Entry;
+use super::transaction::Transaction;
 use super::{KeyspaceError, View};
 use crate::concurrent::slots::chunk::{Chunk, MAX_SLOTS};
 use crate::concurrent::slots::generation::Generation;
@@ -132,7 +133,7 @@ impl<'g> View<'g> {
 
     /// The number of keys. O(1).
     pub fn len(&self) -> u64 {
-        let added = self.transaction.as_deref().map_or(0, |transaction| transaction.added_keys());
+        let added = self.transaction().map_or(0, Transaction::added_keys);
         (self.generation().keys.get() + added).max(0) as u64
     }
 

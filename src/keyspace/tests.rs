@@ -258,7 +258,7 @@ fn panics(keyspace: &Keyspace, alone: Option<&Exclusive<'_>>, body: impl Fn(&mut
     let mut view = batch.view();
     let caught = catch_unwind(AssertUnwindSafe(|| body(&mut view)));
     caught.expect_err("the body panics");
-    assert!(view.transaction.is_none(), "the transaction outlives its body");
+    assert!(view.transaction().is_none(), "the transaction outlives its body");
     set(&mut view, b"after", b"v", None).unwrap();
     remove(&mut view, b"after").unwrap();
 }
@@ -293,10 +293,7 @@ fn what_a_body_has_taken_is_given_back_if_it_panics() {
                     panic!("in a transaction after a flush")
                 });
             }));
-            assert!(
-                view.transaction.as_deref().is_some_and(Transaction::has_flushed),
-                "the outer one is back"
-            );
+            assert!(view.transaction().is_some_and(Transaction::has_flushed), "the outer one is back");
             std::panic::resume_unwind(inner.expect_err("the inner body panics"))
         });
     });

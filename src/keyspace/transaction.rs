@@ -163,31 +163,42 @@ fn address(slot: &Slot) -> usize {
     (&raw const *slot).addr()
 }
 
+/// Where a view's updates go.
+#[derive(Debug)]
+pub(super) enum Target<'g> {
+    /// Into the keyspace, each by itself.
+    Keyspace,
+    /// Into a transaction, which commits them together.
+    Transaction(Box<Transaction<'g>>),
+}
+
 /// A transaction in its view. However its body ends, by a panic too, the transaction around it is back in its place
 /// then.
 struct Scope<'v, 'g> {
     view: &'v mut View<'g>,
-    outer: Option<Box<Transaction<'g>>>,
+    outer: Target<'g>,
 }
 
 impl<'v, 'g> Scope<'v, 'g> {
     fn begin(view: &'v mut View<'g>, generation: &'g Generation) -> Scope<'v, 'g> {
         let inner = Box::new(Transaction::new(generation, view.guard()));
-        let outer = view.transaction.replace(inner);
+        let outer = std::mem::replace(&mut view.target, Target::Transaction(inner));
         Scope { view, outer }
     }
 
     /// Runs the body, and hands over what it planned.
     fn run<R>(self, body: impl FnOnce(&mut View<'g>) -> R) -> (R, Box<Transaction<'g>>) {
         let result = body(self.view);
-        let inner = self.view.transaction.take().expect("only its scope ends a transaction");
-        (result, inner)
+        match std::mem::replace(&mut self.view.target, Target::Keyspace) {
+            Target::Transaction(inner) => (result, inner),
+            Target::Keyspace => unreachable!("only its scope ends a transaction"),
+        }
     }
 }
 
 impl Drop for Scope<'_, '_> {
     fn drop(&mut self) {
-        self.view.transaction = self.outer.take();
+        self.view.target = std::mem::replace(&mut self.outer, Target::Keyspace);
     }
 }
 
@@ -198,7 +209,7 @@ impl<'g> View<'g> {
         &mut self,
         mut body: impl FnMut(&mut View<'g>) -> Result<R, E>,
     ) -> Result<R, E> {
-        match self.transaction.as_deref() {
+        match self.transaction() {
             Some(transaction) if transaction.has_flushed() => return self.transact_after_flush(body),
             Some(_) => return body(self),
             None => {}
@@ -241,8 +252,8 @@ impl<'g> View<'g> {
     /// The transaction's cell for a name, if the name has a slot.
     fn touch_cell(&mut self, key: Key<'_>) -> Result<Option<usize>, KeyspaceError> {
         let (generation, guard) = (self.generation(), self.guard());
-        if let Some(transaction) = self.transaction.as_deref()
-            && let Some(touched) = transaction.cells.get(transaction.latest)
+        let transaction = self.buffer();
+        if let Some(touched) = transaction.cells.get(transaction.latest)
             && touched.slot.name() == key.name()
         {
             return Ok(Some(transaction.latest));
@@ -258,14 +269,13 @@ impl<'g> View<'g> {
     /// The transaction's cell for a slot, or `None` if the slot is dead.
     fn touch_slot(&mut self, slot: &'g Slot) -> Result<Option<usize>, KeyspaceError> {
         let generation = self.generation();
-        if let Some(transaction) = self.transaction.as_deref_mut()
-            && let Some(place) = transaction.place(slot)
-        {
+        let transaction = self.buffer();
+        if let Some(place) = transaction.place(slot) {
             transaction.latest = place;
             return Ok(Some(place));
         }
         let base = self.present(generation, slot);
-        let Some(transaction) = self.transaction.as_deref_mut() else { return Ok(None) };
+        let transaction = self.buffer();
         match base {
             Ok(base) if base.is_dead() => Ok(None),
             Ok(base) => Ok(Some(transaction.add(slot, base))),
@@ -279,13 +289,12 @@ impl<'g> View<'g> {
     /// The version in a slot as this transaction reads it, or `None` if the slot is dead.
     pub(super) fn seen_in(&mut self, slot: &'g Slot) -> Result<Option<&'g Version>, KeyspaceError> {
         let place = self.touch_slot(slot)?;
-        let transaction = self.transaction.as_deref();
-        Ok(place.and_then(|place| Some(transaction?.cells[place].base)))
+        Ok(place.map(|place| self.buffer().cells[place].base))
     }
 
     pub(super) fn look_up_buffered(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
         let (place, now_ms, guard) = (self.touch_cell(key)?, self.now_ms(), self.guard());
-        let Some(transaction) = self.transaction.as_deref_mut() else { return Ok(None) };
+        let transaction = self.buffer();
         let Some(place) = place else {
             transaction.missing.push(key.name().into());
             return Ok(None);
@@ -309,13 +318,12 @@ impl<'g> View<'g> {
         }
         let place = self.cell_for(key)?;
         let guard = self.guard();
-        if let Some(Transaction { cells, edits, .. }) = self.transaction.as_deref_mut() {
-            let touched = &mut cells[place];
-            touched.plan = match change {
-                Change::Put(draft) => Plan::put(draft, touched.base, edits, guard),
-                Change::Keep | Change::Remove => Plan::Remove,
-            };
-        }
+        let Transaction { cells, edits, .. } = self.buffer();
+        let touched = &mut cells[place];
+        touched.plan = match change {
+            Change::Put(draft) => Plan::put(draft, touched.base, edits, guard),
+            Change::Keep | Change::Remove => Plan::Remove,
+        };
         Ok(result)
     }
 
@@ -330,15 +338,13 @@ impl<'g> View<'g> {
     /// What is planned for a name, if it has a cell.
     pub(super) fn plan_of(&mut self, key: Key<'_>) -> Result<Option<&mut Plan<'g>>, KeyspaceError> {
         let place = self.touch_cell(key)?;
-        let transaction = self.transaction.as_deref_mut();
-        Ok(place.and_then(|place| Some(&mut transaction?.cells[place].plan)))
+        Ok(place.map(|place| &mut self.buffer().cells[place].plan))
     }
 
     /// What is planned for a name, which gets a cell if it has none. Inside a transaction only.
     pub(super) fn plan_for(&mut self, key: Key<'_>) -> Result<&mut Plan<'g>, KeyspaceError> {
         let place = self.cell_for(key)?;
-        let transaction = self.transaction.as_deref_mut().expect("updates are buffered in transactions only");
-        Ok(&mut transaction.cells[place].plan)
+        Ok(&mut self.buffer().cells[place].plan)
     }
 
     /// Gives a missing name a slot and a cell (M2).
@@ -346,10 +352,8 @@ impl<'g> View<'g> {
         let (generation, guard) = (self.generation(), self.guard());
         loop {
             let (slot, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
-            if let Some(transaction) = self.transaction.as_deref_mut()
-                && is_new
-            {
-                transaction.made.push(Made { generation, slot, guard });
+            if is_new {
+                self.buffer().made.push(Made { generation, slot, guard });
             }
             if let Some(place) = self.touch_slot(slot)? {
                 return Ok(place);
@@ -361,14 +365,14 @@ impl<'g> View<'g> {
     /// to run alone (M5).
     pub fn flush(&mut self) -> Result<(), KeyspaceError> {
         let (keyspace, guard, is_exclusive) = (self.keyspace(), self.guard(), self.batch.is_exclusive);
-        let Some(transaction) = self.transaction.as_deref_mut() else {
+        let Target::Transaction(transaction) = &mut self.target else {
             self.admit()?;
             self.replace_generation(keyspace.next_generation());
             return Ok(());
         };
         if is_exclusive {
             let fresh = keyspace.next_generation();
-            *transaction = Transaction::new(Current::prepare(&fresh, guard), guard);
+            **transaction = Transaction::new(Current::prepare(&fresh, guard), guard);
             transaction.fresh = Some(fresh);
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use super::after_commit::{Changed, Made, absent_after, growth};
 use super::entry::{Change, Draft, Entry, SortedSet};
-use super::transaction::Transaction;
+use super::transaction::{Target, Transaction};
 use super::{Batch, Key, Keyspace, KeyspaceError};
 use crate::concurrent::epoch::reclaim::Guard;
 use crate::concurrent::slots::generation::Generation;
@@ -20,12 +20,12 @@ pub struct View<'g> {
     pub(super) batch: &'g Batch<'g>,
     /// Loaded once: all that the command does is done in it, so that nothing of it lands on both sides of a flush.
     pub(super) generation: &'g Generation,
-    pub(super) transaction: Option<Box<Transaction<'g>>>,
+    pub(super) target: Target<'g>,
 }
 
 impl<'g> View<'g> {
     pub(super) fn new(batch: &'g Batch<'g>) -> View<'g> {
-        View { batch, generation: batch.keyspace.current.load(&batch.guard), transaction: None }
+        View { batch, generation: batch.keyspace.current.load(&batch.guard), target: Target::Keyspace }
     }
 
     pub(super) fn keyspace(&self) -> &'g Keyspace {
@@ -38,10 +38,7 @@ impl<'g> View<'g> {
 
     /// The generation of this attempt.
     pub(super) fn generation(&self) -> &'g Generation {
-        match &self.transaction {
-            Some(transaction) => transaction.generation,
-            None => self.generation,
-        }
+        self.transaction().map_or(self.generation, |transaction| transaction.generation)
     }
 
     /// The generation that an attempt is accounted to: its own, unless a model seeds the mistake.
@@ -57,7 +54,26 @@ impl<'g> View<'g> {
     /// The transaction, if updates are to be buffered. After a flush they go directly to the fresh generation,
     /// which nobody else can see yet.
     pub(super) fn buffering(&mut self) -> Option<&mut Transaction<'g>> {
-        self.transaction.as_deref_mut().filter(|transaction| !transaction.has_flushed())
+        match &mut self.target {
+            Target::Transaction(transaction) if !transaction.has_flushed() => Some(transaction),
+            Target::Transaction(_) | Target::Keyspace => None,
+        }
+    }
+
+    /// The transaction that the view is in, if it is in one.
+    pub(super) fn transaction(&self) -> Option<&Transaction<'g>> {
+        match &self.target {
+            Target::Transaction(transaction) => Some(transaction),
+            Target::Keyspace => None,
+        }
+    }
+
+    /// The transaction, for those who are called inside one only.
+    pub(super) fn buffer(&mut self) -> &mut Transaction<'g> {
+        match &mut self.target {
+            Target::Transaction(transaction) => transaction,
+            Target::Keyspace => unreachable!("updates are buffered in transactions only"),
+        }
     }
 
     /// Unix time in milliseconds; one value for the whole command.
@@ -199,7 +215,7 @@ impl<'g> View<'g> {
             let Some(home) = slot else {
                 let (wanted, result) = change(None)?;
                 let Change::Put(draft) = &wanted else { return Ok(result) };
-                self.check_room_for_new(key, &draft.0.version)?;
+                self.check_room_for_new(key, &draft.version)?;
                 let (home, is_new) = generation.find_or_create(key.name(), key.namespace(), guard);
                 if is_new {
                     _made = Some(Made { generation, slot: home, guard });
@@ -304,7 +320,7 @@ impl<'g> View<'g> {
 
     /// Puts `draft` in place of whatever is there. Inside a transaction only.
     pub fn put(&mut self, key: Key<'_>, draft: Draft) -> Result<(), KeyspaceError> {
-        debug_assert!(self.transaction.is_some(), "a direct update may run its closure again");
+        debug_assert!(self.transaction().is_some(), "a direct update may run its closure again");
         let mut draft = Some(draft);
         self.update(key, |_| Ok((Change::Put(draft.take().expect("a transaction's closure runs once")), ())))
     }
@@ -334,7 +350,7 @@ impl<'g> View<'g> {
             Change::Keep => return Ok(true),
             Change::Remove if !base.is_live() => return Ok(true),
             Change::Remove => absent_after(base).into(),
-            Change::Put(draft) => draft.0,
+            Change::Put(draft) => draft,
         };
         new.version.set_seq(base.seq().wrapping_add(u32::from(!seeded(Bug::WriteKeepsSeq))));
         let bytes = growth(slot, base, &new.version);

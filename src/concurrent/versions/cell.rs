@@ -26,7 +26,7 @@
 //! # Progress
 //! Reading is wait-free: an intent resolves through its descriptor's status. Writing is lock-free.
 
-use super::nodes::{Candidate, free_whole, retire_replaced};
+use super::nodes::{Draft, free_whole, retire_replaced};
 use super::retention::Claim;
 use super::transaction::Intent;
 use super::version::{FRESH, Version, VersionBox};
@@ -114,11 +114,11 @@ impl Cell {
     pub fn replace<'g>(
         &self,
         expected: &'g Version,
-        new: Candidate,
+        new: Draft,
         claim: Option<&Claim<'_>>,
         guard: &'g Guard,
     ) -> Result<&'g Version, VersionBox> {
-        let Candidate { version, edit } = new;
+        let Draft { version, edit } = new;
         let old = NonNull::from(expected);
         match self.swap(expected, version) {
             Ok(new) => {

@@ -69,18 +69,18 @@ pub(super) unsafe fn free_whole(root: Root) {
     unsafe { root.retire_all().free_all() };
 }
 
-/// A version that is to enter a cell, with the edit that built its nodes, if one did.
+/// A version that no one else can see yet, with the edit that built its nodes, if one did.
 #[derive(Debug)]
-pub struct Candidate {
+pub struct Draft {
     /// The version.
     pub version: VersionBox,
     /// The edit whose root the version holds.
     pub edit: Option<Box<Sealed>>,
 }
 
-impl From<VersionBox> for Candidate {
-    fn from(version: VersionBox) -> Candidate {
-        Candidate { version, edit: None }
+impl From<VersionBox> for Draft {
+    fn from(version: VersionBox) -> Draft {
+        Draft { version, edit: None }
     }
 }
 

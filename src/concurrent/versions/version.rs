@@ -505,16 +505,16 @@ impl VersionBox {
 /// A version that a transaction plans to put in place. What reads it there may keep it as long as the guard,
 /// even if the plan changes.
 #[derive(Debug)]
-pub struct Planned<'g> {
+pub struct PlannedVersion<'g> {
     /// Taken only by `publish` and `drop`.
     version: Option<VersionBox>,
     guard: &'g Guard,
 }
 
-impl<'g> Planned<'g> {
+impl<'g> PlannedVersion<'g> {
     /// Plans `version`.
-    pub fn new(version: VersionBox, guard: &'g Guard) -> Planned<'g> {
-        Planned { version: Some(version), guard }
+    pub fn new(version: VersionBox, guard: &'g Guard) -> PlannedVersion<'g> {
+        PlannedVersion { version: Some(version), guard }
     }
 
     /// The planned version.
@@ -531,7 +531,7 @@ impl<'g> Planned<'g> {
     }
 }
 
-impl Drop for Planned<'_> {
+impl Drop for PlannedVersion<'_> {
     fn drop(&mut self) {
         if let Some(version) = self.version.take() {
             // SAFETY: it never entered a cell; only readers under this guard may still have it.
