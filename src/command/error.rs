@@ -173,7 +173,7 @@ pub enum CommandError {
         /// The setting's name.
         name: Vec<u8>,
         /// What is wrong with it.
-        reason: std::borrow::Cow<'static, str>,
+        reason: String,
     },
     /// CONFIG REWRITE: kvns reads no configuration file.
     NoConfigFile,

@@ -1,35 +1,7 @@
-//! The settings that are numbers: what each may be, at the start and in CONFIG SET.
+//! What a setting may be, and what is said of a value that it may not be.
 
 use super::parse::byte_count;
 use crate::number::parse_integer;
-
-/// The largest number that Redis takes for many of its settings.
-const INT_MAX: i128 = i32::MAX as i128;
-
-/// `KVNS_MEMORY_LIMIT` and `maxmemory`.
-pub const MEMORY_LIMIT: Bounds = Bounds::bytes(0, u64::MAX as i128);
-/// `KVNS_SNAPSHOT_RETAIN_LIMIT`.
-pub const SNAPSHOT_RETAIN_LIMIT: Bounds = Bounds::bytes(0, u64::MAX as i128);
-/// `KVNS_PERSIST_INTERVAL` and the seconds of `save`.
-pub const PERSIST_INTERVAL: Bounds = Bounds::whole(0, INT_MAX);
-/// `KVNS_MAX_CLIENTS`.
-pub const MAX_CLIENTS: Bounds = Bounds::whole(1, u32::MAX as i128);
-/// `KVNS_MAX_RESP_ARGS`.
-pub const MAX_RESP_ARGS: Bounds = Bounds::whole(1, 1 << 20);
-/// `KVNS_MAX_RESP_BULK_LEN` and `proto-max-bulk-len`. With the least of it CONFIG SET can still raise it.
-pub const MAX_RESP_BULK_LEN: Bounds = Bounds::bytes(1024, 512 << 20);
-/// `KVNS_MAX_RESP_INLINE_LEN`.
-pub const MAX_RESP_INLINE_LEN: Bounds = Bounds::bytes(64, 64 << 20);
-/// `KVNS_TIMEOUT`.
-pub const TIMEOUT: Bounds = Bounds::whole(0, INT_MAX);
-/// `KVNS_PUBSUB_LIMIT` and the class pubsub of `client-output-buffer-limit`.
-pub const PUBSUB_LIMIT: Bounds = Bounds::bytes(1024, i64::MAX as i128);
-/// `KVNS_SLOWLOG_LOG_SLOWER_THAN`; -1 for never.
-pub const SLOWLOG_LOG_SLOWER_THAN: Bounds = Bounds::whole(-1, i64::MAX as i128);
-/// `KVNS_SLOWLOG_MAX_LEN`.
-pub const SLOWLOG_MAX_LEN: Bounds = Bounds::whole(0, 1 << 20);
-/// `KVNS_LATENCY_MONITOR_THRESHOLD`.
-pub const LATENCY_MONITOR_THRESHOLD: Bounds = Bounds::whole(0, INT_MAX);
 
 /// The least and the most of a number.
 #[derive(Clone, Copy, Debug)]
@@ -53,9 +25,23 @@ impl Bounds {
         Bounds { least, most, is_bytes: true }
     }
 
-    /// Reads a number, whatever the bounds are.
-    pub fn read(self, text: &[u8]) -> Option<i128> {
-        if self.is_bytes { byte_count(text).map(i128::from) } else { parse_integer(text).map(i128::from) }
+    /// Reads a number.
+    ///
+    /// # Errors
+    /// It is no number, or out of the bounds.
+    pub fn read<T: TryFrom<i128>>(self, text: &[u8]) -> Result<T, Invalid> {
+        let Bounds { least, most, is_bytes } = self;
+        let number =
+            if is_bytes { byte_count(text).map(i128::from) } else { parse_integer(text).map(i128::from) };
+        let reason = match number {
+            None if is_bytes => "argument must be a memory value".to_owned(),
+            None => "argument couldn't be parsed into an integer".to_owned(),
+            Some(_) => format!("argument must be between {least} and {most} inclusive"),
+        };
+        let within = number.filter(|number| self.contains(*number));
+        within
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| Invalid { expected: self.expected(), reason })
     }
 
     /// True if it may be `number`.
@@ -63,17 +49,6 @@ impl Bounds {
         (self.least..=self.most).contains(&number)
     }
 
-    /// The parser of a flag and its variable.
-    pub(super) fn parser<T: TryFrom<i128> + Clone + Send + Sync + 'static>(
-        self,
-    ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
-        move |text| {
-            let number = self.read(text.as_bytes()).filter(|number| self.contains(*number));
-            number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| self.expected())
-        }
-    }
-
-    /// What is expected of a flag and its variable.
     fn expected(self) -> String {
         let Bounds { least, most, is_bytes } = self;
         match is_bytes {
@@ -82,6 +57,49 @@ impl Bounds {
                 "a number of bytes such as 1073741824, 512mb or 2gb".to_owned()
             }
             true => format!("a number of bytes from {least} to {most}, such as 65536 or 64kb"),
+        }
+    }
+}
+
+/// Why a value is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// What is expected, for the line that ends a start.
+    pub expected: String,
+    /// What CONFIG SET answers.
+    pub reason: String,
+}
+
+impl From<String> for Invalid {
+    /// What is expected.
+    fn from(expected: String) -> Invalid {
+        Invalid { reason: format!("expected {expected}"), expected }
+    }
+}
+
+impl From<&str> for Invalid {
+    /// What CONFIG SET answers, for settings without a flag.
+    fn from(reason: &str) -> Invalid {
+        Invalid { expected: String::new(), reason: reason.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_values_have_redis_units() {
+        let memory = |text| Bounds::bytes(0, u64::MAX as i128).read::<u64>(text);
+        assert_eq!(memory(b"1024"), Ok(1024));
+        assert_eq!(memory(b"2gb"), Ok(2 << 30));
+        assert_eq!(memory(b"1M"), Ok(1_000_000));
+        for bad in [&b""[..], b"abc", b"12xb", b"-1", b"99999999999999999999", b"9223372036854775807gb"] {
+            assert_eq!(
+                memory(bad).expect_err("a refusal").reason,
+                "argument must be a memory value",
+                "{bad:?}"
+            );
         }
     }
 }

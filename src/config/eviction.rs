@@ -83,11 +83,6 @@ pub fn quotas(text: &[u8]) -> Result<ByNamespace<u64>, String> {
         .ok_or_else(|| "namespaces with bytes above 0 such as ns1:256mb,ns2:1gb".to_owned())
 }
 
-/// A policy by one of its names.
-pub fn policy(text: &str) -> Result<Policy, String> {
-    text.parse().map_err(|()| POLICIES.to_owned())
-}
-
 /// A fraction from 0 to 1.
 pub fn fraction(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));

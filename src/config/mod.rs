@@ -1,23 +1,22 @@
-//! Every setting once: variable, flag, default, bounds, help. A bad value stops the start.
+//! The settings: every one is a flag and a `KVNS_*` variable; a bad value stops the start.
 //!
-//! [`Arguments`] is the table: clap reads flags and `KVNS_*` variables through it, `kvns --help` prints it, and
-//! the table in the README is generated from it. [`Settings`] is what the rest of the server sees.
+//! [`table`] has each of them once. [`Settings`] is what the rest of the server sees.
 
 pub mod bounds;
 mod eviction;
 mod links;
 mod parse;
 mod policy;
+pub mod table;
 
 use crate::memory::{cgroup, limit};
 use crate::resp::Limits;
-use bounds::Bounds;
+use bounds::Invalid;
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches, Parser};
-pub use eviction::{ByNamespace, EvictionRules, POLICIES, fraction, policies, quotas, shown};
+use clap::{Arg, ArgAction};
+pub use eviction::{ByNamespace, EvictionRules};
 pub use parse::byte_count;
-use parse::{boolean, host, log_filter};
 pub use policy::{NO_QUOTA, NamespaceRules, Policy};
 use std::error::Error;
 use std::ffi::OsString;
@@ -25,181 +24,17 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use table::{SETTINGS, Setting};
+
+/// The flags that ask for something else than serving.
+const CHECK: &str = "check";
+const HEALTHCHECK: &str = "healthcheck";
 
 /// What every variable of this program begins with.
 const PREFIX: &str = "KVNS_";
 
 /// The exit code of a start that a bad setting stopped, as usual for a usage error.
 const USAGE_EXIT_CODE: u8 = 2;
-
-/// A Redis-compatible, lock-free, multi-tenant in-memory key-value server.
-///
-/// Every setting is an environment variable and a flag; the flag wins.
-#[derive(Debug, Parser)]
-#[command(name = "kvns", version, max_term_width = 110, hide_possible_values = true)]
-struct Arguments {
-    /// Log filter: a level (error, warn, info, debug, trace) or targets with levels, such as kvns=debug
-    #[arg(long, env = "KVNS_LOG", value_name = "FILTER", default_value = "info", value_parser = log_filter)]
-    log: String,
-
-    /// Form of the log lines: text or json
-    #[arg(long, env = "KVNS_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
-    #[arg(value_parser = parse::log_format)]
-    log_format: LogFormat,
-
-    /// Address or name the server listens on
-    #[arg(long, env = "KVNS_HOST", value_name = "HOST", default_value = "0.0.0.0", value_parser = host)]
-    host: String,
-
-    /// Port the server listens on; 0 takes any free one
-    #[arg(long, env = "KVNS_PORT", value_name = "PORT", default_value = "6480")]
-    #[arg(value_parser = Bounds::whole(0, 65_535).parser::<u16>())]
-    port: u16,
-
-    /// Memory limit in bytes, or with a unit, such as 512mb or 2gb. It is capped at 70% of the memory of the
-    /// container or else the machine; 0 means that cap. CONFIG SET maxmemory changes it
-    #[arg(long, env = "KVNS_MEMORY_LIMIT", value_name = "BYTES", default_value = "1073741824")]
-    #[arg(value_parser = bounds::MEMORY_LIMIT.parser::<u64>())]
-    memory_limit: u64,
-
-    /// Which keys go when a write finds no room, always of its own namespace: none (the write is refused), lru
-    /// (those used least; lfu is the same), mru (those used most) or ear (each soon after it was read)
-    #[arg(long, env = "KVNS_EVICTION_POLICY", value_name = "POLICY", default_value = "none")]
-    #[arg(value_parser = eviction::policy)]
-    eviction_policy: Policy,
-
-    /// Fraction of the memory limit at which eviction starts
-    #[arg(long, env = "KVNS_EVICTION_THRESHOLD", value_name = "FRACTION", default_value = "1.0")]
-    #[arg(value_parser = eviction::fraction)]
-    eviction_threshold: f64,
-
-    /// Policies of single namespaces, such as ns1:lru,ns2:mru
-    #[arg(long, env = "KVNS_NS_EVICTION", value_name = "LIST", value_parser = policy_list)]
-    ns_eviction: Option<ByNamespace<Policy>>,
-
-    /// Bytes that the keys of single namespaces may take, such as ns1:256mb,ns2:1gb; beyond them the namespace's
-    /// policy applies as beyond the memory limit
-    #[arg(long, env = "KVNS_NS_MEMORY_LIMIT", value_name = "LIST", value_parser = quota_list)]
-    ns_memory_limit: Option<ByNamespace<u64>>,
-
-    /// Address or name on which /metrics, /healthz and /readyz are served over HTTP
-    #[arg(long, env = "KVNS_METRICS_HOST", value_name = "HOST", default_value = "0.0.0.0", value_parser = host)]
-    metrics_host: String,
-
-    /// Port on which they are served; 0 takes any free one
-    #[arg(long, env = "KVNS_METRICS_PORT", value_name = "PORT", default_value = "9090")]
-    #[arg(value_parser = Bounds::whole(0, 65_535).parser::<u16>())]
-    metrics_port: u16,
-
-    /// Namespaces with series of their own in /metrics; the rest is summed up under namespace="_other"
-    #[arg(long, env = "KVNS_METRICS_MAX_NAMESPACES", value_name = "COUNT", default_value = "1000")]
-    #[arg(value_parser = Bounds::whole(1, 100_000).parser::<usize>())]
-    metrics_max_namespaces: usize,
-
-    /// The snapshot file: written at every interval, by SAVE, BGSAVE and SHUTDOWN and at the end, loaded at the start.
-    /// Without it nothing is kept
-    #[arg(long, env = "KVNS_PERSIST_PATH", value_name = "FILE", value_parser = parse::file)]
-    persist_path: Option<PathBuf>,
-
-    /// Seconds between two snapshots; 0 for none but those that are asked for. One is left out if nothing has changed.
-    /// CONFIG SET save changes it
-    #[arg(long, env = "KVNS_PERSIST_INTERVAL", value_name = "SECONDS", default_value = "300")]
-    #[arg(value_parser = bounds::PERSIST_INTERVAL.parser::<u64>())]
-    persist_interval: u64,
-
-    /// Bytes that may be kept because they were overwritten or deleted while a snapshot is taken; beyond it the snapshot
-    /// is given up. Without it three tenths of the memory limit
-    #[arg(long, env = "KVNS_SNAPSHOT_RETAIN_LIMIT", value_name = "BYTES", value_parser = bounds::SNAPSHOT_RETAIN_LIMIT.parser::<u64>())]
-    snapshot_retain_limit: Option<u64>,
-
-    /// Whether a snapshot shares values with the store instead of copying them: true or false. The lock-free store
-    /// always shares
-    #[arg(long, env = "KVNS_SHARED_VALUES", value_name = "BOOL", default_value = "true")]
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
-    shared_values: bool,
-
-    /// Whether to serve strings from the lock-sharded store instead, a baseline to compare with: true or false
-    #[arg(long, env = "KVNS_SHARDED_MODE", value_name = "BOOL", default_value = "false")]
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
-    sharded_mode: bool,
-
-    /// Shards of the lock-sharded store; without it four for each core
-    #[arg(long, env = "KVNS_SHARD_COUNT", value_name = "COUNT")]
-    #[arg(value_parser = Bounds::whole(1, 65_536).parser::<usize>())]
-    shard_count: Option<usize>,
-
-    /// Verifies a snapshot file, prints what it has by namespace and type, and exits with 0 or 1
-    #[arg(long, value_name = "FILE")]
-    check: Option<PathBuf>,
-
-    /// Clients connected at once; one more is told "ERR max number of clients reached" and closed
-    #[arg(long, env = "KVNS_MAX_CLIENTS", value_name = "COUNT", default_value = "10000")]
-    #[arg(value_parser = bounds::MAX_CLIENTS.parser::<usize>())]
-    max_clients: usize,
-
-    /// Arguments in one command
-    #[arg(long, env = "KVNS_MAX_RESP_ARGS", value_name = "COUNT", default_value = "1024")]
-    #[arg(value_parser = bounds::MAX_RESP_ARGS.parser::<usize>())]
-    max_resp_args: usize,
-
-    /// Bytes in one bulk string
-    #[arg(long, env = "KVNS_MAX_RESP_BULK_LEN", value_name = "BYTES", default_value = "16777216")]
-    #[arg(value_parser = bounds::MAX_RESP_BULK_LEN.parser::<usize>())]
-    max_resp_bulk_len: usize,
-
-    /// Bytes in one inline command or header line
-    #[arg(long, env = "KVNS_MAX_RESP_INLINE_LEN", value_name = "BYTES", default_value = "65536")]
-    #[arg(value_parser = bounds::MAX_RESP_INLINE_LEN.parser::<usize>())]
-    max_resp_inline_len: usize,
-
-    /// Worker threads; without it one for each core
-    #[arg(long, env = "KVNS_WORKERS", value_name = "COUNT")]
-    #[arg(value_parser = Bounds::whole(1, 1024).parser::<usize>())]
-    workers: Option<usize>,
-
-    /// Seconds after which an idle client is closed; 0 means never
-    #[arg(long, env = "KVNS_TIMEOUT", value_name = "SECONDS", default_value = "0")]
-    #[arg(value_parser = bounds::TIMEOUT.parser::<u64>())]
-    timeout: u64,
-
-    /// Bytes of published messages that may wait for one subscriber; one more, and it is closed. CONFIG SET
-    /// client-output-buffer-limit changes it
-    #[arg(long, env = "KVNS_PUBSUB_LIMIT", value_name = "BYTES", default_value = "33554432")]
-    #[arg(value_parser = bounds::PUBSUB_LIMIT.parser::<usize>())]
-    pubsub_limit: usize,
-
-    /// Microseconds from which on a command enters the slow log; -1 means none does
-    #[arg(long, env = "KVNS_SLOWLOG_LOG_SLOWER_THAN", value_name = "MICROSECONDS", default_value = "10000")]
-    #[arg(allow_negative_numbers = true, value_parser = bounds::SLOWLOG_LOG_SLOWER_THAN.parser::<i64>())]
-    slowlog_log_slower_than: i64,
-
-    /// Entries that the slow log keeps
-    #[arg(long, env = "KVNS_SLOWLOG_MAX_LEN", value_name = "COUNT", default_value = "128")]
-    #[arg(value_parser = bounds::SLOWLOG_MAX_LEN.parser::<usize>())]
-    slowlog_max_len: usize,
-
-    /// Milliseconds from which on a command is a latency event; 0 means that there are none
-    #[arg(long, env = "KVNS_LATENCY_MONITOR_THRESHOLD", value_name = "MILLISECONDS", default_value = "0")]
-    #[arg(value_parser = bounds::LATENCY_MONITOR_THRESHOLD.parser::<u64>())]
-    latency_monitor_threshold: u64,
-
-    /// Whether clients of other machines may use DEBUG, as those of this one always may: true or false
-    #[arg(long, env = "KVNS_DEBUG_COMMANDS", value_name = "BOOL", default_value = "false")]
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_parser = boolean)]
-    debug_commands: bool,
-
-    /// Asks the server that runs with these settings whether it answers, and exits with 0 or 1
-    #[arg(long)]
-    healthcheck: bool,
-}
-
-fn policy_list(text: &str) -> Result<ByNamespace<Policy>, String> {
-    eviction::policies(text.as_bytes())
-}
-
-fn quota_list(text: &str) -> Result<ByNamespace<u64>, String> {
-    eviction::quotas(text.as_bytes())
-}
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +43,15 @@ pub enum LogFormat {
     Text,
     /// One JSON object for an event.
     Json,
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        })
+    }
 }
 
 /// Every setting, checked.
@@ -289,45 +133,53 @@ impl Settings {
         detected_memory: impl FnOnce() -> Option<u64>,
     ) -> Result<Settings, Refusal> {
         let matches = command.try_get_matches_from(args).map_err(Refusal)?;
-        let arguments = Arguments::from_arg_matches(&matches).map_err(Refusal)?;
-        let memory_limit = limit::capped(arguments.memory_limit, detected_memory());
-        Ok(Settings {
-            log: arguments.log,
-            log_format: arguments.log_format,
-            host: arguments.host,
-            port: arguments.port,
-            memory_limit,
-            eviction: EvictionRules {
-                policy: arguments.eviction_policy,
-                threshold: arguments.eviction_threshold,
-                policies: arguments.ns_eviction.unwrap_or_default(),
-                quotas: arguments.ns_memory_limit.unwrap_or_default(),
-            },
-            metrics_host: arguments.metrics_host,
-            metrics_port: arguments.metrics_port,
-            metrics_max_namespaces: arguments.metrics_max_namespaces,
-            persist_path: arguments.persist_path,
-            persist_interval_s: arguments.persist_interval,
-            snapshot_retain_limit: arguments.snapshot_retain_limit.unwrap_or(memory_limit / 10 * 3),
-            shared_values: arguments.shared_values,
-            sharded_mode: arguments.sharded_mode,
-            shard_count: arguments.shard_count.unwrap_or_else(|| 4 * cores()),
-            check: arguments.check,
-            max_clients: arguments.max_clients,
-            limits: Limits {
-                args: arguments.max_resp_args,
-                bulk_len: arguments.max_resp_bulk_len,
-                inline_len: arguments.max_resp_inline_len,
-            },
-            workers: arguments.workers.unwrap_or_else(cores),
-            timeout_s: arguments.timeout,
-            pubsub_limit: arguments.pubsub_limit,
-            slowlog_us: arguments.slowlog_log_slower_than,
-            slowlog_max_len: arguments.slowlog_max_len,
-            latency_ms: arguments.latency_monitor_threshold,
-            debug_commands: arguments.debug_commands,
-            healthcheck: arguments.healthcheck,
-        })
+        let mut settings = Settings::blank();
+        for setting in SETTINGS {
+            if let Some(value) = setting.given(&matches) {
+                let refused =
+                    |Invalid { reason, .. }| Refusal(clap::Error::raw(ErrorKind::InvalidValue, reason));
+                setting.set(&mut settings, value.as_bytes()).map_err(refused)?;
+            }
+        }
+        settings.memory_limit = limit::capped(settings.memory_limit, detected_memory());
+        if !matches.contains_id("snapshot-retain-limit") {
+            settings.snapshot_retain_limit = settings.memory_limit / 10 * 3;
+        }
+        settings.check = matches.get_one(CHECK).cloned();
+        settings.healthcheck = matches.get_flag(HEALTHCHECK);
+        Ok(settings)
+    }
+
+    /// Settings before any are read.
+    fn blank() -> Settings {
+        Settings {
+            log: String::new(),
+            log_format: LogFormat::Text,
+            host: String::new(),
+            port: 0,
+            memory_limit: 0,
+            eviction: EvictionRules::default(),
+            metrics_host: String::new(),
+            metrics_port: 0,
+            metrics_max_namespaces: 0,
+            persist_path: None,
+            persist_interval_s: 0,
+            snapshot_retain_limit: 0,
+            shared_values: false,
+            sharded_mode: false,
+            shard_count: 4 * cores(),
+            check: None,
+            max_clients: 0,
+            limits: Limits::default(),
+            workers: cores(),
+            timeout_s: 0,
+            pubsub_limit: 0,
+            slowlog_us: 0,
+            slowlog_max_len: 0,
+            latency_ms: 0,
+            debug_commands: false,
+            healthcheck: false,
+        }
     }
 }
 
@@ -342,11 +194,30 @@ impl Default for Settings {
 
 /// The command line of `kvns`: every setting with its variable, flag, default and help. For documentation.
 pub fn command() -> clap::Command {
-    Arguments::command().mut_args(|arg| arg.hide_env_values(true))
+    let check = Arg::new(CHECK).long(CHECK).value_name("FILE").value_parser(clap::value_parser!(PathBuf));
+    let healthcheck = Arg::new(HEALTHCHECK).long(HEALTHCHECK).action(ArgAction::SetTrue);
+    clap::Command::new("kvns")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A Redis-compatible, lock-free, multi-tenant in-memory key-value server.")
+        .long_about(
+            "A Redis-compatible, lock-free, multi-tenant in-memory key-value server.\n\n\
+             Every setting is an environment variable and a flag; the flag wins.",
+        )
+        .max_term_width(110)
+        .args(SETTINGS.iter().filter_map(Setting::argument))
+        .arg(check.help(
+            "Verifies a snapshot file, prints what it has by namespace and type, and exits with 0 or 1",
+        ))
+        .arg(
+            healthcheck.help(
+                "Asks the server that runs with these settings whether it answers, and exits with 0 or 1",
+            ),
+        )
+        .mut_args(|arg| arg.hide_env_values(true))
 }
 
 fn command_without_environment() -> clap::Command {
-    Arguments::command().mut_args(|arg| arg.env(Resettable::Reset))
+    command().mut_args(|arg| arg.env(Resettable::Reset))
 }
 
 /// The limit that a configured one comes to on this machine: no more than 70% of its memory, which 0 stands for.

@@ -1,12 +1,13 @@
 //! NAMESPACE: tenants as operators see them.
 
 use super::SERVER;
-use super::config::{Refusal, memory, policy};
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, container, row};
+use crate::config::bounds::Invalid;
+use crate::config::table::{BYTES, policy};
 use crate::config::{NO_QUOTA, Policy};
 use crate::glob::Pattern;
 use crate::keyspace::NamespaceInfo;
@@ -137,15 +138,17 @@ fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
             "ERR a namespace with a comma in its name has no settings of its own",
         ));
     }
-    let refused = |reason: Refusal| CommandError::Custom([b"ERR ", reason.as_bytes()].concat());
+    let refused = |invalid: Invalid| CommandError::Custom([b"ERR ", invalid.reason.as_bytes()].concat());
     let mut changes = Vec::new();
     while !args.is_empty() {
         changes.push(if args.take_with("POLICY", 1) {
             let value = args.bytes()?;
             let own = !value.eq_ignore_ascii_case(b"default");
-            RuleChange::Policy(own.then(|| policy(value)).transpose().map_err(refused)?)
+            RuleChange::Policy(
+                own.then(|| policy(&String::from_utf8_lossy(value))).transpose().map_err(refused)?,
+            )
         } else if args.take_with("LIMIT", 1) {
-            let bytes = memory(args.bytes()?).map_err(refused)?;
+            let bytes: u64 = BYTES.read(args.bytes()?).map_err(refused)?;
             RuleChange::Quota(Some(bytes.min(i64::MAX as u64)).filter(|bytes| *bytes > 0))
         } else {
             return Err(CommandError::Syntax);
