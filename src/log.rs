@@ -167,6 +167,9 @@ impl MakeWriter<'_> for Lines {
 }
 
 /// Starts the log, with a filter that was checked; a panic of any thread is a line in it.
+///
+/// # Errors
+/// The thread that writes lines can't be started.
 pub fn start(filter: &str, is_json: bool) -> io::Result<()> {
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let is_terminal = output.is_terminal();

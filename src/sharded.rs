@@ -148,6 +148,9 @@ impl Sharded {
 
     /// Gives every key to `sink` as it is at the instant at which all shards are locked, then writes out what is left
     /// in the sink. Returns the number of keys. `is_cancelled` is asked now and then. Clones every entry.
+    ///
+    /// # Errors
+    /// The sink can't be written to, or the snapshot was cancelled.
     pub fn snapshot(
         &self,
         now_ms: u64,
@@ -205,6 +208,9 @@ impl Locked<'_> {
     }
 
     /// Sets every key without a deadline, or, if they do not all have room, none of them.
+    ///
+    /// # Errors
+    /// A shard has no room.
     pub fn put_all<'n>(
         &mut self,
         pairs: impl Iterator<Item = (&'n [u8], &'n [u8])> + Clone,
@@ -244,6 +250,9 @@ impl Shard {
     }
 
     /// Sets a key, unless the shard has no room for what that adds.
+    ///
+    /// # Errors
+    /// The shard has no room.
     pub fn put(&mut self, name: &[u8], value: &[u8], deadline_ms: Option<u64>) -> Result<(), Full> {
         self.require_room(self.growth(name, value))?;
         self.set(name, value, deadline_ms);

@@ -34,7 +34,10 @@ impl<'r> Args<'r> {
         self.len() == 0
     }
 
-    /// The next argument, whatever it is. A missing one is a syntax error: arity promised the others.
+    /// The next argument, whatever it is. Arity promised those that must be there.
+    ///
+    /// # Errors
+    /// A syntax error if none is left.
     pub fn bytes(&mut self) -> Result<&'r [u8], CommandError> {
         let argument = self.request.get(self.next).ok_or(CommandError::Syntax)?;
         self.next += 1;
@@ -42,16 +45,25 @@ impl<'r> Args<'r> {
     }
 
     /// The next argument as a key.
+    ///
+    /// # Errors
+    /// A syntax error if none is left.
     pub fn key(&mut self) -> Result<Key<'r>, CommandError> {
         self.bytes().map(names::key)
     }
 
     /// The next argument as an integer by Redis's strict rule.
+    ///
+    /// # Errors
+    /// It is missing or no integer.
     pub fn integer(&mut self) -> Result<i64, CommandError> {
         parse_integer(self.bytes()?).ok_or(CommandError::NotAnInteger)
     }
 
     /// The next argument as a cursor: an unsigned decimal number.
+    ///
+    /// # Errors
+    /// It is missing or no cursor.
     pub fn cursor(&mut self) -> Result<u64, CommandError> {
         let text = self.bytes()?;
         let is_decimal = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
@@ -60,12 +72,18 @@ impl<'r> Args<'r> {
     }
 
     /// The next argument as a number of 1 or more; the error calls it `name`.
+    ///
+    /// # Errors
+    /// It is missing or no number of 1 or more.
     pub fn above_zero(&mut self, name: &'static str) -> Result<u64, CommandError> {
         let number = parse_integer(self.bytes()?).and_then(|number| u64::try_from(number).ok());
         number.filter(|number| *number > 0).ok_or(CommandError::NotAboveZero(name))
     }
 
     /// The next argument as a number of 1 or more, and as many keys behind it.
+    ///
+    /// # Errors
+    /// The number is none of 1 or more, or larger than the number of arguments left.
     pub fn numbered_keys(&mut self) -> Result<impl Iterator<Item = Key<'r>> + Clone + use<'r>, CommandError> {
         let numkeys = self.above_zero("numkeys")?;
         let keys = self.rest_keys().take(usize::try_from(numkeys).unwrap_or(usize::MAX));
@@ -76,12 +94,18 @@ impl<'r> Args<'r> {
     }
 
     /// The next argument as a count of 0 or more.
+    ///
+    /// # Errors
+    /// It is missing or no number of 0 or more.
     pub fn count(&mut self) -> Result<u64, CommandError> {
         let count = parse_integer(self.bytes()?).and_then(|count| u64::try_from(count).ok());
         count.ok_or(CommandError::NotPositive)
     }
 
     /// The next argument as the index of a database. There is only database 0.
+    ///
+    /// # Errors
+    /// It is missing, no number, or another than 0.
     pub fn database(&mut self) -> Result<(), CommandError> {
         match i32::try_from(self.integer()?) {
             Ok(0) => Ok(()),
@@ -131,7 +155,10 @@ impl<'r> Args<'r> {
         OwnedRequest::from_args(self.request.iter().skip(self.next))
     }
 
-    /// A syntax error unless every argument has been read.
+    /// Ends the reading: every argument must have been read.
+    ///
+    /// # Errors
+    /// Some are left.
     pub fn finish(&self) -> Result<(), CommandError> {
         if self.is_empty() { Ok(()) } else { Err(CommandError::Syntax) }
     }

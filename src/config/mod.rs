@@ -114,6 +114,9 @@ pub struct Settings {
 
 impl Settings {
     /// The settings of this process: its arguments, then its environment, then the defaults.
+    ///
+    /// # Errors
+    /// A value is refused, or the help or the version was asked for.
     pub fn from_process() -> Result<Settings, Refusal> {
         let command = command().mut_args(|arg| {
             let value = arg.get_env().and_then(|name| Some((name, std::env::var_os(name)?)));

@@ -22,6 +22,9 @@ pub struct Census {
 }
 
 /// Reads the file `path` as a start would, on so many threads, and counts its keys. O(its bytes).
+///
+/// # Errors
+/// The file can't be read or is damaged.
 pub fn census(path: &Path, threads: usize) -> Result<Census, Refused> {
     let total = Mutex::default();
     let counter = || Counter { counts: Counts::new(), total: &total };

@@ -143,6 +143,9 @@ impl Engine {
     /// Runs work that is known to be long where it holds nobody up, and returns its result; or [`Wait::LongWork`] if as many are
     /// at work as there are workers, or somebody asks to run alone, and then the work has not begun. For commands that have changed and replied
     /// nothing yet.
+    ///
+    /// # Errors
+    /// [`Wait::LongWork`]: the work has not begun.
     pub fn run_long_if_free<R>(&self, work: impl FnMut() -> R) -> Result<R, Wait> {
         let place =
             self.long_work.enter(|state| state.has_room(self.long_work.most)).ok_or(Wait::LongWork)?;

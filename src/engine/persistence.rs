@@ -244,16 +244,25 @@ impl State {
 
 impl Engine {
     /// Asks for a snapshot now. Returns its number.
+    ///
+    /// # Errors
+    /// There is no file for one, or it can't begin now.
     pub fn begin_snapshot(&self) -> Result<u64, NoSnapshot> {
         self.ask_for_snapshot(|state| if state.asked > state.ended { None } else { Some(state.ask()) })
     }
 
     /// Asks for a snapshot that begins after this call. Returns its number.
+    ///
+    /// # Errors
+    /// There is no file for one.
     pub fn queue_snapshot(&self) -> Result<u64, NoSnapshot> {
         self.ask_for_snapshot(|state| Some(state.ask()))
     }
 
     /// Asks for a snapshot whose keys then replace those in memory, as DEBUG RELOAD does. Returns its number.
+    ///
+    /// # Errors
+    /// There is no file for one.
     pub fn queue_reload(&self) -> Result<u64, NoSnapshot> {
         self.ask_for_snapshot(|state| {
             state.reloads = true;
@@ -408,6 +417,9 @@ impl Engine {
 
     /// Locks the snapshot's path for this server, and removes what was left there by one that was killed. Refused while
     /// another server has it. To be called before anything of the snapshot is read.
+    ///
+    /// # Errors
+    /// Another server has the path, or it can't be locked.
     pub fn claim_snapshots(&self) -> Result<(), String> {
         let settings = self.settings.load_full();
         let Some(given) = settings.persist_path.as_deref() else { return Ok(()) };
@@ -458,6 +470,9 @@ impl Engine {
 
     /// Loads the snapshot that is there, if there is one, into the empty keyspace. Returns when it is loaded; on an
     /// error the keyspace has a part of it, and the server is not to serve it.
+    ///
+    /// # Errors
+    /// The file can't be read or is damaged.
     pub fn load_snapshot(&self) -> Result<(), Refused> {
         let settings = self.settings.load_full();
         let Some(given) = settings.persist_path.as_deref() else { return Ok(()) };

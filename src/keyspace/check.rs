@@ -25,7 +25,10 @@ struct Counted {
 
 impl Keyspace {
     /// Recounts keys, bytes, deadlines and slots, by namespace and in all, and compares them with the counters
-    /// and the index. To be called when no command and no snapshot runs. The error says what disagrees. O(keys).
+    /// and the index. To be called when no command and no snapshot runs. O(keys).
+    ///
+    /// # Errors
+    /// What disagrees.
     pub fn check_invariants(&self) -> Result<(), String> {
         self.current.share(&pin()).end_resize();
         if !self.settle(ROUNDS) {

@@ -215,17 +215,26 @@ impl<'g> Entry<'g> {
     }
 
     /// The value, if it is a string.
+    ///
+    /// # Errors
+    /// The value has another type.
     pub fn string(&self) -> Result<Str<'g>, KeyspaceError> {
         self.guard.touch(self.version);
         self.version.string().ok_or(KeyspaceError::WrongType)
     }
 
     /// The value, if it is a collection of layout `L`.
+    ///
+    /// # Errors
+    /// The value has another type.
     pub fn tree<L: Collection>(&self) -> Result<Tree<'g, L>, KeyspaceError> {
         self.version.tree().ok_or(KeyspaceError::WrongType)
     }
 
     /// The value, if it is a sorted set.
+    ///
+    /// # Errors
+    /// The value has another type.
     pub fn sorted_set(&self) -> Result<SortedSet<'g>, KeyspaceError> {
         self.version.sorted_set(self.guard).ok_or(KeyspaceError::WrongType)
     }

@@ -177,6 +177,9 @@ impl<'g> View<'g> {
 
     /// Changes one collection atomically by edits that can be gathered: inside a transaction, several such changes
     /// of one collection become one edit of its tree. Otherwise like [`View::edit`].
+    ///
+    /// # Errors
+    /// As [`View::update`].
     pub fn gather<L: Gather, R, E: From<KeyspaceError>>(
         &mut self,
         key: Key<'_>,
@@ -211,6 +214,9 @@ impl<'g> View<'g> {
 
     /// Changes one sorted set atomically, as [`View::update`] does: `change` gets an edit of the set, empty if the key
     /// is missing. The deadline stays; a set that became empty is removed.
+    ///
+    /// # Errors
+    /// As [`View::update`].
     pub fn edit_sorted_set<R, E: From<KeyspaceError>>(
         &mut self,
         key: Key<'_>,
@@ -226,6 +232,9 @@ impl<'g> View<'g> {
 
     /// Changes one sorted set by edits that can be gathered, as [`View::gather`] does for other collections. The edit
     /// may have changes already: `change` is not to ask for its base.
+    ///
+    /// # Errors
+    /// As [`View::update`].
     pub fn gather_sorted_set<R, E: From<KeyspaceError>>(
         &mut self,
         key: Key<'_>,

@@ -34,6 +34,9 @@ impl<'g> View<'g> {
 
     /// Visits entries from `cursor` on until about `budget` entries were looked at; only those of `namespace`, if
     /// one is given. Returns the next cursor, 0 at the end; cursors are below 2^48. O(budget).
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Wait`] if the command has to wait first.
     pub fn scan(
         &mut self,
         cursor: u64,
@@ -91,6 +94,9 @@ impl<'g> View<'g> {
     }
 
     /// The name of a random entry, each as likely as any other. O(1) unless almost all slots are free.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Wait`] if the command has to wait first.
     pub fn random(&mut self) -> Result<Option<&'g [u8]>, KeyspaceError> {
         self.close_edits();
         if self.is_empty() {

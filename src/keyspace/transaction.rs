@@ -205,6 +205,10 @@ impl Drop for Scope<'_, '_> {
 impl<'g> View<'g> {
     /// Runs `body` so that everything it reads and writes happens at one instant. `body` is pure and may run
     /// more than once; if it fails, nothing is written. Inside a transaction it just runs.
+    ///
+    /// # Errors
+    /// Those of `body`; [`KeyspaceError::Wait`] if the command has to wait first; [`KeyspaceError::NoRoom`] beyond
+    /// the memory limit.
     pub fn transact<R, E: From<KeyspaceError>>(
         &mut self,
         mut body: impl FnMut(&mut View<'g>) -> Result<R, E>,
@@ -363,6 +367,9 @@ impl<'g> View<'g> {
 
     /// Removes every key at one instant. O(1); the memory is freed in the background. Inside a transaction it has
     /// to run alone (M5).
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Wait`] if the command has to wait first.
     pub fn flush(&mut self) -> Result<(), KeyspaceError> {
         let (keyspace, guard, is_exclusive) = (self.keyspace(), self.guard(), self.batch.is_exclusive);
         let Target::Transaction(transaction) = &mut self.target else {

@@ -149,12 +149,18 @@ impl<'g> View<'g> {
     }
 
     /// Reads an entry for its value: counts a hit or a miss, and an access unless the client wants none counted.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Wait`] if the command has to wait first.
     #[inline]
     pub fn read(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
         self.read_as(key, self.batch.touches)
     }
 
     /// Reads an entry to count an access, whatever the client wants.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Wait`] if the command has to wait first.
     pub fn touch(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
         self.read_as(key, true)
     }
@@ -192,12 +198,19 @@ impl<'g> View<'g> {
     }
 
     /// Reads an entry for what is said about it (TYPE, TTL, OBJECT): touches nothing.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Wait`] if the command has to wait first.
     pub fn peek(&mut self, key: Key<'_>) -> Result<Option<Entry<'g>>, KeyspaceError> {
         self.look_up(key)
     }
 
     /// Changes one entry atomically. `change` is pure and may run more than once; it sees the present entry, or
     /// `None`. Returns what its last run returned. Lock-free, O(1) but for what `change` does.
+    ///
+    /// # Errors
+    /// Those of `change`; [`KeyspaceError::Wait`] if the command has to wait first; [`KeyspaceError::NoRoom`]
+    /// beyond the memory limit.
     pub fn update<R, E: From<KeyspaceError>>(
         &mut self,
         key: Key<'_>,
@@ -262,6 +275,9 @@ impl<'g> View<'g> {
     }
 
     /// Reads a collection, as [`View::read`] does; one that is missing is empty.
+    ///
+    /// # Errors
+    /// The value has another type, or the command has to wait first.
     pub fn tree<L: Collection>(&mut self, key: Key<'_>) -> Result<Tree<'g, L>, KeyspaceError> {
         self.read(key)?.map_or(Ok(Tree::EMPTY), |entry| entry.tree())
     }
@@ -286,6 +302,9 @@ impl<'g> View<'g> {
 
     /// Changes one collection atomically, as [`View::update`] does: `change` gets the tree as it is, empty if the key
     /// is missing, and a delta of it to edit. The deadline stays; a collection that became empty is removed.
+    ///
+    /// # Errors
+    /// As [`View::update`].
     pub fn edit<L: Collection, R, E: From<KeyspaceError>>(
         &mut self,
         key: Key<'_>,
@@ -301,12 +320,18 @@ impl<'g> View<'g> {
     }
 
     /// Reads a sorted set, as [`View::read`] does; one that is missing is empty.
+    ///
+    /// # Errors
+    /// The value has another type, or the command has to wait first.
     pub fn sorted_set(&mut self, key: Key<'_>) -> Result<SortedSet<'g>, KeyspaceError> {
         self.read(key)?.map_or(Ok(SortedSet::EMPTY), |entry| entry.sorted_set())
     }
 
     /// Puts a sorted set of these members, each once and in any order, in place of whatever is there, without a
     /// deadline; none removes the key. Inside a transaction only. Returns their number. O(n log n).
+    ///
+    /// # Errors
+    /// As [`View::update`].
     pub fn store_sorted_set(&mut self, key: Key<'_>, members: Vec<Placed>) -> Result<u64, KeyspaceError> {
         let len = members.len() as u64;
         match Change::sorted_set(sorted_set::build(members, self.birth()), None, None, self.guard()) {
@@ -319,6 +344,9 @@ impl<'g> View<'g> {
     }
 
     /// Puts `draft` in place of whatever is there. Inside a transaction only.
+    ///
+    /// # Errors
+    /// As [`View::update`].
     pub fn put(&mut self, key: Key<'_>, draft: Draft) -> Result<(), KeyspaceError> {
         debug_assert!(self.transaction().is_some(), "a direct update may run its closure again");
         let mut draft = Some(draft);
@@ -327,6 +355,9 @@ impl<'g> View<'g> {
 
     /// Puts the collection that `delta` built in place of whatever is there, without a deadline; an empty one
     /// removes the key. Inside a transaction only. Returns its length.
+    ///
+    /// # Errors
+    /// As [`View::update`].
     pub fn store<L: Collection>(&mut self, key: Key<'_>, delta: Delta<'_, L>) -> Result<u64, KeyspaceError> {
         let len = delta.tree().len();
         if len == 0 {

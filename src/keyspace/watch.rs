@@ -36,6 +36,9 @@ impl Watch {
 
 impl<'g> View<'g> {
     /// Remembers the key as it is now. The watch is to be given back with [`View::unwatch`].
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Wait`] if the command has to wait first.
     pub fn watch(&mut self, key: Key<'_>) -> Result<Watch, KeyspaceError> {
         self.admit()?;
         let (generation, guard) = (self.generation(), self.guard());
@@ -89,6 +92,9 @@ impl<'g> View<'g> {
     /// Inside [`View::transact`]: false if the watched key has changed since; if true, the transaction commits
     /// only if that is still so at its commit. After a flush, a key that was there has changed, and one that was
     /// missing has not if it is missing now.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Wait`] if the command has to wait first.
     pub fn is_unchanged(&mut self, watch: &Watch) -> Result<bool, KeyspaceError> {
         match self.watched_slot(self.generation(), watch) {
             Some(slot) => Ok(self.seen_in(slot)?.is_some_and(|version| watch.is_of(version))),

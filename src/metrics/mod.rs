@@ -33,6 +33,9 @@ pub struct Endpoint {
 }
 
 /// Serves the figures of `engine` to those who connect to `listener`, on a thread of its own.
+///
+/// # Errors
+/// The thread can't be started.
 pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Endpoint> {
     let local_addr = listener.local_addr()?;
     if engine.settings.load().metrics_port != local_addr.port() {

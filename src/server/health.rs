@@ -9,6 +9,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Sends PING to the server that listens on `host` and `port`. Any reply will do, even that it is loading or has too
 /// many clients: it is alive then.
+///
+/// # Errors
+/// Nobody answers there.
 pub fn check_health(host: &str, port: u16) -> io::Result<()> {
     let mut refused = Error::other("the name has no address");
     for address in (host, port).to_socket_addrs()? {

@@ -25,6 +25,9 @@ const KEEPALIVE: Duration = Duration::from_secs(300);
 const TOO_MANY_CLIENTS: &[u8] = b"-ERR max number of clients reached\r\n";
 
 /// Binds the first address of `host` that can be bound; port 0 takes any free port.
+///
+/// # Errors
+/// No address of the host can be bound.
 pub fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
     let mut refused = io::Error::new(ErrorKind::AddrNotAvailable, "the name has no address");
     for address in (host, port).to_socket_addrs()? {

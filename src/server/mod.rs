@@ -72,6 +72,9 @@ pub fn offload(work: &mut dyn FnMut()) {
 }
 
 /// Serves `engine` to the clients of `listener` on threads of its own, as many workers as the settings say.
+///
+/// # Errors
+/// A thread can't be started.
 pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
     let local_addr = listener.local_addr()?;
     if engine.settings.load().port != local_addr.port() {
@@ -161,6 +164,9 @@ impl Server {
     }
 
     /// Makes SIGTERM and SIGINT end the server; a second one ends the process at once. SIGHUP is logged.
+    ///
+    /// # Errors
+    /// The system refuses.
     pub fn stop_on_signals(&self) -> io::Result<()> {
         match &self.runtime {
             Some(runtime) => shutdown::watch_signals(runtime, Arc::clone(&self.shared)),

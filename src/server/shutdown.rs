@@ -23,6 +23,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// the size of files is to fail with an error. To be called before the first line is logged. The others are left as
 /// redis-server leaves them: SIGPIPE is ignored, as in every Rust program, SIGQUIT and SIGABRT dump core, the rest ends
 /// the process.
+///
+/// # Errors
+/// The system refuses.
 pub fn withstand_signals() -> io::Result<()> {
     // A handler stays when its stream is dropped, and so does what it writes to when this runtime is.
     let runtime = Builder::new_current_thread().enable_io().build()?;

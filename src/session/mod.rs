@@ -148,6 +148,9 @@ impl Session {
     }
 
     /// Watches a key from now on, unless it is watched already.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Wait`] if the command has to wait first.
     pub fn watch(&mut self, view: &mut View<'_>, key: Key<'_>) -> Result<(), KeyspaceError> {
         if !self.watches.contains_key(key.name()) {
             self.watches.insert(key.name().into(), view.watch(key)?);

@@ -195,7 +195,10 @@ impl Header {
         bytes
     }
 
-    /// Reads the first bytes of a file of `file_len` bytes. The error says why the file is refused.
+    /// Reads the first bytes of a file of `file_len` bytes.
+    ///
+    /// # Errors
+    /// Why the file is refused.
     pub fn read(bytes: &[u8], file_len: u64) -> Result<Header, String> {
         if file_len == 0 {
             return Err("the file is empty".to_owned());

@@ -63,6 +63,9 @@ impl Home {
 
     /// Locks the path, unless this server has the lock. To be called before each snapshot too: the lock may not have
     /// been possible before, or its file may have been deleted.
+    ///
+    /// # Errors
+    /// Another server has it, or the file of the lock can't be opened.
     pub fn lock(&mut self) -> Result<(), NotLocked> {
         if self.lock.as_ref().is_some_and(|lock| is_at(lock, &lock_path(&self.path))) {
             return Ok(());
@@ -74,6 +77,9 @@ impl Home {
     }
 
     /// Removes the unfinished files of servers that were killed, and returns how many. For whoever has the lock.
+    ///
+    /// # Errors
+    /// The folder can't be read, or a file can't be removed.
     pub fn remove_leftovers(&self) -> io::Result<usize> {
         let mut removed = 0;
         for entry in fs::read_dir(folder(&self.path))? {

@@ -45,7 +45,10 @@ pub trait Receiver {
     }
 
     /// Takes the keys of a frame, or the part of one. The parts of one key come to one receiver, one after the
-    /// other. An error refuses the file and says why.
+    /// other.
+    ///
+    /// # Errors
+    /// Why the file is refused.
     fn take(&mut self, frame: &Frame<'_>) -> Result<(), String>;
 }
 
@@ -87,6 +90,9 @@ pub struct Loaded {
 
 /// Loads the file `path` on so many threads, at least one, each with a receiver that it makes. On an error some keys
 /// may have been received.
+///
+/// # Errors
+/// The file can't be read, is damaged, or a receiver refused it.
 pub fn load<R: Receiver>(
     path: &Path,
     threads: usize,
@@ -125,7 +131,10 @@ fn what_it_is(kind: FileType) -> Option<&'static str> {
     }
 }
 
-/// Like [`load`], from a source of `len` bytes. The error is the reason alone.
+/// Like [`load`], from a source of `len` bytes.
+///
+/// # Errors
+/// The reason alone.
 pub fn load_from<R: Receiver>(
     mut source: impl Read + Send,
     len: u64,

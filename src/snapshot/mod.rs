@@ -57,6 +57,9 @@ pub trait Sink {
     fn buffered(&self) -> usize;
 
     /// Writes out what it has; called without a pin.
+    ///
+    /// # Errors
+    /// It can't be written.
     fn write_out(&mut self) -> io::Result<()>;
 }
 

@@ -23,6 +23,9 @@ const SYNC_EVERY: u64 = 32 << 20;
 /// What a snapshot is written to.
 pub trait Storage: Write + Seek {
     /// Returns once all that was written is on the disk.
+    ///
+    /// # Errors
+    /// The disk did not take it.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -125,6 +128,9 @@ pub(super) fn folder(path: &Path) -> &Path {
 impl FileSink<File> {
     /// Starts a snapshot that is to become the file `path` and was begun at `begun_ms` (Unix time in milliseconds).
     /// Makes the folders that are missing.
+    ///
+    /// # Errors
+    /// The file can't be created.
     pub fn create(path: &Path, begun_ms: u64) -> io::Result<FileSink<File>> {
         fs::create_dir_all(folder(path))?;
         let (temporary, file) = create_temporary(path)?;
@@ -135,6 +141,9 @@ impl FileSink<File> {
 
     /// Completes the file, syncs it and puts it in the place of `path`, which [`FileSink::create`] was given.
     /// Returns when the disk has it.
+    ///
+    /// # Errors
+    /// The file can't be written, synced or put into its place.
     pub fn finish(mut self, path: &Path) -> io::Result<Saved> {
         let saved = self.complete()?;
         if let Some(temporary) = self.temporary.take() {
@@ -239,6 +248,9 @@ impl<S> FileSink<S> {
 
 impl<S: Storage> FileSink<S> {
     /// Writes out everything and the header, and syncs; a file is still to be put into its place. To be called once.
+    ///
+    /// # Errors
+    /// The file can't be written or synced.
     pub fn complete(&mut self) -> io::Result<Saved> {
         debug_assert!(self.open.is_none(), "a snapshot ends behind a key");
         self.seal(Extent::Whole, 0);
