@@ -33,7 +33,7 @@ use store::Store;
 /// Runs a closure where it holds nobody up, and returns when it has run.
 pub type Offload = fn(&mut dyn FnMut());
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub struct Engine {
     /// The settings in force; [`Engine::change_settings`] swaps them.

@@ -1,6 +1,6 @@
 //! The log: lines go to standard output by a thread of its own.
 //!
-//! Nobody else waits for whoever reads them: lines queue up to a bound, and beyond it they are dropped and counted. A line
+//! No other thread waits for the reader of standard error: lines queue up to a bound, and beyond it they are dropped and counted. A line
 //! that cannot be written, because the disk is full or the reader has gone, is counted too, and the server runs on. When
 //! a line can be written again, another one says how many are missing.
 

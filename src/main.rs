@@ -99,7 +99,7 @@ fn serve(settings: Settings) -> io::Result<()> {
 fn check(path: &Path, threads: usize) -> ExitCode {
     match census(path, threads) {
         Ok(census) => {
-            // Nobody is left to tell when standard output is closed.
+            // A closed standard output leaves nobody to tell.
             let _ = write!(io::stdout(), "{census}");
             ExitCode::SUCCESS
         }

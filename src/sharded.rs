@@ -41,7 +41,7 @@ pub struct Shard {
     shares_values: bool,
 }
 
-/// What a store holds and what happened in it.
+/// The totals of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Keys.
@@ -335,7 +335,7 @@ impl Stored {
     }
 }
 
-/// What the allocator sets aside for a name and a value; a shared one has two counts in front.
+/// The bytes that the allocator sets aside for a name and a value; a shared one has two counts in front.
 fn heap_bytes(name: &[u8], value: &[u8], is_shared: bool) -> u64 {
     let counts = if is_shared { 2 * size_of::<usize>() } else { 0 };
     (size_class(name.len()) + size_class(value.len() + counts)) as u64

@@ -265,7 +265,7 @@ mod model {
     pub use loom::sync::atomic::{Ordering, fence};
     use std::cell::Cell;
 
-    /// What a load is in a model.
+    /// The loads of a model.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Loads {
         /// A failing exchange: every interleaving is tried, and the newest value is found.

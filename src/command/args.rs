@@ -74,7 +74,7 @@ impl<'r> Args<'r> {
     /// The next argument as a number of 1 or more; the error calls it `name`.
     ///
     /// # Errors
-    /// It is missing or no number of 1 or more.
+    /// It is missing, no integer, or below 1.
     pub fn above_zero(&mut self, name: &'static str) -> Result<u64, CommandError> {
         let number = parse_integer(self.bytes()?).and_then(|number| u64::try_from(number).ok());
         number.filter(|number| *number > 0).ok_or(CommandError::NotAboveZero(name))
@@ -83,7 +83,7 @@ impl<'r> Args<'r> {
     /// The next argument as a number of 1 or more, and as many keys behind it.
     ///
     /// # Errors
-    /// The number is none of 1 or more, or larger than the number of arguments left.
+    /// The number is below 1, or larger than the number of arguments left.
     pub fn numbered_keys(&mut self) -> Result<impl Iterator<Item = Key<'r>> + Clone + use<'r>, CommandError> {
         let numkeys = self.above_zero("numkeys")?;
         let keys = self.rest_keys().take(usize::try_from(numkeys).unwrap_or(usize::MAX));
@@ -96,7 +96,7 @@ impl<'r> Args<'r> {
     /// The next argument as a count of 0 or more.
     ///
     /// # Errors
-    /// It is missing or no number of 0 or more.
+    /// It is missing, no integer, or below 0.
     pub fn count(&mut self) -> Result<u64, CommandError> {
         let count = parse_integer(self.bytes()?).and_then(|count| u64::try_from(count).ok());
         count.ok_or(CommandError::NotPositive)

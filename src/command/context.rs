@@ -6,7 +6,7 @@ use crate::resp::ReplyWriter;
 use crate::session::Session;
 use crate::wait::Wait;
 
-/// What becomes of a connection after a request: its handler says so, the gate passes it on.
+/// The effect of a request on its connection: the handler sets it, the gate passes it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Goes on to the next request.
@@ -41,7 +41,7 @@ pub struct Context<'a, 'g> {
     pub reply: &'a mut ReplyWriter,
     /// The command's full name.
     pub name: &'static str,
-    /// What becomes of the connection; [`Outcome::Continue`] unless the handler says otherwise.
+    /// The effect on the connection; [`Outcome::Continue`] unless the handler sets another.
     pub outcome: Outcome,
 }
 

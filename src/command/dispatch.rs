@@ -160,7 +160,7 @@ fn item<'r>(spec: &CommandSpec, request: Request<'r>) -> Option<&'r [u8]> {
     request.get(if spec.group == Group::Hash { 2 } else { (request.len() - 1).max(2) })
 }
 
-/// What becomes of a command that the gate does not refuse.
+/// The next step of a command that the gate does not refuse.
 enum Admission {
     Run,
     Queue,

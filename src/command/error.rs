@@ -3,7 +3,7 @@
 use crate::keyspace::KeyspaceError;
 use crate::wait::Wait;
 
-/// What a handler answers: the reply is written, or this error is to be.
+/// The result of a handler: the reply is written, or this error is to be.
 pub type CommandResult = Result<(), CommandError>;
 
 /// Why a command was refused or failed. Texts are Redis's to the letter, for clients match on them.
@@ -172,7 +172,7 @@ pub enum CommandError {
     SettingRefused {
         /// The setting's name.
         name: Vec<u8>,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// CONFIG REWRITE: kvns reads no configuration file.

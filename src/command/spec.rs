@@ -30,13 +30,13 @@ pub struct CommandSpec {
     pub group: Group,
     /// How many arguments, the command's name (and its subcommand's) included.
     pub arity: Arity,
-    /// What the gate, COMMAND INFO and the ACL categories go by.
+    /// The flags that the gate, COMMAND INFO and the ACL categories use.
     pub flags: Flags,
     /// Which arguments are keys.
     pub keys: &'static [KeySpec],
     /// Hints for proxies, as COMMAND INFO gives them.
     pub tips: &'static [&'static str],
-    /// What runs it.
+    /// The handler.
     pub handler: Handler,
     /// The subcommands of a container.
     pub subcommands: &'static [CommandSpec],
@@ -332,7 +332,7 @@ impl Flags {
     pub const PUBSUB: Flags = Flags(1 << 11);
     /// Not between MULTI and EXEC.
     pub const NO_MULTI: Flags = Flags(1 << 12);
-    /// Where its keys are depends on other arguments.
+    /// The places of its keys depend on other arguments.
     pub const MOVABLE_KEYS: Flags = Flags(1 << 13);
     /// Refused while data is loaded beside that which is served. kvns never does that.
     pub const NO_ASYNC_LOADING: Flags = Flags(1 << 14);
@@ -412,7 +412,7 @@ pub struct KeySpec {
     pub numbered: bool,
     /// Finds the one key where only other arguments tell its position; `first` and `last` say nothing then.
     pub found_by: Option<fn(Request<'_>) -> Option<usize>>,
-    /// What is done to the keys, in COMMAND INFO's words.
+    /// The access to the keys, in COMMAND INFO's words.
     pub access: &'static [&'static str],
     /// Where `access` says the most that may happen: what this request does.
     pub access_of: Option<fn(Request<'_>) -> &'static [&'static str]>,

@@ -24,7 +24,7 @@ pub static ROWS: [&CommandSpec; count(true)] = gather();
 
 static INDEX: [u16; SLOTS] = index();
 
-/// What runs each row in the sharded mode, if it is served there.
+/// The handler of each row in the sharded mode, if it is served there.
 static SHARDED: [Option<Handler>; ROWS.len()] = sharded();
 
 /// A row, by its place in [`ROWS`]; its calls are counted under the same number.
@@ -43,7 +43,7 @@ impl Row {
         ROWS[self.0]
     }
 
-    /// What runs it on a store; `None` if the store does not serve it.
+    /// The handler on a store; `None` if the store does not serve it.
     #[inline]
     pub fn handler(self, store: &Store) -> Option<Handler> {
         match store {

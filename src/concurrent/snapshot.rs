@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 pub struct Snapshots {
     /// Held while a snapshot runs (I6).
     turn: Mutex<()>,
-    /// What writes keep for the one that runs.
+    /// The versions that writes keep for the snapshot that runs.
     pub retention: Arc<Retention>,
 }
 
@@ -39,7 +39,7 @@ impl Snapshots {
     pub fn turn(&self) -> Option<Turn<'_>> {
         match self.turn.try_lock() {
             Ok(held) => Some(Turn { retention: &self.retention, _held: held }),
-            // Whoever panicked has ended its snapshot all the same.
+            // A holder that panicked has ended its snapshot all the same.
             Err(TryLockError::Poisoned(poisoned)) => {
                 Some(Turn { retention: &self.retention, _held: PoisonError::into_inner(poisoned) })
             }
@@ -191,7 +191,7 @@ pub struct KeptTree<'r> {
     running: PhantomData<&'r ()>,
 }
 
-/// What a tree is.
+/// The kind of a tree.
 #[derive(Debug)]
 pub enum TreeValue<'r> {
     /// A string in chunks.

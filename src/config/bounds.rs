@@ -1,4 +1,4 @@
-//! What a setting may be, and what is said of a value that it may not be.
+//! The bounds of settings, and the errors for values out of them.
 
 use super::parse::byte_count;
 use crate::number::parse_integer;
@@ -66,7 +66,7 @@ impl Bounds {
 pub struct Invalid {
     /// What is expected, for the line that ends a start.
     pub expected: String,
-    /// What CONFIG SET answers.
+    /// The error that CONFIG SET replies.
     pub reason: String,
 }
 
@@ -78,7 +78,7 @@ impl From<String> for Invalid {
 }
 
 impl From<&str> for Invalid {
-    /// What CONFIG SET answers, for settings without a flag.
+    /// The error that CONFIG SET replies, for settings without a flag.
     fn from(reason: &str) -> Invalid {
         Invalid { expected: String::new(), reason: reason.to_owned() }
     }

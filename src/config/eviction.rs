@@ -35,7 +35,7 @@ impl Default for EvictionRules {
 }
 
 impl EvictionRules {
-    /// What the namespace of this name is bound to.
+    /// The rules of the namespace of this name.
     pub fn of(&self, name: &[u8]) -> NamespaceRules {
         let policy = self.policies.get(name).copied().unwrap_or(self.policy);
         NamespaceRules::new(policy, self.quotas.get(name).copied())

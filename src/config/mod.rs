@@ -30,7 +30,7 @@ use table::{SETTINGS, Setting};
 const CHECK: &str = "check";
 const HEALTHCHECK: &str = "healthcheck";
 
-/// What every variable of this program begins with.
+/// The prefix of all variables.
 const PREFIX: &str = "KVNS_";
 
 /// The exit code of a start that a bad setting stopped, as usual for a usage error.
@@ -81,7 +81,7 @@ pub struct Settings {
     pub persist_interval_s: u64,
     /// Bytes that may be kept for a snapshot (`KVNS_SNAPSHOT_RETAIN_LIMIT`).
     pub snapshot_retain_limit: u64,
-    /// What `KVNS_SHARED_VALUES` says.
+    /// Whether a snapshot of the lock-sharded store shares values (`KVNS_SHARED_VALUES`).
     pub shared_values: bool,
     /// Whether the lock-sharded store serves (`KVNS_SHARDED_MODE`).
     pub sharded_mode: bool,
@@ -242,12 +242,12 @@ impl Refusal {
     pub fn report(&self) -> ExitCode {
         match self.0.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                // Nobody is left to tell when standard output is closed.
+                // A closed standard output leaves nobody to tell.
                 let _ = self.0.print();
                 ExitCode::SUCCESS
             }
             _ => {
-                // Nobody is left to tell when standard error is closed.
+                // A closed standard error leaves nobody to tell.
                 let _ = writeln!(io::stderr(), "kvns: {self}");
                 ExitCode::from(USAGE_EXIT_CODE)
             }

@@ -96,7 +96,7 @@ const fn only(access: Access) -> Setting {
     Setting { flag: None, value: "", default: None, help: "", config: None, can_change: false, access }
 }
 
-/// What Redis's tools ask CONFIG GET for, and what is the same always.
+/// A constant that Redis's tools ask CONFIG GET for.
 macro_rules! constant {
     ($name:literal, $value:literal) => {
         only(Access { get: |_| $value.to_owned(), set: |_, _| Ok(()) }).shown_as($name)
@@ -113,7 +113,7 @@ macro_rules! number {
     };
 }
 
-/// What is read as text, kept in a field.
+/// A setting read as text, kept in a field.
 macro_rules! text {
     ($read:expr, $show:expr, $($field:ident).+) => {
         Access {
@@ -125,7 +125,7 @@ macro_rules! text {
     };
 }
 
-/// What names namespaces, in any bytes, kept in a field.
+/// A list of namespaces, whose names may have any bytes, kept in a field.
 macro_rules! list {
     ($read:expr, $($field:ident).+) => {
         Access {

@@ -19,7 +19,7 @@ pub struct Client {
     pub local: SocketAddr,
     /// When it connected: milliseconds of the steady time (`Keyspace::steady_ms`).
     pub connected_ms: u64,
-    /// What others send it outside its replies, and the word that ends it.
+    /// Messages that others send it outside its replies, and the word that ends it.
     pub mailbox: Mailbox<Arc<Mail>>,
     /// What its connection holds.
     pub buffers: BufferSizes,
@@ -35,7 +35,7 @@ impl Numbered for Client {
     }
 }
 
-/// What a connection holds, for CLIENT LIST. Each number is written by the connection and read for itself.
+/// The memory of a connection, for CLIENT LIST. Each number is written by the connection and read for itself.
 #[derive(Debug, Default)]
 pub struct BufferSizes {
     /// The number of the socket's descriptor.
@@ -61,7 +61,7 @@ pub struct Labels {
     pub lib_version: Vec<u8>,
 }
 
-/// What a session leaves for CLIENT LIST at each command. Each word is read for itself.
+/// The state that a session leaves for CLIENT LIST at each command. Each word is read for itself.
 #[derive(Debug, Default)]
 struct Last {
     command: Latest,
@@ -134,7 +134,7 @@ impl Client {
         self.last.state.set(shown.to_word());
     }
 
-    /// What others see of the session's state.
+    /// The part of the session's state that others see.
     pub fn shown(&self) -> Shown {
         // ORDERING: Relaxed; the word stands for itself.
         Shown::from_word(self.last.state.get())

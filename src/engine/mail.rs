@@ -5,7 +5,7 @@ use bytes::Bytes;
 /// Bytes that a waiting message takes beside its text.
 const OVERHEAD: usize = 64;
 
-/// What a subscription is to.
+/// The kind of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// A channel, by its name.

@@ -48,7 +48,7 @@ pub struct Persistence {
     loading: Flag,
     /// How far the load has come.
     pub load_progress: LoadProgress,
-    /// What the loads did.
+    /// The totals of the loads.
     pub load_tally: RestoreTally,
     /// When the load began: Unix time in seconds.
     pub load_started_s: Latest,
@@ -80,7 +80,7 @@ struct Running {
     control: Arc<SnapshotControl>,
 }
 
-/// What there is to tell of the snapshots so far.
+/// The figures of the snapshots so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// When the last good one was complete: Unix time in seconds; at first when the server was started.
@@ -150,12 +150,12 @@ impl Persistence {
 
     /// Lets the thread look at the settings and the clock again.
     pub(super) fn notice(&self) {
-        // Whoever has just looked and is about to wait is to hear of it.
+        // A thread that has just looked and is about to wait must be woken too.
         drop(self.state());
         self.changed.notify_all();
     }
 
-    /// What became of the snapshot of this number; `None` while it is not taken.
+    /// The result of the snapshot of this number; `None` while it is not taken.
     pub fn result(&self, number: u64) -> Option<SnapshotResult> {
         self.state().result(number)
     }
@@ -279,7 +279,7 @@ impl Engine {
         Ok(number)
     }
 
-    /// What there is to tell of the snapshots so far. O(1).
+    /// The figures of the snapshots so far. O(1).
     pub fn snapshot_figures(&self) -> Figures {
         let state = self.persistence.state();
         let now_us = self.clock.monotonic_us();
@@ -289,7 +289,7 @@ impl Engine {
             keys_total: running.control.keys_total(),
             retained: self.keyspace.retained().0,
         });
-        // Who has asked for one does not see how long the thread takes to wake up.
+        // So the client that asked does not see how long the thread takes to wake up.
         let running = running.or_else(|| (state.asked > state.ended).then(RunningFigures::default));
         let changes = self.totals().changes.saturating_sub(state.saved_changes.unwrap_or(0));
         Figures { running, changes, ..state.figures.clone() }

@@ -1,4 +1,4 @@
-//! What the operating system says of this process.
+//! The operating system's figures of this process.
 
 use rustix::process::{Resource, getrlimit};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
@@ -65,7 +65,7 @@ fn stat_fields() -> Vec<u64> {
 /// Microseconds of processor time that this process has used, in the kernel and outside; zeros where the system does
 /// not tell. Reads a file.
 pub fn cpu_us() -> (u64, u64) {
-    /// What Linux counts processor time in for programs, whatever its own clock is.
+    /// Ticks in a second of the processor time that Linux shows to programs.
     const TICKS_PER_S: u64 = 100;
     let stat = stat_fields();
     let us = |nth: usize| stat.get(nth).copied().unwrap_or(0) * (1_000_000 / TICKS_PER_S);

@@ -41,7 +41,7 @@ impl Store {
 }
 
 impl Engine {
-    /// What the store holds and what happened in it. O(1), in the sharded mode O(shards).
+    /// The totals of the store. O(1), in the sharded mode O(shards).
     pub fn totals(&self) -> Totals {
         let keyspace = &self.keyspace;
         match &self.store {

@@ -146,7 +146,7 @@ impl Draft {
     }
 }
 
-/// What an update does to its key.
+/// The effect of an update on its key.
 #[derive(Debug)]
 pub enum Change {
     /// Leaves the entry as it is; no version changes.

@@ -25,7 +25,7 @@ const REAPING_SLICES: usize = 256;
 /// Nodes of dropped collections that are freed in one round.
 const FREED_NODES: usize = 4096;
 
-/// What the housekeeper owns.
+/// The housekeeper's state.
 #[derive(Debug, Default)]
 pub(super) struct Housekeeper {
     /// The generation that the rest is about.

@@ -192,7 +192,7 @@ impl Keyspace {
         }
     }
 
-    /// What the time of day would be if nobody had set the clock since the start: for durations. One load.
+    /// The time of day as if nobody had set the clock since the start: for durations. One load.
     #[inline]
     pub fn steady_ms(&self, unix_ms: u64) -> u64 {
         unix_ms.wrapping_sub(self.steps_ms.get())

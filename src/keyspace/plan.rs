@@ -13,7 +13,7 @@ use crate::value::tree::{Delta, Ends, Hash, List, Patch, Set, Tree};
 
 /// A collection with edits that can be gathered.
 pub trait Gather: Collection {
-    /// What gathers them.
+    /// The type that gathers them.
     type Gathered<'g>;
 
     /// Starts to gather, or to make each edit at once if there will be one only.
@@ -60,7 +60,7 @@ impl<'g> Scores<'g> {
         Ok(Scores { edit: SortedSetEdit::new(base), entry, birth })
     }
 
-    /// What the edits come to.
+    /// The edited tree.
     fn make(self, deadline_ms: Option<u64>, guard: &Guard) -> Change {
         let Scores { edit, entry, birth } = self;
         let next = edit.finish(birth, entry.is_some_and(|entry| entry.is_planned));
@@ -118,7 +118,7 @@ pub(super) enum Plan<'g> {
 pub(super) struct Open<'g> {
     gathered: Gathered<'g>,
     deadline_ms: Option<u64>,
-    /// What was planned before; the edit's base.
+    /// The plan before; the edit's base.
     before: Plan<'g>,
 }
 

@@ -29,11 +29,11 @@ pub(super) struct Records {
     /// Namespaces with a record of their own, the default one not counted.
     most: usize,
     hasher: RandomState,
-    /// By the hash of the name; who meets another name looks at the next place. At least half of it stays empty.
+    /// By the hash of the name; on a collision the next place is tried. At least half of it stays empty.
     table: Box<[OnceLock<Named>]>,
     /// How many are in the table; held to add one.
     count: Mutex<usize>,
-    /// Set once no more can be added, for those who would add one.
+    /// Set once no more can be added.
     full: OnceLock<()>,
     /// Set once a namespace is one of the others.
     has_others: OnceLock<()>,
@@ -123,7 +123,7 @@ impl Records {
         let label = Label::numbered(Label::FIXED + *count);
         *count += 1;
         let added = place.get_or_init(|| named(name, label));
-        // After the last one is there: who finds the table full finds every name in it.
+        // Only after the last one is there: then a full table has every name that it will have.
         if *count == self.most {
             self.full.get_or_init(|| ());
         }

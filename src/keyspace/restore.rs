@@ -150,7 +150,7 @@ fn put_all<'a, L: Keyed>(delta: &mut Delta<'_, L>, items: impl Iterator<Item = (
 }
 
 impl Keyspace {
-    /// What puts the keys of a snapshot into this keyspace and counts them in `tally`.
+    /// A receiver that puts the keys of a snapshot into this keyspace and counts them in `tally`.
     pub fn restorer<'k>(&'k self, tally: &'k RestoreTally) -> Restorer<'k> {
         Restorer { keyspace: self, growing: None, tally }
     }
@@ -194,7 +194,7 @@ impl Restorer<'_> {
     }
 
     /// Puts a value in place. If another thread does so at the same time, that is the same key of the same snapshot,
-    /// so it does not matter who is first.
+    /// so the order does not matter.
     fn put(&mut self, view: &mut View<'_>, head: &Head<'_>, change: Change) -> Result<(), String> {
         if head.deadline_ms.is_some_and(|deadline_ms| deadline_ms <= view.now_ms()) {
             self.tally.expired.add(1);

@@ -75,7 +75,7 @@ impl SnapshotControl {
     }
 }
 
-/// What a snapshot has written.
+/// The totals of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotSummary {
     /// Keys given to the sink; those given twice count twice.

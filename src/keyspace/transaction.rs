@@ -42,7 +42,7 @@ pub struct Transaction<'g> {
     pub(super) cells: Vec<Touched<'g>>,
     /// The cell that was asked for last.
     latest: usize,
-    /// What built the trees that are planned, or were.
+    /// The edits that built the trees that are planned, or were.
     pub(super) edits: Edits<'g>,
     /// Where a slot stands in `cells`, once there are many.
     places: HashMap<usize, usize, ahash::RandomState>,
@@ -153,7 +153,7 @@ impl<'g> Transaction<'g> {
         self.cells.iter().map(change).sum()
     }
 
-    /// What the transaction sees in a slot, if it has touched it.
+    /// The version that the transaction sees in a slot, if it has touched it.
     pub(super) fn overlay(&self, slot: &Slot, now_ms: u64) -> Option<Option<&'g Version>> {
         Some(self.cells[self.place(slot)?].visible(now_ms))
     }
@@ -339,13 +339,13 @@ impl<'g> View<'g> {
         }
     }
 
-    /// What is planned for a name, if it has a cell.
+    /// The plan for a name, if it has a cell.
     pub(super) fn plan_of(&mut self, key: Key<'_>) -> Result<Option<&mut Plan<'g>>, KeyspaceError> {
         let place = self.touch_cell(key)?;
         Ok(place.map(|place| &mut self.buffer().cells[place].plan))
     }
 
-    /// What is planned for a name, which gets a cell if it has none. Inside a transaction only.
+    /// The plan for a name, which gets a cell if it has none. Inside a transaction only.
     pub(super) fn plan_for(&mut self, key: Key<'_>) -> Result<&mut Plan<'g>, KeyspaceError> {
         let place = self.cell_for(key)?;
         Ok(&mut self.buffer().cells[place].plan)

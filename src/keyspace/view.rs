@@ -1,4 +1,4 @@
-//! What handlers see of the keyspace.
+//! The keyspace as handlers see it.
 
 use super::after_commit::{Changed, Made, absent_after, growth};
 use super::entry::{Change, Draft, Entry, SortedSet};
@@ -122,7 +122,7 @@ impl<'g> View<'g> {
         Ok(version)
     }
 
-    /// What there is to see in a slot.
+    /// The live version in a slot.
     #[inline]
     pub(super) fn found(
         &self,

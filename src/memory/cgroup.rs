@@ -51,7 +51,7 @@ fn smallest_limit(mount: &Path, group: &str, file: &str) -> Option<u64> {
 }
 
 fn limit_in(file: &Path) -> Option<u64> {
-    // `max`, the limit that is none, does not parse.
+    // `max`, which means no limit, does not parse.
     fs::read_to_string(file).ok()?.trim().parse().ok().filter(|&bytes| bytes > 0)
 }
 

@@ -1,4 +1,4 @@
-//! What `/metrics` says of a family of series.
+//! A family of series in `/metrics`.
 
 /// What a family is, beside its samples.
 #[derive(Clone, Copy, Debug)]

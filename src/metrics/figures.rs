@@ -1,4 +1,4 @@
-//! What is served, figure by figure: its name, its type, what it says, and where it is read.
+//! The figures of `/metrics`: name, type, help, and where each is read.
 
 use super::family::{Described, Kind};
 use crate::engine::Engine;
@@ -62,7 +62,7 @@ pub(super) const ERRORS: Described = Described {
     help: "Error replies by their first word.",
 };
 
-/// What runs here.
+/// The program.
 pub(super) const fn of_build() -> Described {
     Described { name: "kvns_build_info", kind: Kind::Gauge, labels: &["version"], help: "Always 1." }
 }

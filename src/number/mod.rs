@@ -188,7 +188,7 @@ fn split_sign(text: &[u8]) -> (bool, &[u8]) {
     }
 }
 
-/// What follows a `0x`, if the text begins with one.
+/// The rest after `0x`, if the text begins with it.
 fn strip_hex_prefix(text: &[u8]) -> Option<&[u8]> {
     match text {
         [b'0', b'x' | b'X', rest @ ..] => Some(rest),

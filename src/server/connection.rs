@@ -133,7 +133,7 @@ impl Connection {
     /// has something to read, none if it has not.
     async fn read(&mut self) -> io::Result<Option<Box<Buffers>>> {
         let Connection { shared, stream, session, partial, patience, .. } = self;
-        // Who listens may be silent for ever.
+        // A subscriber may stay silent.
         let patience = patience.filter(|_| !session.is_subscribed() && !session.is_monitor());
         within(patience, poll_fn(|cx| poll_read(shared, stream, session, partial, cx))).await
     }
@@ -347,7 +347,7 @@ impl Connection {
             let _ = timeout(limit.min(LONGEST_WAIT), over).await;
         }
         end_if_told(session)?;
-        // Who left before what was waited for came has left, in whichever order this task learnt of both.
+        // A client that left while waiting has left, even if the wait ended at the same time.
         Ok(if has_left(stream) { Flow::Break(()) } else { Flow::Continue(()) })
     }
 
@@ -364,7 +364,7 @@ impl Connection {
                         continue;
                     }
                 }
-                // Whoever reclaims it needs the processor.
+                // The thread that reclaims it needs the processor.
                 Eviction::Reclaiming => sleep(CONTENTION_PAUSE).await,
             }
             if self.has_ended() {

@@ -21,7 +21,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Silence after which the kernel asks whether a client's host is still there, as in Redis.
 const KEEPALIVE: Duration = Duration::from_secs(300);
 
-/// What a client beyond the limit is told.
+/// The reply to a client beyond the limit.
 const TOO_MANY_CLIENTS: &[u8] = b"-ERR max number of clients reached\r\n";
 
 /// Binds the first address of `host` that can be bound; port 0 takes any free port.

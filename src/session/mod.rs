@@ -53,7 +53,7 @@ pub struct Session {
     /// True while the gate runs a queue: watches then stay as they are, for the run may have to be repeated.
     is_executing: bool,
     watches: HashMap<Box<[u8]>, Watch>,
-    /// What the client listens to; `None` for nothing.
+    /// The client's subscriptions; `None` without any.
     subscriptions: Option<Box<Subscriptions>>,
     /// True if the client runs MONITOR.
     monitors: bool,
@@ -175,7 +175,7 @@ impl Session {
         self.need = need;
     }
 
-    /// What the command needs that is run again.
+    /// The bytes that the command needs when it runs again.
     #[inline]
     pub fn take_need(&mut self) -> Option<Box<Need>> {
         self.need.take()

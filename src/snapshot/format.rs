@@ -77,7 +77,7 @@ pub const BODY_MAX: usize = (1 << 30) + (64 << 20);
 /// What `deadline_ms` says of a key without a deadline.
 pub const NO_DEADLINE: u64 = u64::MAX;
 
-/// What a frame holds.
+/// The content of a frame.
 #[derive(Archive, Serialize)]
 pub struct Body {
     /// Names and items.
@@ -245,7 +245,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes(*four)))
 }
 
-/// What stands in front of a body.
+/// The header in front of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
     /// What the frame holds.

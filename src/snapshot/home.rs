@@ -1,4 +1,4 @@
-//! Where snapshots are: one server for a path, by a lock on a file beside it.
+//! The place of snapshots: one server for a path, by a lock on a file beside it.
 //!
 //! The lock is the kernel's (flock): it ends with the process that holds it, however that ends. The file that bears it
 //! is never deleted, for somebody could lock a new one beside whoever holds the old one. Should others delete it, the
@@ -177,7 +177,7 @@ fn sign(file: &File) {
     }
 }
 
-/// Who has locked the file, as it says itself.
+/// The holder of the lock, as written in the file.
 fn holder(file: &mut File) -> String {
     let mut signature = Vec::new();
     // Without it the message lacks the name only.

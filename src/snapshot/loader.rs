@@ -37,7 +37,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// What becomes of the keys of a snapshot; one for each thread that loads.
+/// Receives the keys of a snapshot; one for each thread that loads.
 pub trait Receiver {
     /// Told once, before the first frame, how many keys come at most.
     fn expect(&mut self, keys: u64) {
@@ -120,7 +120,7 @@ fn open(path: &Path) -> Result<(File, u64), String> {
     Ok((file, len))
 }
 
-/// What something is that is no regular file.
+/// The name of a kind of file other than a regular one.
 fn what_it_is(kind: FileType) -> Option<&'static str> {
     match () {
         () if kind.is_file() => None,
@@ -261,7 +261,7 @@ fn check_len(part: &Part<'_>) -> Result<(), String> {
     }
 }
 
-/// What the parts of a key have said so far.
+/// The state of a key whose parts are being read.
 #[derive(Default)]
 struct Split {
     name: Vec<u8>,

@@ -1,4 +1,4 @@
-//! What a snapshot is made of, whatever store it was taken of: the seam between the store and the file, and the file.
+//! Snapshots, whichever store they are taken of: the seam between the store and the file, and the file.
 //!
 //! ```text
 //! store --keys, items--> Sink = FileSink --frames--> a new file --rename--> PATH

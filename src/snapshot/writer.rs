@@ -20,7 +20,7 @@ const LEAST_PART: usize = 64 << 10;
 /// Bytes after which the file is synced, so that the last sync does not have it all to write.
 const SYNC_EVERY: u64 = 32 << 20;
 
-/// What a snapshot is written to.
+/// The file that a snapshot is written to.
 pub trait Storage: Write + Seek {
     /// Returns once all that was written is on the disk.
     ///
@@ -63,7 +63,7 @@ impl Open {
 /// Writes the keys it is given to a file. [`FileSink::finish`] puts it into its place; without it nothing is left.
 pub struct FileSink<S = File> {
     storage: S,
-    /// What is removed if the snapshot is not finished; `None` without a file.
+    /// The file to remove if the snapshot is not finished; `None` without one.
     temporary: Option<PathBuf>,
     filling: Filling,
     open: Option<Open>,

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Spikes kept of each event, as in Redis.
 const KEPT: usize = 160;
 
-/// What can be late.
+/// The kinds of latency events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LatencyEvent {
     /// A command of constant or logarithmic cost.

@@ -34,7 +34,7 @@ pub const ERROR_CODES: [&str; 14] = [
     "other",
 ];
 
-/// What the server counts. Everything counts up from the start, or from CONFIG RESETSTAT.
+/// The server's statistics, counted from the start or from CONFIG RESETSTAT.
 #[derive(Debug)]
 pub struct Stats {
     /// Calls, failures and durations, by the row's place in the command table; durations by namespace, too.
@@ -63,7 +63,7 @@ pub struct Stats {
     pub slowlog: SlowLog,
     /// Latency spikes.
     pub latency: LatencyLog,
-    /// What happens in a second.
+    /// The events of one second.
     pub rates: Rates,
     /// The most bytes that the allocator was seen to have handed out.
     pub peak_bytes: Latest,

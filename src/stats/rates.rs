@@ -22,7 +22,7 @@ pub struct Sample {
     pub output_bytes: u64,
 }
 
-/// What happens in a second.
+/// The events of one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PerSecond {
     /// Commands run.

@@ -19,7 +19,7 @@ pub const CHUNK: usize = 8192 - 18;
 /// A string that is edited stays in one piece up to this length.
 pub const FLAT_MAX: usize = 64 << 10;
 
-/// Where padding is taken from.
+/// The zero bytes that padding is copied from.
 pub static ZEROS: [u8; FLAT_MAX] = [0; FLAT_MAX];
 
 /// A string in chunks, to be read.

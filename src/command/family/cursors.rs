@@ -1,4 +1,4 @@
-//! What HSCAN, SSCAN and ZSCAN share: walks over the items of one key, some at a time.
+//! The common part of HSCAN, SSCAN and ZSCAN: walks over the items of one key, some at a time.
 
 use super::items::Items;
 use crate::command::args::Args;

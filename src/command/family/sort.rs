@@ -92,7 +92,7 @@ struct Reference<'r> {
 enum Source<'r> {
     /// Itself.
     Element,
-    /// What another key holds.
+    /// The value that another key holds.
     Lookup(Reference<'r>),
     /// Nothing: a pattern without a star.
     Nothing,
@@ -284,7 +284,7 @@ impl<'r> SortOptions<'r> {
         elements[range.start..].sort_unstable_by(compare);
     }
 
-    /// What the sources make of the elements, one after the other.
+    /// The values that the sources give for the elements, one after the other.
     fn outputs<'g>(
         &self,
         view: &mut View<'g>,

@@ -102,7 +102,7 @@ const PAIRS_PER_LABEL: usize = 16;
 /// Pairs whose memory is taken together.
 const CHUNK: usize = 32;
 
-/// What a namespace is called in the figures: a small number.
+/// The number of a namespace in the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label(u32);
 
@@ -149,7 +149,7 @@ fn add(word: &AtomicU64, amount: u64) {
     word.store(word.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }
 
-/// What one thread recorded of one pair.
+/// The record of one thread for one pair.
 #[derive(Default)]
 struct Pair {
     ticks: AtomicU64,
@@ -164,7 +164,7 @@ struct Sheet {
     pairs: Box<[OnceLock<Box<[Pair; CHUNK]>>]>,
 }
 
-/// What was recorded of a pair.
+/// The record of a pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PairSeries {
     /// Ticks of all durations together.
@@ -243,7 +243,7 @@ impl Series {
         coarse
     }
 
-    /// What was recorded since `earlier`.
+    /// The record since `earlier`.
     fn since(&self, earlier: &Series) -> Series {
         let mut buckets = self.buckets;
         buckets.iter_mut().zip(&earlier.buckets).for_each(|(count, before)| *count -= before);
@@ -368,7 +368,7 @@ impl Recorder {
         }
     }
 
-    /// What was recorded of a command since the start or the last [`Recorder::reset`]; `None` if nothing was.
+    /// The record of a command since the start or the last [`Recorder::reset`]; `None` if nothing was.
     /// O(threads).
     pub fn series(&self, command: usize) -> Option<Series> {
         let sum = self.sum(command)?;

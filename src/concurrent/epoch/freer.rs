@@ -9,7 +9,7 @@ use crossbeam_queue::SegQueue;
 /// Frees up to so many objects of a structure that nobody reads any more. True when none are left.
 type Step = Box<dyn FnMut(usize) -> bool + Send>;
 
-/// What waits to be freed.
+/// Garbage that waits to be freed.
 static WAITING: SegQueue<Step> = SegQueue::new();
 
 /// Structures that are in [`WAITING`], or were taken out of it to free some more of them.

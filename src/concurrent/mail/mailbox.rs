@@ -32,7 +32,7 @@ use std::task::Waker;
 const TOLD: u32 = 1;
 const ENDED: u32 = 2;
 
-/// What became of a message.
+/// The fate of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Posted {
     /// It waits for the owner.

@@ -56,9 +56,9 @@ const fn filling(bytes: usize) -> u32 {
 #[repr(C, align(8))]
 #[derive(Debug)]
 struct Header {
-    /// Whose slots these are (I3).
+    /// The namespace that the slots belong to (I3).
     namespace: NonNull<Namespace>,
-    /// Where slots go that leave the index; outlives the chunk.
+    /// Takes the slots that leave the index; outlives the chunk.
     left: NonNull<Releases<Slot>>,
     id: u32,
     capacity: u32,

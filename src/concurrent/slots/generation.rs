@@ -350,7 +350,7 @@ impl Reaping {
     }
 }
 
-/// What has left the index, the registry or a namespace's table, and waits for its grace period.
+/// Entries that have left the index, the registry or a namespace's table, and wait for their grace period.
 pub struct Departure {
     slots: Vec<Left<Slot>>,
     namespaces: Vec<Left<Namespace>>,

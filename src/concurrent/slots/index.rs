@@ -167,7 +167,7 @@ mod map {
         }
     }
 
-    /// What a name is looked up by.
+    /// The key of the map.
     struct Name<'a> {
         name: &'a [u8],
         hash: u64,

@@ -1,4 +1,4 @@
-//! Where keys live: slots in chunks of their namespace, found by name in the index of a generation.
+//! The home of keys: slots in chunks of their namespace, found by name in the index of a generation.
 
 pub mod chunk;
 pub mod directory;

@@ -44,7 +44,7 @@ pub struct Namespace {
     occupied: Occupancy,
     table: AtomicPtr<Table>,
     record: OnceLock<Arc<Record>>,
-    /// What the namespace is bound to.
+    /// The namespace's rules.
     pub rules: SeenRules,
     /// Live keys.
     pub keys: Tally,

@@ -190,7 +190,7 @@ impl Slot {
         &self.cell
     }
 
-    /// The slot's name: for whoever found the slot as I1 says.
+    /// The slot's name, for callers that found the slot as I1 says.
     #[inline]
     pub fn name(&self) -> &[u8] {
         // SAFETY: I1.
@@ -212,7 +212,7 @@ impl Slot {
         Chunk::of(self)
     }
 
-    /// Where the slot is.
+    /// The slot.
     pub fn position(&self) -> Position {
         Position::new(self.chunk().id(), self.index())
     }

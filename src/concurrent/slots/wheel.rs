@@ -161,7 +161,7 @@ impl Inbox {
 }
 
 impl Alarm {
-    /// Where the slot is.
+    /// The slot.
     pub fn position(self) -> Position {
         self.position
     }

@@ -36,7 +36,7 @@ use std::ptr::NonNull;
 
 const INTENT: usize = 1;
 
-/// What a cell's word says.
+/// The meaning of a cell's word.
 pub(super) enum Word<'g> {
     /// A version.
     Version(&'g Version),

@@ -12,7 +12,7 @@
 //!         removed: never -> number on its node. Whoever wins that defers the unlink by a grace period.
 //! read:   the nodes with created <= z.base < removed, merged with z's pending operation
 //! ```
-//! Whoever publishes a version also applies its operation right after that and says so: then the next writer finds
+//! The writer that publishes a version also applies its operation right after that and says so: then the next writer finds
 //! it done, and has not lost the time between its look at the cell and its compare-and-swap. Both do the same
 //! `apply`, and neither waits for the other.
 //!
@@ -202,7 +202,7 @@ struct Operation {
     is_applied: AtomicBool,
 }
 
-/// What a version of a large sorted set holds.
+/// The content of a version of a large sorted set.
 #[derive(Clone, Debug)]
 pub struct LargeSet {
     /// The root of its tree.

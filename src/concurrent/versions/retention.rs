@@ -1,4 +1,4 @@
-//! What writes keep for a running snapshot.
+//! The versions that writes keep for a running snapshot.
 //!
 //! # Purpose
 //! A snapshot is the state at the moment when its epoch S began: for each slot of one generation the version stamped
@@ -93,7 +93,7 @@ pub(in crate::concurrent) struct Kept {
 pub(in crate::concurrent) enum KeptValue {
     /// A string, owned.
     Version(NonNull<Version>),
-    /// What has a tree.
+    /// The owner of a tree.
     Tree(Planted),
 }
 

@@ -51,11 +51,11 @@ const ABORTED: u32 = 2;
 pub struct Write<'g> {
     /// The cell to change.
     pub cell: &'g Cell,
-    /// What the transaction read there.
+    /// The version that the transaction read there.
     pub expected: &'g Version,
     /// What it puts there; a fresh copy of `expected` for a cell that it only read.
     pub new: VersionBox,
-    /// What a running snapshot wants of it.
+    /// The claim of a running snapshot to it.
     pub claim: Option<Claim<'g>>,
 }
 

@@ -32,7 +32,7 @@ use std::ptr::{NonNull, addr_of};
 /// Strings of at least this many bytes are shared by reference count, so that a reply need not copy them.
 pub const SHARED_MIN: usize = 16 << 10;
 
-/// What a version holds.
+/// The content of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Content {
@@ -144,7 +144,7 @@ impl Version {
         self.seq
     }
 
-    /// What the version holds.
+    /// The content.
     pub fn content(&self) -> Content {
         self.content
     }

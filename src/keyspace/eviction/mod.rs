@@ -62,7 +62,7 @@ pub struct Need {
     reclamation: Reclamation,
 }
 
-/// What is known of the memory of evicted keys (V4).
+/// The state of the memory of evicted keys (V4).
 #[derive(Debug)]
 enum Reclamation {
     /// It was not checked.
@@ -115,7 +115,7 @@ impl Need {
 /// How far a flush of one namespace has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Where to go on; `None` at the end.
+    /// The place to go on from; `None` at the end.
     pub next: Option<u64>,
     /// Keys removed by this slice.
     pub removed: u64,

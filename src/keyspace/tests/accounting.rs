@@ -1,4 +1,4 @@
-//! What is accounted for keys that are gone: free slots, the index's table, alarms.
+//! The bytes accounted for keys that are gone: free slots, the index's table, alarms.
 
 use super::{keyspace, remove, set};
 use crate::concurrent::epoch::reclaim::pin;

@@ -1,4 +1,4 @@
-//! What must not be left behind: slots of names that came to nothing, accesses of a key that is gone, bytes that
+//! Nothing is left behind: slots of names that came to nothing, accesses of a key that is gone, bytes that
 //! nobody holds any more.
 
 use super::{Result, get, keyspace, remove, set};

@@ -58,7 +58,7 @@ struct Collector<'a> {
     taken: State,
     open: Option<(Vec<u8>, Found)>,
     repeated: usize,
-    /// What `buffered` answers.
+    /// The result of `buffered`.
     buffered: usize,
     steps: usize,
     step: Box<dyn FnMut(usize) -> io::Result<()> + 'a>,

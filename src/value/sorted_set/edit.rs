@@ -20,7 +20,7 @@ const GATHERED: usize = 256;
 /// An operation on more members than this, and than a 16th of the set, builds a fresh index.
 const INDEX_KEPT: usize = 1000;
 
-/// What a version consists of.
+/// The parts of a version.
 #[derive(Debug)]
 pub enum Edited {
     /// Nothing changed.
@@ -54,7 +54,7 @@ struct MemberChange {
 pub struct Edit<'g, O: Order<'g>> {
     base: SortedSet<'g, O>,
     changes: SmallVec<[MemberChange; 2]>,
-    /// Where a member stands among the changes, once they are many.
+    /// The position of each member among the changes, once they are many.
     places: HashMap<Member, usize, ahash::RandomState>,
     len: u64,
     /// The base from the lowest member that was not popped, once one was; what is changed is still among them.

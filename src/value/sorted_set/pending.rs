@@ -60,7 +60,7 @@ impl Pending {
         &self.added
     }
 
-    /// What is to be dropped from the index.
+    /// The members to drop from the index.
     pub fn dropped(&self) -> &[Placed] {
         &self.dropped
     }

@@ -140,7 +140,7 @@ impl Placed {
         Scored { member: self.member.as_bytes(), score: score(self.code) }
     }
 
-    /// What orders first.
+    /// The first key of the order.
     #[inline]
     pub(super) fn order(&self) -> u64 {
         order(self.code)

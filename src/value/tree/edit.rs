@@ -1,4 +1,4 @@
-//! What all edits share: packing items into leaves, rebuilding inner nodes, splitting and merging.
+//! The common parts of all edits: packing items into leaves, rebuilding inner nodes, splitting and merging.
 
 use super::item::{Piece, singles, totals};
 use super::node::{Child, Node, Nursery, Sealed};
@@ -78,7 +78,7 @@ pub(super) enum Fill {
     Back,
 }
 
-/// What stands in the place of one node: none, one, or several of the same height. The fence of the first is
+/// The nodes that replace one node: none, one, or several of the same height. The fence of the first is
 /// the fence of the place.
 pub(super) type Children<'x> = SmallVec<[Child<'x>; 2]>;
 

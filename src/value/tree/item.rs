@@ -60,7 +60,7 @@ pub(super) fn totals<L: Layout>(pieces: &[Piece<'_>]) -> (usize, usize) {
     pieces.iter().fold((0, 0), |(size, items), piece| (size + piece.size::<L>(), items + piece.items()))
 }
 
-/// What the items of several pieces count for; `items` is their number.
+/// The total weight of the items of several pieces; `items` is their number.
 pub(super) fn weight<L: Layout>(pieces: &[Piece<'_>], items: usize) -> u16 {
     let total = if L::WEIGHTED {
         let weight_of = |piece: &Piece<'_>| match piece {

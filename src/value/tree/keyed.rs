@@ -27,7 +27,7 @@ pub enum Op<'a> {
 pub struct Edit<'a> {
     /// The key.
     pub key: &'a [u8],
-    /// What happens to it.
+    /// The change of it.
     pub op: Op<'a>,
 }
 

@@ -96,7 +96,7 @@ pub trait Layout: Copy + std::fmt::Debug + 'static {
     /// True if items count for something else than 1 in lengths, counts and positions.
     const WEIGHTED: bool = false;
 
-    /// What an item counts for in layouts with weights; at most [`WEIGHT_MAX`].
+    /// The weight of an item in layouts with weights; at most [`WEIGHT_MAX`].
     fn weight(_item: Item<'_>) -> u16 {
         1
     }
@@ -113,7 +113,7 @@ pub trait Keyed: Layout {
     /// What orders keys first.
     fn rank(key: &[u8]) -> u64;
 
-    /// What orders keys of the same rank. The empty key comes first.
+    /// The order of keys of the same rank. The empty key comes first.
     fn compare(left: &[u8], right: &[u8]) -> Ordering {
         left.cmp(right)
     }

@@ -80,7 +80,7 @@ impl<L: Layout, M> Versions<L, M> {
     }
 }
 
-/// Whoever edits reads the epoch before it finds the base, which may have been born later.
+/// An editor reads the epoch before it finds the base, which may have been born later.
 #[test]
 fn nodes_are_not_born_before_the_base_that_they_stand_on() {
     let mut versions = Versions::<List, ()>::new();

@@ -71,7 +71,7 @@ pub fn ltrim(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         let list = entry.tree::<List>()?;
         let kept = stretch(list.len(), start, stop);
         if kept == (0..list.len()) {
-            // Who watches the list hears of this LTRIM, as in Redis.
+            // A WATCH of the list notices this LTRIM, as in Redis.
             return Ok((Change::Put(Draft::value_of(&entry, entry.deadline_ms())), ()));
         }
         let mut delta = Delta::new(list, birth);

@@ -206,7 +206,7 @@ fn getkeysandflags(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
 /// Where a key is among the arguments, and what is done to it.
 type Position = (usize, &'static [&'static str]);
 
-/// Where the keys of a command are that is given in full.
+/// The positions of the keys of a command that is given in full.
 fn find_keys(request: Request<'_>) -> Result<Vec<Position>, CommandError> {
     let (row, arity) = match table::resolve(request) {
         Ok(row) => (row.spec(), Ok(())),

@@ -16,7 +16,7 @@ use std::hash::Hash;
 /// Longest subject of DEBUG STRINGMATCH-LEN.
 const MATCHED_LEN: i64 = 1 << 20;
 
-/// What clients of other machines are told.
+/// The error for clients of other machines.
 const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If KVNS_DEBUG_COMMANDS is set to true when the server starts, \
                            clients of other machines may use it; those of this machine always may.";
 

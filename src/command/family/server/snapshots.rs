@@ -200,7 +200,7 @@ fn own_fields(engine: &Engine, figures: &Figures, lines: &mut Lines) {
     lines.field("snapshot_last_bytes", figures.last_bytes);
 }
 
-/// What Redis tells of a load that goes on.
+/// The lines of INFO about a load that goes on.
 fn loading(engine: &Engine, lines: &mut Lines) {
     let progress = &engine.persistence.load_progress;
     let (total, read) = (progress.total_bytes.get(), progress.bytes.get());

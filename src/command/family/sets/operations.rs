@@ -7,7 +7,7 @@ use crate::keyspace::{Key, KeyspaceError, View};
 use crate::number::parse_integer;
 use crate::value::tree::{Delta, Set, Tree, algebra};
 
-/// What is made of several sets.
+/// The operation on several sets.
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Union,

@@ -32,7 +32,7 @@ struct Scoring {
 }
 
 impl AddOptions {
-    /// Reads options up to the first argument that is none.
+    /// Reads options up to the first argument that is not one.
     fn parse(args: &mut Args<'_>) -> AddOptions {
         let mut options = AddOptions::default();
         loop {

@@ -13,7 +13,7 @@ use crate::value::tree::{Set, Tree};
 use smallvec::SmallVec;
 use std::collections::{HashMap, HashSet};
 
-/// What is made of several inputs.
+/// The operation on several inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Union,
@@ -95,7 +95,7 @@ impl<'g> Input<'g> {
     }
 }
 
-/// What follows the keys.
+/// The options behind the keys.
 #[derive(Debug)]
 struct CombineOptions {
     /// One for each key, or none at all.

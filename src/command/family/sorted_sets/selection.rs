@@ -8,7 +8,7 @@ use crate::value::sorted_set::{Cut, Scored};
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// What the bounds of a range are.
+/// The kind of bounds of a range.
 #[derive(Clone, Copy, Debug)]
 pub enum By {
     /// Ranks, counted from the back if negative; both ends are included.
@@ -110,7 +110,7 @@ enum Span<'r> {
     Cuts(Cut<'r>, Cut<'r>),
 }
 
-/// Where a walk starts.
+/// The start of a walk.
 enum Start<'r> {
     /// At this rank, counted from the back in reverse.
     Rank(u64),

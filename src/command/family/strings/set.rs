@@ -44,7 +44,7 @@ enum Condition {
     Present,
 }
 
-/// What SET does to its key.
+/// The effect of SET on its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetEffect {
     /// Nothing: the condition does not hold.

@@ -67,7 +67,7 @@ impl PartialEq for Node<'_> {
 }
 
 impl<'n> Node<'n> {
-    /// Where the header is; no reference covers it, for its flags may change.
+    /// The header; no reference covers it, for its flags may change.
     #[inline]
     fn header(self) -> *mut Header {
         #[cfg(kvns_loom)]

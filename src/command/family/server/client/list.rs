@@ -10,7 +10,7 @@ use crate::number::parse_integer;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// What kind of client one is.
+/// The kind of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Normal,
