@@ -134,7 +134,10 @@ fn pages(group: &mut BenchmarkGroup<'_, WallTime>, keyspace: &Keyspace, names: &
     let mut cursor = 0;
     measure(group, (keyspace, names), ("page of 10 keys", 1), |batch, _| {
         let mut bytes = 0;
-        let next = batch.view().scan(cursor, 10, None, |name, _| bytes += name.len());
+        let next = batch.view().scan(cursor, 10, None, |name, _| {
+            bytes += name.len();
+            true
+        });
         cursor = next.expect("no transaction runs alone");
         black_box(bytes);
     });

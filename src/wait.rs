@@ -5,6 +5,8 @@
 pub enum Wait {
     /// A turn of the others: a slice is over, and the work goes on where it was.
     Turn,
+    /// Nothing: a step of long work is done, and the next one runs where it holds nobody up.
+    Step,
     /// The end of a transaction of others that runs alone.
     Exclusive,
     /// The exclusive right for itself: the transaction kept losing.

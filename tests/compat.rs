@@ -12,6 +12,8 @@ mod departures;
 mod frames;
 #[path = "compat/pair.rs"]
 mod pair;
+#[path = "compat/patterns.rs"]
+mod patterns;
 #[path = "compat/random.rs"]
 mod random;
 #[path = "compat/scripts.rs"]

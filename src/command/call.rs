@@ -3,6 +3,7 @@
 use super::args::Args;
 use super::context::{Context, Outcome};
 use super::error::CommandResult;
+use super::spec::Flags;
 use super::table::Row;
 use crate::clock::TICKS_PER_US;
 use crate::engine::Engine;
@@ -26,6 +27,9 @@ pub(super) fn call(
     let spec = row.spec();
     let handler = row.handler(&engine.store).expect("the gate has found that the store serves the command");
     let first = 1 + usize::from(spec.is_subcommand());
+    if !session.is_executing() || !spec.flags.has(Flags::READONLY) {
+        reply.forget_kept();
+    }
     let mut cx = Context { engine, session, view, reply, name: spec.name, outcome: Outcome::Continue };
     let result = handler(&mut cx, Args::new(request, first));
     (result, cx.outcome)

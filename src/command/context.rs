@@ -1,10 +1,12 @@
 //! The context of a running command, and its outcome for the connection.
 
+use super::error::CommandError;
 use crate::engine::Engine;
 use crate::keyspace::View;
 use crate::resp::ReplyWriter;
 use crate::session::Session;
 use crate::wait::Wait;
+use std::any::Any;
 
 /// The effect of a request on its connection: the handler sets it, the gate passes it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,5 +51,31 @@ impl Context<'_, '_> {
     /// How long a command may make a string, in bytes: as long as one that a client could send.
     pub fn string_limit(&self) -> usize {
         self.engine.settings.load().limits.bulk_len
+    }
+
+    /// Does long work in steps and returns what came of it. `step` is called until it is true; between two steps
+    /// nothing is pinned and the client may leave, but for a transaction, which goes through them where it holds nobody
+    /// up. To be called before anything else was changed, or replied, and with the same arguments each time.
+    pub fn in_steps<P: Any + Default + Send + Sync>(
+        &mut self,
+        mut step: impl FnMut(&mut Self, &mut P) -> Result<bool, CommandError>,
+    ) -> Result<P, CommandError> {
+        let mut progress = self.session.take_progress::<P>();
+        let wait = match step(self, &mut progress) {
+            Ok(true) => return Ok(progress),
+            Ok(false) if self.session.is_executing() => {
+                let engine = self.engine;
+                engine.run_long(|| {
+                    while !step(self, &mut progress)? {}
+                    Ok::<_, CommandError>(())
+                })?;
+                return Ok(progress);
+            }
+            Ok(false) => CommandError::Wait(Wait::Step),
+            Err(wait @ CommandError::Wait(_)) if !self.session.is_executing() => wait,
+            Err(error) => return Err(error),
+        };
+        self.session.progress = Some(Box::new(progress));
+        Err(wait)
     }
 }

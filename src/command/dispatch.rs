@@ -227,7 +227,12 @@ fn run(
     }
     let failed = match result {
         Ok(()) => false,
-        Err(CommandError::Wait(wait)) => return Outcome::Wait(wait),
+        Err(CommandError::Wait(wait)) => {
+            if wait == Wait::Step {
+                session.spend(engine.clock.ticks().saturating_sub(started));
+            }
+            return Outcome::Wait(wait);
+        }
         Err(error) => {
             answer_error(engine, &error.text(row.spec().name), reply);
             true
@@ -235,8 +240,8 @@ fn run(
     };
     let ended = engine.clock.ticks();
     session.command_end(ended);
-    let run = observe::Run { ticks: ended.saturating_sub(started) + slept(outcome), failed };
-    observe::count(engine, session, row, request, run);
+    let ticks = ended.saturating_sub(started) + session.take_spent() + slept(outcome);
+    observe::count(engine, session, row, request, observe::Run { ticks, failed });
     session.show();
     outcome
 }
@@ -303,6 +308,7 @@ fn refuse(
     }
     // It may have waited for a snapshot or done a part of its work; neither is the next command's.
     (session.awaited_snapshot, session.progress) = (None, None);
+    session.take_spent();
     let name = row.map_or("", |row| row.spec().name);
     if name == "exec" {
         session.take_queue();

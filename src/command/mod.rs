@@ -11,5 +11,6 @@ mod grammar;
 mod names;
 mod observe;
 pub mod resolve;
+mod sieve;
 pub mod spec;
 pub mod table;

@@ -32,8 +32,8 @@ impl<'g> View<'g> {
         Ok(version.map(|version| self.entry(slot, version)))
     }
 
-    /// Visits entries from `cursor` on until about `budget` entries were looked at; only those of `namespace`, if
-    /// one is given. Returns the next cursor, 0 at the end; cursors are below 2^48. O(budget).
+    /// Visits entries from `cursor` on until about `budget` entries were looked at or `visit` is false; only those of
+    /// `namespace`, if one is given. Returns the next cursor, 0 at the end; cursors are below 2^48. O(budget).
     ///
     /// # Errors
     /// [`KeyspaceError::Wait`] if the command has to wait first.
@@ -42,7 +42,7 @@ impl<'g> View<'g> {
         cursor: u64,
         budget: usize,
         namespace: Option<&[u8]>,
-        mut visit: impl FnMut(&'g [u8], Entry<'g>),
+        mut visit: impl FnMut(&'g [u8], Entry<'g>) -> bool,
     ) -> Result<u64, KeyspaceError> {
         self.close_edits();
         let (generation, guard) = (self.generation(), self.guard());
@@ -70,15 +70,15 @@ impl<'g> View<'g> {
             };
             let Some(chunk) = chunk else { return Ok(0) };
             let from = if chunk.id() == at.chunk() { at.index() } else { 0 };
-            let mut failed = None;
+            let (mut failed, mut goes_on) = (None, true);
             let next = chunk.walk(from, |slot| {
                 left = left.saturating_sub(CHUNKS_PER_ENTRY);
                 match self.visible(generation, slot) {
-                    Ok(Some(entry)) => visit(slot.name(), entry),
+                    Ok(Some(entry)) => goes_on = visit(slot.name(), entry),
                     Ok(None) => {}
                     Err(error) => failed = Some(error),
                 }
-                left > 0 && failed.is_none()
+                left > 0 && goes_on && failed.is_none()
             });
             if let Some(error) = failed {
                 return Err(error);
@@ -89,6 +89,9 @@ impl<'g> View<'g> {
             } else {
                 Position::new(chunk.id() + 1, 0)
             };
+            if !goes_on {
+                break;
+            }
         }
         Ok(at.cursor())
     }
@@ -125,7 +128,10 @@ impl<'g> View<'g> {
         for mut cursor in [start, 0] {
             loop {
                 let mut found = None;
-                cursor = self.scan(cursor, 64, None, |name, _| found = found.or(Some(name)))?;
+                cursor = self.scan(cursor, 64, None, |name, _| {
+                    found = Some(name);
+                    false
+                })?;
                 if found.is_some() || cursor == 0 {
                     if found.is_some() {
                         return Ok(found);
@@ -135,6 +141,11 @@ impl<'g> View<'g> {
             }
         }
         Ok(None)
+    }
+
+    /// The number of the generation: another one after a flush.
+    pub fn generation_number(&self) -> u64 {
+        self.generation().number()
     }
 
     /// The number of keys. O(1).

@@ -441,6 +441,7 @@ fn a_walk_meets_what_is_there_throughout() {
                     .view()
                     .scan(cursor, 10, None, |name, _| {
                         seen.insert(name.to_vec());
+                        true
                     })
                     .unwrap();
                 if cursor == 0 {
@@ -464,7 +465,11 @@ fn a_walk_goes_on_after_its_chunk_has_gone() {
     }
     let page = |cursor: u64, names: &mut Vec<Vec<u8>>| {
         let mut batch = keyspace.enter();
-        batch.view().scan(cursor, 1, Some(b"ns"), |name, _| names.push(name.to_vec())).unwrap()
+        let visit = |name: &[u8], _: entry::Entry<'_>| {
+            names.push(name.to_vec());
+            true
+        };
+        batch.view().scan(cursor, 1, Some(b"ns"), visit).unwrap()
     };
     let (mut cursor, mut inside) = (0, 0);
     loop {

@@ -157,10 +157,10 @@ pub(super) const OF_SERVER: &[OfServer] = &[
         from.engine.stats.output_bytes.get() as f64
     }),
     gauge("kvns_pubsub_channels", "Channels that somebody listens to.", |from| {
-        from.engine.pubsub.hub(Topic::Channel).len() as f64
+        from.engine.pubsub.len(Topic::Channel) as f64
     }),
     gauge("kvns_pubsub_patterns", "Patterns that somebody listens to.", |from| {
-        from.engine.pubsub.hub(Topic::Pattern).len() as f64
+        from.engine.pubsub.len(Topic::Pattern) as f64
     }),
     counter(
         "kvns_pubsub_dropped_clients_total",

@@ -6,8 +6,11 @@
 //! [`ReplyWriter`] is a [`bytes::Buf`] of what waits to be sent: a connection sends its chunks and advances over
 //! what the socket took.
 
+mod kept;
+
 use crate::number::format_double;
 use bytes::{Buf, Bytes};
+use kept::{Kept, NOWHERE};
 use std::io::IoSlice;
 
 /// Shared values of this length and more leave by reference. Below it one copy costs less than the extra
@@ -36,6 +39,8 @@ struct Segment {
     /// Offset in the buffer of the byte it stands before.
     before: usize,
     bytes: Bytes,
+    /// The item that it is a copy of.
+    source: (usize, usize),
 }
 
 /// Collects the replies of a batch of commands. Aggregates are announced by their length, then written
@@ -58,6 +63,7 @@ pub struct ReplyWriter {
     sent_shared: usize,
     /// Where pushes stand among replies that nobody wants; `None` while replies are wanted.
     muted_pushes: Option<Vec<(ReplyMark, ReplyMark)>>,
+    kept: Kept,
 }
 
 impl ReplyWriter {
@@ -254,6 +260,7 @@ impl ReplyWriter {
     pub fn clear(&mut self) {
         self.buffer.clear();
         self.segments.clear();
+        self.forget_kept();
         (self.marked, self.shared, self.sent, self.sent_segments) = (0, 0, 0, 0);
         (self.sent_of_segment, self.sent_shared) = (0, 0);
         self.shrink(MAX_KEPT_CAPACITY);
@@ -272,7 +279,7 @@ impl ReplyWriter {
     fn push_segment(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.shared += bytes.len();
-            self.segments.push(Segment { before: self.buffer.len(), bytes });
+            self.segments.push(Segment { before: self.buffer.len(), bytes, source: NOWHERE });
         }
     }
 
@@ -284,7 +291,7 @@ impl ReplyWriter {
         if self.buffer.len() - start >= SEGMENT_LEN {
             let bytes = Bytes::from(self.buffer.split_off(start));
             self.shared += bytes.len();
-            self.segments.push(Segment { before: start, bytes });
+            self.segments.push(Segment { before: start, bytes, source: NOWHERE });
         }
     }
 
@@ -330,7 +337,7 @@ impl ReplyWriter {
         for segment in &written.segments[from.segments - start.segments..to.segments - start.segments] {
             self.shared += segment.bytes.len();
             let before = segment.before - from.buffer + moved;
-            self.segments.push(Segment { before, bytes: segment.bytes.clone() });
+            self.segments.push(Segment { before, ..segment.clone() });
         }
     }
 

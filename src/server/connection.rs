@@ -185,14 +185,14 @@ impl Connection {
     /// Runs the decoded requests, which begin at `start` of the input, slice by slice. Some of their replies
     /// may be left to be sent.
     async fn run_all(&mut self, buffers: &mut Buffers, start: usize) -> io::Result<Flow> {
-        let (mut next, mut alone) = (0, false);
+        let (mut next, mut last) = (0, Outcome::Continue);
         while next < buffers.decoder.count() {
-            let outcome = if alone {
-                self.run_alone(buffers, start, &mut next).await
-            } else {
-                self.run_slice(buffers, start, &mut next)
+            let outcome = match last {
+                Outcome::Wait(Wait::Alone) => self.run_alone(buffers, start, &mut next).await,
+                Outcome::Wait(Wait::Step) => self.run_steps(buffers, start, &mut next),
+                _ => self.run_slice(buffers, start, &mut next),
             };
-            alone = outcome == Outcome::Wait(Wait::Alone);
+            last = outcome;
             let flow = match outcome {
                 Outcome::Continue => Flow::Continue(()),
                 Outcome::Close => Flow::Break(()),
@@ -266,6 +266,29 @@ impl Connection {
         }
     }
 
+    /// Runs the steps of request `next` where they hold nobody up. Each has a batch of its own, so that nothing is
+    /// pinned from one to the next.
+    fn run_steps(&mut self, buffers: &mut Buffers, start: usize, next: &mut usize) -> Outcome {
+        let Connection { shared, session, .. } = self;
+        let Buffers { input, decoder, replies } = buffers;
+        let engine = &*shared.engine;
+        let request = decoder.request(&input[start..], *next);
+        let steps = || loop {
+            session.begin_turn();
+            let command = Command::resolve(engine, request);
+            let outcome = dispatch(engine, session, &mut engine.keyspace.enter(), &command, replies);
+            if outcome != Outcome::Wait(Wait::Step) {
+                break outcome;
+            }
+            if session.client().mailbox.is_ended() || shared.roster.is_stopping() {
+                break Outcome::Close;
+            }
+        };
+        let outcome = engine.run_long_if_free(steps).unwrap_or_else(Outcome::Wait);
+        *next += usize::from(outcome == Outcome::Continue);
+        outcome
+    }
+
     /// Runs request `next` alone, once no long work and nobody else runs so.
     async fn run_alone(&mut self, buffers: &mut Buffers, start: usize, next: &mut usize) -> Outcome {
         let shared = Arc::clone(&self.shared);
@@ -301,8 +324,8 @@ impl Connection {
                 yield_now().await;
                 return Ok(Flow::Continue(()));
             }
-            // It asks for the right itself.
-            Wait::Alone => return Ok(Flow::Continue(())),
+            // It asks for the right itself, or its next step runs at once.
+            Wait::Alone | Wait::Step => return Ok(Flow::Continue(())),
             Wait::Exclusive => return Ok(self.until(|| !engine.keyspace.is_exclusive()).await),
             Wait::Room => return Ok(self.make_room().await),
             Wait::LongWork => {

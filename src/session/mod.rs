@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::engine::clients::{Client, Shown};
 use crate::keyspace::{Batch, Eviction, Key, KeyspaceError, Need, View, Watch};
 use crate::resp::Protocol;
+use std::any::Any;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,17 +65,13 @@ pub struct Session {
     /// Room that the next command, which has to run again, needs.
     need: Option<Box<Need>>,
     /// How far a command has come that does its work in parts.
-    pub progress: Option<WorkDone>,
+    pub progress: Option<Progress>,
+    /// Ticks that the steps of the command took that are done.
+    spent: u64,
 }
 
-/// How far a command has come that does its work in parts, between which others have their turn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WorkDone {
-    /// Where to go on.
-    pub cursor: u64,
-    /// How much is done.
-    pub done: u64,
-}
+/// How far a command has come that does its work in steps. Each has a type of its own.
+pub type Progress = Box<dyn Any + Send + Sync>;
 
 impl Session {
     /// Registers a client that has connected from `peer` to `local`.
@@ -93,6 +90,7 @@ impl Session {
             last_end: None,
             need: None,
             progress: None,
+            spent: 0,
         }
     }
 
@@ -204,6 +202,23 @@ impl Session {
     #[inline]
     pub fn command_start(&mut self, engine: &Engine) -> u64 {
         self.last_end.unwrap_or_else(|| engine.clock.ticks())
+    }
+
+    /// How far the command has come that is run again; the beginning if it has just begun.
+    pub fn take_progress<P: Any + Default>(&mut self) -> P {
+        let progress = self.progress.take().and_then(|progress| progress.downcast().ok());
+        progress.map(|progress| *progress).unwrap_or_default()
+    }
+
+    /// A step of the command took so long, and others follow.
+    pub fn spend(&mut self, ticks: u64) {
+        self.spent += ticks;
+    }
+
+    /// What the steps of the command took that is over now.
+    #[inline]
+    pub fn take_spent(&mut self) -> u64 {
+        std::mem::take(&mut self.spent)
     }
 
     /// A command has ended now, in ticks.

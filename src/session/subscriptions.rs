@@ -65,9 +65,11 @@ impl Session {
     /// Begins to listen to a name.
     pub fn subscribe(&mut self, topic: Topic, name: &[u8]) {
         let names = &mut self.subscriptions.get_or_insert_default().names[topic as usize];
-        if names.insert(Bytes::copy_from_slice(name)) {
+        if !names.contains(name) {
+            let name = Bytes::copy_from_slice(name);
+            names.insert(name.clone());
             self.client.note_subscriptions(topic, names.len());
-            self.engine.pubsub.hub(topic).join(name, &self.client);
+            self.engine.pubsub.join(topic, &name, &self.client);
         }
     }
 
@@ -82,9 +84,9 @@ impl Session {
         }
         let Some(subscriptions) = &mut self.subscriptions else { return };
         let names = &mut subscriptions.names[topic as usize];
-        if names.remove(name) {
+        if let Some(name) = names.take(name) {
             self.client.note_subscriptions(topic, names.len());
-            self.engine.pubsub.hub(topic).leave(name, self.client.id);
+            self.engine.pubsub.leave(topic, &name, self.client.id);
         }
         if subscriptions.is_empty() {
             self.subscriptions = None;
@@ -105,8 +107,8 @@ impl Session {
         let Some(subscriptions) = self.subscriptions.take() else { return };
         let leave = || {
             for topic in [Topic::Channel, Topic::Pattern, Topic::Shard] {
-                let hub = self.engine.pubsub.hub(topic);
-                subscriptions.of(topic).iter().for_each(|name| hub.leave(name, self.client.id));
+                let leave = |name| self.engine.pubsub.leave(topic, name, self.client.id);
+                subscriptions.of(topic).iter().for_each(leave);
                 self.client.note_subscriptions(topic, 0);
             }
         };

@@ -36,7 +36,7 @@ impl Server {
     pub fn client(&self) -> Client {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let session = Session::new(&self.engine, address(50_000), address(6480));
-        Client { engine: Arc::clone(&self.engine), session, reply: ReplyWriter::new() }
+        Client { engine: Arc::clone(&self.engine), session, reply: ReplyWriter::new(), steps: 0 }
     }
 
     /// A client that speaks RESP3.
@@ -61,6 +61,8 @@ pub struct Client {
     engine: Arc<Engine>,
     pub session: Session,
     pub reply: ReplyWriter,
+    /// Steps of long work that another one followed.
+    pub steps: usize,
 }
 
 impl Client {
@@ -94,6 +96,7 @@ impl Client {
                         break outcome;
                     }
                     alone = wait == Wait::Alone;
+                    self.steps += usize::from(wait == Wait::Step);
                     while wait == Wait::Room && !self.session.make_room().is_over() {}
                     std::thread::yield_now();
                 }

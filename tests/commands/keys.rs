@@ -274,3 +274,47 @@ fn randomkey() {
     c.check("SET a 1", "+OK");
     c.check("RANDOMKEY", "$1\na");
 }
+
+/// Nothing is pinned from one step to the next.
+#[test]
+fn walks_over_all_keys_go_in_steps() {
+    let server = Server::new();
+    let (mut c, mut other) = (server.client(), server.client());
+    for n in 0..3_000 {
+        c.run(&format!("SET key:{n} v"));
+    }
+    assert_eq!(c.run("KEYS *:1?0").lines().next(), Some("*10"));
+    assert!(c.steps >= 5, "{} steps", c.steps);
+    c.steps = 0;
+    let page = c.run("SCAN 0 COUNT 2000");
+    assert!(c.steps >= 3 && page.contains("*2000"), "{} steps", c.steps);
+    c.steps = 0;
+    let digest = c.run("DEBUG DIGEST");
+    assert!(c.steps >= 5, "{} steps", c.steps);
+    assert_eq!(other.run("DEBUG DIGEST"), digest);
+    c.check_all(&[("MULTI", "+OK"), ("KEYS key:12??", "+QUEUED")]);
+    assert!(c.run("EXEC").starts_with("*1\n*100\n"));
+}
+
+/// A name for which a step is not enough is copied, and compared in the steps that follow.
+#[test]
+fn costly_names_are_compared_later() {
+    let server = Server::new();
+    let mut c = server.client();
+    let name = |n: usize| format!("{}{n}", "a".repeat(20_000));
+    for n in 0..4 {
+        c.run(&format!("SET {} v", name(n)));
+        c.run(&format!("SET default/{n} v"));
+        c.run(&format!("SET other/{} v", name(n)));
+    }
+    let pattern = format!("*{}[02]*", "a?".repeat(2_000));
+    let found = c.run(&format!("KEYS {pattern}"));
+    assert!(found.starts_with("*4\n") && c.steps > 3, "{} steps", c.steps);
+    c.steps = 0;
+    let found = c.run(&format!("SCAN 0 MATCH {pattern} COUNT 100"));
+    assert!(found.starts_with("*2\n$1\n0\n*4\n") && c.steps > 3, "{} steps", c.steps);
+    let found = c.run(&format!("KEYS default/{pattern}"));
+    assert!(found.starts_with(&format!("*2\n$20001\n{}", &name(0)[..20_000])), "{}", &found[..40]);
+    let found = c.run(&format!("KEYS other/{pattern}"));
+    assert!(found.starts_with("*2\n$20007\nother/a"));
+}

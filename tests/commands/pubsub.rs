@@ -307,3 +307,49 @@ fn what_a_subscribed_client_may_not_run() {
         ("SUBSCRIBE", "-ERR wrong number of arguments for 'subscribe' command"),
     ]);
 }
+
+#[test]
+fn a_pattern_of_more_than_4096_bytes_is_refused() {
+    let server = Server::new();
+    let mut c = server.client();
+    let (long, longest) = ("a".repeat(4097), "a".repeat(4096));
+    c.check(&format!("PSUBSCRIBE a* {long}"), "-ERR pattern is longer than 4096 bytes");
+    c.check("PUBSUB NUMPAT", ":0");
+    c.check(&format!("PSUBSCRIBE {longest}"), &change("psubscribe", &longest, 1));
+    c.check("PUNSUBSCRIBE", &change("punsubscribe", &longest, 0));
+    c.check(&format!("SUBSCRIBE {long}"), &change("subscribe", &long, 1));
+}
+
+/// What costs much is searched in steps, and nothing is lost or comes out of order.
+#[test]
+fn a_hostile_pattern_is_compared_in_steps() {
+    let server = Server::new();
+    let (mut listener, mut publisher) = (server.client(), server.client());
+    let hostile = format!("*{}b*", "a?".repeat(1_000));
+    for pattern in ["*", "aa*", "b*", &hostile, &hostile.replace('b', "c")] {
+        listener.run(&format!("PSUBSCRIBE {pattern}"));
+    }
+    let channel = format!("{}b", "a".repeat(30_000));
+    publisher.check(&format!("PUBLISH {channel} x"), ":3");
+    assert!(publisher.steps > 2, "{} steps", publisher.steps);
+    assert_eq!(listener.mail().matches("pmessage").count(), 3);
+    let mut own = server.client();
+    own.run("MULTI");
+    own.run(&format!("PUBLISH {channel} x"));
+    own.check("EXEC", "*1\n:3");
+    publisher.run(&format!("SUBSCRIBE {channel}"));
+    publisher.steps = 0;
+    let channels = publisher.run(&format!("PUBSUB CHANNELS {hostile}"));
+    assert!(channels.ends_with(&channel) || channels.starts_with("-ERR Can't"), "{channels}");
+}
+
+#[test]
+fn an_empty_channel_matches_no_star() {
+    let server = Server::new();
+    let mut listener = server.client3();
+    listener.run("PSUBSCRIBE * **");
+    listener.check("PUBLISH \"\" x", ":0");
+    listener.run("SUBSCRIBE \"\"");
+    listener.check("PUBSUB CHANNELS *", "*0");
+    listener.check("PUBSUB CHANNELS", "*1\n$0\n");
+}

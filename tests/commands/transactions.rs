@@ -340,3 +340,26 @@ fn turning_replies_off_leaves_no_hole_in_the_array() {
         ]);
     }
 }
+
+/// Large items are copied once for a reply, and what a transaction writes in between is seen all the same.
+#[test]
+fn large_items_are_answered_as_they_are_at_each_command() {
+    let server = Server::new();
+    let mut c = server.client();
+    let item = |letter: char| letter.to_string().repeat(20_000);
+    let bulk = |letter: char| format!("$20000\n{}", item(letter));
+    c.run(&format!("RPUSH l {} {}", item('a'), item('b')));
+    c.run(&format!("HSET h f {}", item('h')));
+    c.check("HMGET h f f x f", &format!("*4\n{0}\n{0}\n$-1\n{0}", bulk('h')));
+    let mut expected = String::from("*37");
+    c.run("MULTI");
+    for letter in "cdefghijklmn".chars() {
+        c.run("LINDEX l 0");
+        c.run(&format!("LSET l 0 {}", item(letter)));
+        c.run("LRANGE l 0 -1");
+        let before = if letter == 'c' { 'a' } else { (letter as u8 - 1) as char };
+        expected += &format!("\n{}\n+OK\n*2\n{}\n{}", bulk(before), bulk(letter), bulk('b'));
+    }
+    c.run("HGET h f");
+    c.check("EXEC", &format!("{expected}\n{}", bulk('h')));
+}

@@ -30,7 +30,8 @@ impl<'r> ScanOptions<'r> {
             if args.take_with("COUNT", 1) {
                 options.count = count(&mut args)?;
             } else if args.take_with("MATCH", 1) {
-                options.pattern = Some(Pattern::new(args.bytes()?));
+                // Everything matches a lone star, so it need not be compared.
+                options.pattern = Some(args.bytes()?).filter(|pattern| pattern != b"*").map(Pattern::new);
             } else {
                 return Err(CommandError::Syntax);
             }

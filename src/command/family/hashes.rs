@@ -103,7 +103,7 @@ pub const ROWS: &[CommandSpec] = &[
 /// Writes the value of a field, or null for a missing one.
 fn reply_value(reply: &mut ReplyWriter, item: Option<Item<'_>>) {
     match item {
-        Some(item) => reply.bulk(item.value),
+        Some(item) => reply.kept_bulk(item.value),
         None => reply.null(),
     }
 }
@@ -161,8 +161,8 @@ fn hget(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 fn hmget(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let hash = cx.view.tree::<Hash>(args.key()?)?;
     cx.reply.array(args.len());
-    while !args.is_empty() {
-        reply_value(cx.reply, hash.get(args.bytes()?));
+    while let Ok(field) = args.bytes() {
+        reply_value(cx.reply, hash.get(field));
     }
     Ok(())
 }
@@ -206,7 +206,7 @@ fn hlen(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 fn hgetall(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     reply_whole(cx, args.key()?, ReplyWriter::map, |reply, item| {
         reply.bulk(item.key);
-        reply.bulk(item.value);
+        reply.kept_bulk(item.value);
     })
 }
 
@@ -217,7 +217,7 @@ fn hkeys(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 
 /// `HVALS key`: an array of values.
 fn hvals(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    reply_whole(cx, args.key()?, ReplyWriter::array, |reply, item| reply.bulk(item.value))
+    reply_whole(cx, args.key()?, ReplyWriter::array, |reply, item| reply.kept_bulk(item.value))
 }
 
 /// Announces a hash by its number of fields, then writes every item.
@@ -238,6 +238,6 @@ fn reply_whole(
 fn hscan(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
     super::cursors::reply_scan::<Tree<'_, Hash>>(cx, args, 2, |reply, item| {
         reply.bulk(item.key);
-        reply.bulk(item.value);
+        reply.kept_bulk(item.value);
     })
 }

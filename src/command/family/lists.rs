@@ -287,7 +287,7 @@ fn lrange(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let count = wanted.end - wanted.start;
     cx.engine.run_sized(count, || {
         cx.reply.array(count as usize);
-        list.iter_from(wanted.start).take(count as usize).for_each(|item| cx.reply.bulk(item.key));
+        list.iter_from(wanted.start).take(count as usize).for_each(|item| cx.reply.kept_bulk(item.key));
     });
     Ok(())
 }
@@ -302,7 +302,7 @@ fn lindex(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         return Ok(());
     }
     match position(list.len(), args.integer()?).and_then(|position| list.nth(position)) {
-        Some(item) => cx.reply.bulk(item.key),
+        Some(item) => cx.reply.kept_bulk(item.key),
         None => cx.reply.null(),
     }
     Ok(())

@@ -3,16 +3,19 @@
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
+use crate::command::sieve::{STEP, Sieve};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, container, row};
 use crate::engine::mail::Topic;
+use crate::engine::pubsub::Publication;
 use crate::glob::Pattern;
+use bytes::Bytes;
 
 const ABOUT: Flags = Flags::PUBSUB.or(Flags::LOADING).or(Flags::STALE).or(Flags::AFTER_COMMIT);
 const SUBSCRIBING: Flags = ABOUT.or(Flags::NOSCRIPT).or(Flags::IN_SUBSCRIBED);
 const PUBLISHING: Flags = ABOUT.or(Flags::FAST).or(Flags::MAY_REPLICATE);
-/// Channels from which on listing them is long work.
-const MANY: usize = 10_000;
+/// Bytes of the longest pattern that can be subscribed to: each message pays for it.
+const LONGEST_PATTERN: usize = 4 << 10;
 
 /// Shard channels stand where keys stand, for proxies that choose a server by them.
 const SHARD: &[&str] = &["not_key"];
@@ -57,7 +60,7 @@ pub const ROWS: &[CommandSpec] = &[
         publish(cx, args, Topic::Channel)
     })
     .summary("Sends a message to the subscribers of a channel.")
-    .complexity("O(N + M) with N subscribers of the channel and M patterns that anybody listens to"),
+    .complexity("O(N + M) with N subscribers of the channel and M patterns with whose literal beginning it begins"),
     row(PUBSUB, "spublish", "shardchannel message", Exactly(3), PUBLISHING, |cx, args| {
         publish(cx, args, Topic::Shard)
     })
@@ -70,23 +73,23 @@ pub const ROWS: &[CommandSpec] = &[
         "pubsub",
         &[
             row(ASKING, "pubsub|channels", "[pattern:pattern]", AtLeast(2), ABOUT, |cx, args| {
-                channels(cx, args, Topic::Channel)
+                channels(cx, args, false)
             })
             .summary("Returns the channels that have subscribers."),
             row(ASKING, "pubsub|numsub", "[channel...]", AtLeast(2), ABOUT, |cx, args| {
-                numsub(cx, args, Topic::Channel)
+                numsub(cx, args, false)
             })
             .summary("Returns the number of subscribers of channels."),
             row(ASKING, "pubsub|numpat", "", Exactly(2), ABOUT, numpat)
                 .summary("Returns the number of distinct patterns that clients subscribed to.")
                 .complexity("O(1)"),
             row(ASKING, "pubsub|shardchannels", "[pattern:pattern]", AtLeast(2), ABOUT, |cx, args| {
-                channels(cx, args, Topic::Shard)
+                channels(cx, args, true)
             })
             .since("7.0.0")
             .summary("Returns the shard channels that have subscribers."),
             row(ASKING, "pubsub|shardnumsub", "[shardchannel...]", AtLeast(2), ABOUT, |cx, args| {
-                numsub(cx, args, Topic::Shard)
+                numsub(cx, args, true)
             })
             .since("7.0.0")
             .summary("Returns the number of subscribers of shard channels."),
@@ -107,6 +110,12 @@ fn subscribe(cx: &mut Context<'_, '_>, mut args: Args<'_>, topic: Topic) -> Comm
         Topic::Pattern => b"psubscribe",
         Topic::Shard => b"ssubscribe",
     };
+    let mut names = args;
+    while let Ok(name) = names.bytes() {
+        if topic == Topic::Pattern && name.len() > LONGEST_PATTERN {
+            return Err(CommandError::Plain("ERR pattern is longer than 4096 bytes"));
+        }
+    }
     while let Ok(name) = args.bytes() {
         cx.session.subscribe(topic, name);
         reply_change(cx, word, Some(name), topic);
@@ -160,7 +169,14 @@ fn reply_change(cx: &mut Context<'_, '_>, word: &[u8], name: Option<&[u8]>, topi
 /// `PUBLISH channel message`, `SPUBLISH shardchannel message`: how many clients heard it. Waits for none of them.
 fn publish(cx: &mut Context<'_, '_>, mut args: Args<'_>, topic: Topic) -> CommandResult {
     let (channel, message) = (args.bytes()?, args.bytes()?);
-    let receivers = cx.engine.publish(topic, channel, message);
+    let publication = if topic == Topic::Shard {
+        Publication::default()
+    } else {
+        cx.in_steps(|cx, publication: &mut Publication| {
+            Ok(publication.search(&cx.engine.pubsub, channel, &mut STEP.clone()))
+        })?
+    };
+    let receivers = cx.engine.publish(topic, channel, message, publication);
     if !cx.session.is_executing() && cx.session.has_mail() {
         // The publisher may be among them; it then hears the message first, as in Redis.
         cx.session.deliver(cx.reply);
@@ -170,40 +186,39 @@ fn publish(cx: &mut Context<'_, '_>, mut args: Args<'_>, topic: Topic) -> Comman
 }
 
 /// `PUBSUB CHANNELS [pattern]`, `PUBSUB SHARDCHANNELS [pattern]`: names, in no order.
-fn channels(cx: &mut Context<'_, '_>, args: Args<'_>, topic: Topic) -> CommandResult {
+fn channels(cx: &mut Context<'_, '_>, args: Args<'_>, is_shard: bool) -> CommandResult {
     let pattern = args.peek().map(Pattern::new);
     if args.len() > 1 {
         return Err(CommandError::SubcommandSyntax(args.subcommand().to_vec()));
     }
-    let hub = cx.engine.pubsub.hub(topic);
-    let find = || {
-        let mut names: Vec<Box<[u8]>> = Vec::new();
-        hub.each(|name, _| {
-            if pattern.is_none_or(|pattern| pattern.matches(name)) {
-                names.push(name.into());
-            }
+    let sieve = cx.in_steps(|cx, sieve: &mut Option<Sieve<Bytes>>| {
+        let sieve = sieve.get_or_insert_with(|| {
+            let hub = cx.engine.pubsub.hub(is_shard);
+            let mut names = Vec::new();
+            cx.engine.run_sized(hub.len() as u64, || hub.each(|name, _| names.push(name.clone())));
+            Sieve::new(names)
         });
-        names
-    };
-    let names = if hub.len() < MANY { find() } else { cx.engine.run_long(find) };
+        Ok(sieve.step(pattern.as_ref(), &mut STEP.clone()))
+    })?;
+    let names = sieve.map(Sieve::into_kept).unwrap_or_default();
     cx.reply.array(names.len());
     names.iter().for_each(|name| cx.reply.bulk(name));
     Ok(())
 }
 
 /// `PUBSUB NUMSUB [channel ...]`, `PUBSUB SHARDNUMSUB [shardchannel ...]`: a map of names and numbers, as an array.
-fn numsub(cx: &mut Context<'_, '_>, mut args: Args<'_>, topic: Topic) -> CommandResult {
+fn numsub(cx: &mut Context<'_, '_>, mut args: Args<'_>, is_shard: bool) -> CommandResult {
     cx.reply.array(args.len() * 2);
     while let Ok(name) = args.bytes() {
         cx.reply.bulk(name);
-        cx.reply.integer(cx.engine.pubsub.hub(topic).count(name) as i64);
+        cx.reply.integer(cx.engine.pubsub.hub(is_shard).count(name) as i64);
     }
     Ok(())
 }
 
 /// `PUBSUB NUMPAT`: the number of different patterns.
 fn numpat(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
-    cx.reply.integer(cx.engine.pubsub.hub(Topic::Pattern).len() as i64);
+    cx.reply.integer(cx.engine.pubsub.len(Topic::Pattern) as i64);
     Ok(())
 }
 

@@ -151,7 +151,7 @@ pub const ROWS: &[CommandSpec] = &[
 #[inline]
 fn reply_string(reply: &mut ReplyWriter, string: Str<'_>) {
     match string {
-        Str::Inline(bytes) => reply.bulk(bytes),
+        Str::Inline(bytes) => reply.kept_bulk(bytes),
         other => reply_range(reply, other, 0..other.len()),
     }
 }

@@ -12,6 +12,7 @@
 //! # Progress
 //! Publishing is wait-free but for papaya's help in a resize; joining and leaving are lock-free.
 
+use bytes::Bytes;
 use papaya::{HashMap, Operation};
 use std::fmt;
 use std::sync::Arc;
@@ -109,7 +110,7 @@ impl<S: Numbered> Members<S> {
 
 /// Names and their members.
 pub struct Hub<S> {
-    names: HashMap<Box<[u8]>, Members<S>, ahash::RandomState>,
+    names: HashMap<Bytes, Members<S>, ahash::RandomState>,
 }
 
 impl<S> Default for Hub<S> {
@@ -136,8 +137,8 @@ impl<S: Numbered> Hub<S> {
     }
 
     /// Lets `member` listen to `name`; nothing happens if it does already.
-    pub fn join(&self, name: &[u8], member: &Arc<S>) {
-        self.names.pin().compute(name.into(), |present| {
+    pub fn join(&self, name: &Bytes, member: &Arc<S>) {
+        self.names.pin().compute(name.clone(), |present| {
             let joined = match present {
                 None => Members::default().with(member),
                 Some((_, members)) => members.with(member),
@@ -147,8 +148,8 @@ impl<S: Numbered> Hub<S> {
     }
 
     /// Ends the listening of the member of this number; the last one takes the name along (I2).
-    pub fn leave(&self, name: &[u8], number: u64) {
-        self.names.pin().compute(name.into(), |present| {
+    pub fn leave(&self, name: &Bytes, number: u64) {
+        self.names.pin().compute(name.clone(), |present| {
             match present.and_then(|(_, members)| members.without(number)) {
                 None => Operation::Abort(()),
                 Some(members) if members.is_empty() => Operation::Remove,
@@ -170,7 +171,7 @@ impl<S: Numbered> Hub<S> {
     }
 
     /// Visits every name with its members, in no order.
-    pub fn each(&self, mut visit: impl FnMut(&[u8], &Members<S>)) {
+    pub fn each(&self, mut visit: impl FnMut(&Bytes, &Members<S>)) {
         self.names.pin().iter().for_each(|(name, members)| visit(name, members));
     }
 }
@@ -192,8 +193,9 @@ mod tests {
     fn many_join_and_leave_one_name() {
         let hub = Hub::default();
         let listeners: Vec<Arc<Listener>> = (0..1_000).map(|number| Arc::new(Listener(number * 3))).collect();
+        let name = Bytes::from_static(b"a");
         for listener in listeners.iter().chain(&listeners) {
-            hub.join(b"a", listener);
+            hub.join(&name, listener);
         }
         assert_eq!((hub.count(b"a"), hub.count(b"b"), hub.len()), (1_000, 0, 1));
         let mut seen = Vec::new();
@@ -201,8 +203,8 @@ mod tests {
         seen.sort_unstable();
         assert_eq!(seen, (0..1_000).map(|number| number * 3).collect::<Vec<_>>());
         for listener in &listeners {
-            hub.leave(b"a", listener.0);
-            hub.leave(b"a", listener.0);
+            hub.leave(&name, listener.0);
+            hub.leave(&name, listener.0);
         }
         assert!(hub.is_empty() && hub.count(b"a") == 0);
     }
@@ -210,15 +212,16 @@ mod tests {
     #[test]
     fn joining_and_leaving_at_once_loses_nobody() {
         let hub = Hub::default();
+        let name = Bytes::from_static(b"a");
         std::thread::scope(|scope| {
             for thread in 0..4 {
-                let hub = &hub;
+                let (hub, name) = (&hub, &name);
                 scope.spawn(move || {
                     for round in 0..200 {
                         let listener = Arc::new(Listener(thread * 1_000 + round));
-                        hub.join(b"a", &listener);
+                        hub.join(name, &listener);
                         if round % 2 == 0 {
-                            hub.leave(b"a", listener.0);
+                            hub.leave(name, listener.0);
                         }
                     }
                 });
@@ -227,7 +230,7 @@ mod tests {
         assert_eq!(hub.count(b"a"), 400);
         let mut found = 0;
         hub.each(|name, members| {
-            assert_eq!(name, b"a");
+            assert_eq!(name, "a");
             found += members.iter().filter(|member| member.0 % 2 == 1).count();
         });
         assert_eq!(found, 400);

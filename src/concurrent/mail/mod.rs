@@ -2,3 +2,4 @@
 
 pub mod hub;
 pub mod mailbox;
+pub mod prefixes;

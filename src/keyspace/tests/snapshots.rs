@@ -151,6 +151,7 @@ fn state(keyspace: &Keyspace) -> State {
                     _ => found.items.len() as u64,
                 };
                 state.insert(name.to_vec(), found.sorted());
+                true
             })
             .unwrap();
         if cursor == 0 {

@@ -59,6 +59,6 @@ fn push(reply: &mut ReplyWriter, item: Item<'_>, with_values: bool) {
     }
     reply.bulk(item.key);
     if with_values {
-        reply.bulk(item.value);
+        reply.kept_bulk(item.value);
     }
 }

@@ -1,21 +1,26 @@
 //! SCAN, KEYS and RANDOMKEY: walks over the keyspace.
 //!
 //! A pattern with a literal `namespace/` in front walks only that namespace; a pattern without special
-//! characters is a lookup.
+//! characters is a lookup. Walks go in steps: nothing is pinned from one to the next, and what is costly to compare with
+//! the pattern is copied and compared later.
 
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::family::cursors;
 use crate::command::names;
-use crate::glob::Pattern;
-use crate::keyspace::{KeyspaceError, View};
+use crate::command::sieve::{STEP, Sieve};
+use crate::glob::{Matching, Pattern};
+use crate::keyspace::{Entry, KeyspaceError, View};
 use memchr::memchr;
+use std::borrow::Cow;
 
-/// A call that looks at more entries than this runs where it holds nobody up.
-const LONG_COUNT: usize = 10_000;
-/// KEYS walks in steps of this many entries.
-const KEYS_STEP: usize = 4096;
+/// Entries that a step looks at.
+const ENTRIES: usize = 512;
+/// Comparisons of a byte that are made for a name at once. Who needs more is copied, for nobody knows how many.
+const AT_ONCE: u64 = 2_000;
+/// Bytes of names that are copied in a step.
+const COPIED: usize = 256 << 10;
 
 /// A pattern over key names, with the namespace it is confined to.
 #[derive(Clone, Copy, Debug)]
@@ -37,13 +42,13 @@ impl<'p> NameFilter<'p> {
         is_whole.then_some(prefix)
     }
 
-    /// True if a canonical name matches. A pattern that spells the default namespace out is compared with
-    /// names spelled out.
-    fn matches(&self, name: &[u8]) -> bool {
+    /// A canonical name as it is compared: a pattern that spells the default namespace out is compared with names
+    /// spelled out.
+    fn spelled<'n>(&self, name: &'n [u8]) -> Cow<'n, [u8]> {
         if self.namespace.is_some() && memchr(b'/', name).is_none() {
-            return self.pattern.matches(&[names::key(name).namespace(), b"/", name].concat());
+            return [names::key(name).namespace(), b"/", name].concat().into();
         }
-        self.pattern.matches(name)
+        name.into()
     }
 }
 
@@ -96,17 +101,70 @@ impl<'r> ScanOptions<'r> {
         Ok(options)
     }
 
-    fn walk(&self, view: &mut View<'_>, cursor: u64) -> Result<(u64, Names), KeyspaceError> {
-        let mut names = Names::default();
-        let namespace = self.filter.and_then(|filter| filter.namespace);
-        let next = view.scan(cursor, self.count, namespace, |name, entry| {
-            let is_wanted = self.filter.is_none_or(|filter| filter.matches(name));
-            let wants_kind = |kind: &[u8]| kind.eq_ignore_ascii_case(entry.kind().name().as_bytes());
-            if is_wanted && self.kind.is_none_or(wants_kind) {
-                names.push(name);
+    fn wants(&self, entry: &Entry<'_>) -> bool {
+        self.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(entry.kind().name().as_bytes()))
+    }
+}
+
+/// A walk over the keyspace in steps.
+#[derive(Debug, Default)]
+struct Walk {
+    /// The generation that it goes through; it ends with it.
+    generation: Option<u64>,
+    /// Where to go on, and whether anything is left there.
+    cursor: u64,
+    is_over: bool,
+    /// Entries that were looked at.
+    looked_at: usize,
+    found: Names,
+    /// Names, as they are compared, for which one step was not enough.
+    waiting: Sieve<Vec<u8>>,
+}
+
+impl Walk {
+    /// Goes on, until `options.count` entries were looked at. True at the end.
+    fn step(&mut self, view: &mut View<'_>, options: &ScanOptions<'_>) -> Result<bool, KeyspaceError> {
+        let pattern = options.filter.as_ref().map(|filter| &filter.pattern);
+        let mut units = STEP;
+        if !self.waiting.step(pattern, &mut units) {
+            return Ok(false);
+        }
+        for name in std::mem::take(&mut self.waiting).into_kept() {
+            self.found.push(names::key(&name).name());
+        }
+        if self.is_over
+            || *self.generation.get_or_insert(view.generation_number()) != view.generation_number()
+        {
+            return Ok(true);
+        }
+        let budget = ENTRIES.min(options.count - self.looked_at);
+        let (mut looked_at, mut copied, mut waiting) = (0, 0, Vec::new());
+        let found = &mut self.found;
+        let namespace = options.filter.and_then(|filter| filter.namespace);
+        self.cursor = view.scan(self.cursor, budget, namespace, |name, entry| {
+            looked_at += 1;
+            if !options.wants(&entry) {
+                return true;
             }
+            let spelled = options.filter.map_or(name.into(), |filter| filter.spelled(name));
+            let mut at_once = AT_ONCE;
+            let matches =
+                |pattern: &Pattern<'_>| pattern.step(&spelled, &mut Matching::default(), &mut at_once);
+            match pattern.map_or(Some(true), matches) {
+                Some(true) => found.push(name),
+                Some(false) => {}
+                None => waiting.push(spelled.into_owned()),
+            }
+            units = units.saturating_sub(AT_ONCE - at_once);
+            copied += waiting.last().map_or(0, Vec::len);
+            units > 0 && copied < COPIED
         })?;
-        Ok((next, names))
+        let is_cut_short = units == 0 || copied >= COPIED;
+        self.looked_at += if is_cut_short { looked_at } else { budget };
+        self.is_over = self.cursor == 0 || self.looked_at >= options.count;
+        let is_done = self.is_over && waiting.is_empty();
+        self.waiting = Sieve::new(waiting);
+        Ok(is_done)
     }
 }
 
@@ -114,48 +172,34 @@ impl<'r> ScanOptions<'r> {
 pub fn scan(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let cursor = args.cursor()?;
     let options = ScanOptions::parse(args)?;
-    let view = &mut *cx.view;
-    let (next, names) = if options.count > LONG_COUNT {
-        cx.engine.run_long_if_free(|| options.walk(view, cursor))??
-    } else {
-        options.walk(view, cursor)?
-    };
+    let walk = cx.in_steps(|cx, walk: &mut Walk| {
+        if walk.generation.is_none() {
+            walk.cursor = cursor;
+        }
+        Ok(walk.step(cx.view, &options)?)
+    })?;
     cx.reply.array(2);
-    cx.reply.bulk(next.to_string().as_bytes());
-    names.reply(cx);
+    cx.reply.bulk(walk.cursor.to_string().as_bytes());
+    walk.found.reply(cx);
     Ok(())
 }
 
 /// `KEYS pattern`: every matching name.
 pub fn keys(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let filter = NameFilter::new(args.bytes()?);
-    let view = &mut *cx.view;
-    let names = match filter.literal() {
-        Some(name) => {
-            let (key, mut names) = (names::key(name), Names::default());
-            if view.peek(key)?.is_some() {
-                names.push(key.name());
-            }
-            names
+    let pattern = args.bytes()?;
+    let filter = Some(pattern).filter(|pattern| pattern != b"*").map(NameFilter::new);
+    if let Some(name) = filter.and_then(|filter| filter.literal()) {
+        let (key, mut names) = (names::key(name), Names::default());
+        if cx.view.peek(key)?.is_some() {
+            names.push(key.name());
         }
-        None => cx.engine.run_long_if_free(|| walk_all(view, filter))??,
-    };
-    names.reply(cx);
-    Ok(())
-}
-
-fn walk_all(view: &mut View<'_>, filter: NameFilter<'_>) -> Result<Names, KeyspaceError> {
-    let (mut names, mut cursor) = (Names::default(), 0);
-    loop {
-        cursor = view.scan(cursor, KEYS_STEP, filter.namespace, |name, _| {
-            if filter.matches(name) {
-                names.push(name);
-            }
-        })?;
-        if cursor == 0 {
-            return Ok(names);
-        }
+        names.reply(cx);
+        return Ok(());
     }
+    let options = ScanOptions { filter, kind: None, count: usize::MAX };
+    let walk = cx.in_steps(|cx, walk: &mut Walk| Ok(walk.step(cx.view, &options)?))?;
+    walk.found.reply(cx);
+    Ok(())
 }
 
 /// `RANDOMKEY`: some key, or null if there is none.

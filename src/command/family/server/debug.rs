@@ -8,7 +8,7 @@ use crate::command::family::keys::encoding_of;
 use crate::command::spec::Arity::AtLeast;
 use crate::command::spec::{CommandSpec, Flags, row};
 use crate::glob::Pattern;
-use crate::keyspace::{Entry, KeyspaceError, View};
+use crate::keyspace::Entry;
 use crate::value::tree::{Hash as HashLayout, List, Set};
 use ahash::RandomState;
 use std::hash::Hash;
@@ -21,7 +21,10 @@ const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If KVNS_DEBUG_COMMANDS
                            clients of other machines may use it; those of this machine always may.";
 
 /// Slots that the digest of all keys visits at a time.
-const DIGEST_STEP: usize = 1_000;
+const DIGEST_STEP: usize = 500;
+
+/// Bytes of values after which it visits no more of them.
+const DIGEST_BYTES: usize = 256 << 10;
 
 /// The command. It is one row: its subcommands are no commands of their own.
 pub const DEBUG: CommandSpec = row(
@@ -134,22 +137,32 @@ impl Digest {
     }
 }
 
-/// `DEBUG DIGEST`: a digest of every key, its value and whether it expires; zeros without keys.
-fn digest(cx: &mut Context<'_, '_>) -> CommandResult {
-    let view = &mut *cx.view;
-    let digest = cx.engine.run_long_if_free(|| digest_of_all(view))??;
-    cx.reply.simple(&digest.text());
-    Ok(())
+/// A digest of every key on its way.
+#[derive(Debug, Default)]
+struct DigestWalk {
+    digest: Digest,
+    cursor: u64,
+    generation: Option<u64>,
 }
 
-fn digest_of_all(view: &mut View<'_>) -> Result<Digest, KeyspaceError> {
-    let (mut digest, mut cursor) = (Digest::default(), 0);
-    loop {
-        cursor = view.scan(cursor, DIGEST_STEP, None, |name, entry| digest.mix(Digest::of(name, &entry)))?;
-        if cursor == 0 {
-            return Ok(digest);
+/// `DEBUG DIGEST`: a digest of every key, its value and whether it expires; zeros without keys.
+fn digest(cx: &mut Context<'_, '_>) -> CommandResult {
+    let walk = cx.in_steps(|cx, walk: &mut DigestWalk| {
+        let number = cx.view.generation_number();
+        if walk.generation != Some(number) {
+            *walk = DigestWalk { generation: Some(number), ..DigestWalk::default() };
         }
-    }
+        let mut bytes = 0;
+        walk.cursor = cx.view.scan(walk.cursor, DIGEST_STEP, None, |name, entry| {
+            let digest = &mut walk.digest;
+            cx.engine.run_copying(entry.footprint(), || digest.mix(Digest::of(name, &entry)));
+            bytes += entry.footprint();
+            bytes < DIGEST_BYTES
+        })?;
+        Ok(walk.cursor == 0)
+    })?;
+    cx.reply.simple(&walk.digest.text());
+    Ok(())
 }
 
 /// `DEBUG DIGEST-VALUE key [key ...]`: a digest of each value; zeros for a missing one.

@@ -158,9 +158,9 @@ fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("keyspace_hits", totals.hits);
     lines.field("keyspace_misses", totals.misses);
     let pubsub = &cx.engine.pubsub;
-    lines.field("pubsub_channels", pubsub.hub(Topic::Channel).len());
-    lines.field("pubsub_patterns", pubsub.hub(Topic::Pattern).len());
-    lines.field("pubsubshard_channels", pubsub.hub(Topic::Shard).len());
+    lines.field("pubsub_channels", pubsub.len(Topic::Channel));
+    lines.field("pubsub_patterns", pubsub.len(Topic::Pattern));
+    lines.field("pubsubshard_channels", pubsub.len(Topic::Shard));
     lines.field("client_output_buffer_limit_disconnections", stats.overflowed_clients.get());
     lines.field("total_error_replies", stats.total_errors());
     lines.field("total_reads_processed", stats.reads.get());

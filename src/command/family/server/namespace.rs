@@ -4,6 +4,7 @@ use super::SERVER;
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
+use crate::command::sieve::{STEP, Sieve};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, container, row};
 use crate::config::bounds::Invalid;
@@ -11,7 +12,6 @@ use crate::config::table::{BYTES, policy};
 use crate::config::{NO_QUOTA, Policy};
 use crate::glob::Pattern;
 use crate::keyspace::NamespaceInfo;
-use crate::wait::Wait;
 
 const FOR_ADMIN: Flags = Flags::ADMIN.or(Flags::NOSCRIPT).or(Flags::LOADING).or(Flags::STALE);
 
@@ -62,12 +62,16 @@ pub const NAMESPACE: CommandSpec = container(
 fn list(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let pattern = args.bytes().ok().map(Pattern::new);
     args.finish()?;
-    let keyspace = &cx.engine.keyspace;
-    let mut names: Vec<Vec<u8>> = cx.engine.run_long_if_free(|| {
-        let has_keys = keyspace.namespaces(MOST).into_iter().filter(|namespace| namespace.keys > 0);
-        let names = has_keys.map(|namespace| namespace.name);
-        names.filter(|name| pattern.as_ref().is_none_or(|pattern| pattern.matches(name))).collect()
+    let sieve = cx.in_steps(|cx, sieve: &mut Option<Sieve<Vec<u8>>>| {
+        if sieve.is_none() {
+            let keyspace = &cx.engine.keyspace;
+            let all = cx.engine.run_long_if_free(|| keyspace.namespaces(MOST))?;
+            let has_keys = all.into_iter().filter(|namespace| namespace.keys > 0);
+            *sieve = Some(Sieve::new(has_keys.map(|namespace| namespace.name).collect()));
+        }
+        Ok(sieve.as_mut().is_some_and(|sieve| sieve.step(pattern.as_ref(), &mut STEP.clone())))
     })?;
+    let mut names = sieve.map(Sieve::into_kept).unwrap_or_default();
     names.sort_unstable();
     cx.reply.array(names.len());
     names.iter().for_each(|name| cx.reply.bulk(name));
@@ -106,19 +110,14 @@ fn stats(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 /// `NAMESPACE FLUSH namespace`: how many keys were deleted. What is written meanwhile may stay.
 fn flush(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let name = args.bytes()?;
-    let mut progress = cx.session.progress.take().unwrap_or_default();
-    let slice = cx.view.flush_namespace(name, progress.cursor);
-    if let Ok(slice) = slice {
-        progress.done += slice.removed;
-        progress.cursor = slice.next.unwrap_or(0);
-        if slice.next.is_none() {
-            cx.reply.integer(progress.done as i64);
-            return Ok(());
-        }
-    }
-    cx.session.progress = Some(progress);
-    slice?;
-    Err(CommandError::Wait(Wait::Turn))
+    let (_, removed) = cx.in_steps(|cx, (cursor, removed): &mut (u64, u64)| {
+        let slice = cx.view.flush_namespace(name, *cursor)?;
+        *cursor = slice.next.unwrap_or(0);
+        *removed += slice.removed;
+        Ok(slice.next.is_none())
+    })?;
+    cx.reply.integer(removed as i64);
+    Ok(())
 }
 
 /// What NAMESPACE SET changes.
