@@ -11,6 +11,7 @@ pub mod persistence;
 pub mod process;
 pub mod pubsub;
 pub mod store;
+pub mod wanted;
 
 use crate::clock::{Clock, TICKS_PER_US};
 use crate::concurrent::counters::counter::{Counter, Latest};

@@ -1,6 +1,7 @@
 //! The context of a running command, and its outcome for the connection.
 
 use crate::engine::Engine;
+use crate::engine::wanted::Wanted;
 use crate::keyspace::View;
 use crate::resp::ReplyWriter;
 use crate::session::Session;
@@ -45,7 +46,12 @@ pub struct Context<'a, 'g> {
     pub outcome: Outcome,
 }
 
-impl Context<'_, '_> {
+impl<'a> Context<'a, '_> {
+    /// For long work, to ask between its steps whether it is still wanted.
+    pub fn wanted(&self) -> Wanted<'a> {
+        self.engine.wanted(self.session.client(), self.view.peer())
+    }
+
     /// How long a command may make a string, in bytes: as long as one that a client could send.
     pub fn string_limit(&self) -> usize {
         self.engine.settings.load().limits.bulk_len

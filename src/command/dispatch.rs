@@ -228,6 +228,7 @@ fn run(
     let failed = match result {
         Ok(()) => false,
         Err(CommandError::Wait(wait)) => return Outcome::Wait(wait),
+        Err(CommandError::Unwanted) => return Outcome::Close,
         Err(error) => {
             answer_error(engine, &error.text(row.spec().name), reply);
             true

@@ -134,7 +134,7 @@ fn run(
     }
     match result {
         Ok(()) => Ok(Vec::new()),
-        Err(again @ CommandError::Wait(_)) => Err(again),
+        Err(again @ (CommandError::Wait(_) | CommandError::Unwanted)) => Err(again),
         Err(error) => {
             let text = error.text(row.spec().name);
             reply.error(&text);

@@ -223,6 +223,7 @@ impl Connection {
         let engine = &*self.shared.engine;
         let count = decoder.count();
         let mut batch = engine.keyspace.enter();
+        batch.set_peer(&self.stream);
         self.session.begin_turn();
         let started_us = if count > PREFETCH_GROUP { engine.clock.monotonic_us() } else { 0 };
         let mut commands: SmallVec<[Command<'_>; PREFETCH_GROUP]> = SmallVec::new();

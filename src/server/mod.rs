@@ -130,12 +130,14 @@ impl Shared {
     fn stop(&self) {
         // In this order: a load that was ended finds that the server is stopping.
         self.roster.stop();
+        self.engine.long_work.stop();
         self.engine.persistence.stop_loading();
     }
 
     /// Takes clients again.
     fn resume(&self) {
         self.engine.persistence.allow_loading();
+        self.engine.long_work.resume();
         self.roster.resume();
     }
 }

@@ -8,6 +8,7 @@ use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::family::cursors;
 use crate::command::names;
+use crate::engine::wanted::Wanted;
 use crate::glob::Pattern;
 use crate::keyspace::{KeyspaceError, View};
 use memchr::memchr;
@@ -129,6 +130,7 @@ pub fn scan(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 /// `KEYS pattern`: every matching name.
 pub fn keys(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let filter = NameFilter::new(args.bytes()?);
+    let mut wanted = cx.wanted();
     let view = &mut *cx.view;
     let names = match filter.literal() {
         Some(name) => {
@@ -138,15 +140,20 @@ pub fn keys(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
             }
             names
         }
-        None => cx.engine.run_long_if_free(|| walk_all(view, filter))??,
+        None => cx.engine.run_long_if_free(|| walk_all(view, filter, &mut wanted))??,
     };
     names.reply(cx);
     Ok(())
 }
 
-fn walk_all(view: &mut View<'_>, filter: NameFilter<'_>) -> Result<Names, KeyspaceError> {
+fn walk_all(
+    view: &mut View<'_>,
+    filter: NameFilter<'_>,
+    wanted: &mut Wanted<'_>,
+) -> Result<Names, CommandError> {
     let (mut names, mut cursor) = (Names::default(), 0);
     loop {
+        wanted.ask()?;
         cursor = view.scan(cursor, KEYS_STEP, filter.namespace, |name, _| {
             if filter.matches(name) {
                 names.push(name);
