@@ -4,6 +4,7 @@ use kvns::clock::Clock;
 use kvns::config::{self, LogFormat, Settings};
 use kvns::engine::Engine;
 use kvns::engine::census::census;
+use kvns::server::Control;
 use kvns::{log, metrics, server};
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -75,9 +76,10 @@ fn serve(settings: Settings) -> io::Result<()> {
     let metrics_listener = bind(&settings.metrics_host, settings.metrics_port, "metrics")?;
     // Clients that come early are told that the data is loading, and so are probes.
     engine.expect_load();
-    let metrics = metrics::start(Arc::clone(&engine), metrics_listener)?;
+    let control = Control::start()?;
     let mut server = server::start(Arc::clone(&engine), listener)?;
-    server.stop_on_signals()?;
+    server.stop_on_signals(&control)?;
+    let metrics = metrics::start(&control, Arc::clone(&engine), server.probe(), metrics_listener)?;
     if let Err(refused) = engine.load_snapshot() {
         return if server.is_stopping() { Ok(()) } else { Err(io::Error::other(refused)) };
     }

@@ -2,7 +2,6 @@
 
 use super::Shared;
 use super::connection::Connection;
-use super::drain::drain;
 use super::roster::Roster;
 use crate::session::Session;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -45,13 +44,14 @@ fn bind_to(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts clients until they are to be turned away, then waits for them to finish. Returns the listener, which the kernel
-/// goes on queueing clients at: they are served if the server cannot end.
-pub(super) async fn serve(shared: Arc<Shared>, listener: tokio::net::TcpListener) -> tokio::net::TcpListener {
+/// Accepts clients but for the time when they are to be turned away. The kernel goes on queueing them then: they are
+/// served if the server cannot end.
+pub(super) async fn serve(shared: Arc<Shared>, listener: tokio::net::TcpListener) {
     loop {
+        shared.roster.resumed().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = shared.roster.stopped() => break,
+            () = shared.roster.stopped() => continue,
         };
         match accepted {
             Ok((stream, peer)) => welcome(&shared, stream, peer),
@@ -64,8 +64,6 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: tokio::net::TcpListener
             }
         }
     }
-    drain(&shared).await;
-    listener
 }
 
 fn concerns_one_client(error: &io::Error) -> bool {

@@ -2,17 +2,18 @@
 //! that knows tokio.
 //!
 //! A connection reads what is there, runs every complete request in it and writes all replies at once
-//! (`connection`). Between two reads it holds no buffers (`buffers`), so idle clients are cheap. Housekeeping
+//! (`connection`). Signals and probes have a thread of their own (`control`). Between two reads it holds no buffers (`buffers`), so idle clients are cheap. Housekeeping
 //! of the keyspace has a thread of its own (`housekeeper`). Nothing here knows a command.
 
 mod buffers;
 mod connection;
+mod control;
 mod departure;
 mod descriptors;
-mod drain;
 mod health;
 mod housekeeper;
 mod listener;
+mod probe;
 mod roster;
 mod shutdown;
 mod snapshots;
@@ -21,9 +22,11 @@ mod trim;
 use crate::concurrent::counters::counter::Flag;
 use crate::concurrent::epoch::reclaim;
 use crate::engine::Engine;
+pub use control::Control;
 pub use descriptors::raise_descriptor_limit;
 pub use health::check_health;
 pub use listener::bind;
+pub use probe::Probe;
 use roster::Roster;
 pub use shutdown::withstand_signals;
 use std::io;
@@ -31,13 +34,16 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use trim::Trims;
 
 /// How long a dropped runtime may wait for work that runs aside.
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
+
+/// How long connections may take to send their last replies: less than the ten seconds after which a
+/// container is killed.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What the listener, the connections and the housekeeper share.
 #[derive(Debug)]
@@ -56,13 +62,11 @@ struct Shared {
 pub struct Server {
     local_addr: SocketAddr,
     shared: Arc<Shared>,
-    accepting: Option<JoinHandle<tokio::net::TcpListener>>,
-    /// The listener while nobody is accepted.
-    listener: Option<tokio::net::TcpListener>,
     /// The housekeeper, the one that follows the allocator, and the one that takes snapshots.
     helpers: Vec<thread::JoinHandle<()>>,
     /// `None` only once the server is dropped.
     runtime: Option<Runtime>,
+    workers: Handle,
 }
 
 /// Runs long work where it holds nobody up: the worker's other tasks move to another thread meanwhile. To be
@@ -101,20 +105,14 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
         housekeeper::spawn_gauge(Arc::clone(&shared), runtime.handle().clone())?,
         snapshots::spawn(Arc::clone(&shared))?,
     ];
-    let accepting = {
+    {
         let _inside = runtime.enter();
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        runtime.spawn(listener::serve(Arc::clone(&shared), listener))
-    };
-    Ok(Server {
-        local_addr,
-        shared,
-        accepting: Some(accepting),
-        listener: None,
-        helpers,
-        runtime: Some(runtime),
-    })
+        runtime.spawn(listener::serve(Arc::clone(&shared), listener));
+    }
+    let workers = runtime.handle().clone();
+    Ok(Server { local_addr, shared, helpers, runtime: Some(runtime), workers })
 }
 
 impl Shared {
@@ -132,6 +130,15 @@ impl Shared {
         self.roster.stop();
         self.engine.long_work.stop();
         self.engine.persistence.stop_loading();
+    }
+
+    /// Blocks until those who are turned away are gone, for a bounded time: what was read is answered, every connection is
+    /// closed. Not to be called from a task.
+    fn drain(&self) {
+        if !self.roster.wait_until_empty(GRACE) {
+            let connections = self.roster.len();
+            tracing::warn!(connections, "closing connections that do not read their replies");
+        }
     }
 
     /// Takes clients again.
@@ -163,26 +170,19 @@ impl Server {
     }
 
     /// Makes SIGTERM and SIGINT end the server; a second one ends the process at once. SIGHUP is logged.
-    pub fn stop_on_signals(&self) -> io::Result<()> {
-        match &self.runtime {
-            Some(runtime) => shutdown::watch_signals(runtime, Arc::clone(&self.shared)),
-            None => Ok(()),
-        }
+    pub fn stop_on_signals(&self, control: &Control) -> io::Result<()> {
+        shutdown::watch_signals(control.handle(), Arc::clone(&self.shared))
     }
 
-    /// Blocks until clients are turned away and everybody is gone: nothing more is accepted, what was read is answered,
-    /// every connection is closed. Not to be called from a task.
-    fn wait(&mut self) {
-        if let (Some(runtime), Some(accepting)) = (&self.runtime, self.accepting.take()) {
-            // An error here is a panic of the accepting task, which the panic hook has logged.
-            self.listener = runtime.block_on(accepting).ok();
-        }
+    /// What finds out whether the workers answer.
+    pub fn probe(&self) -> Probe {
+        Probe::new(Arc::clone(&self.shared.engine), self.workers.clone())
     }
 
     /// Shuts down and blocks until that is done. Not to be called from a task.
-    pub fn shutdown(mut self) {
+    pub fn shutdown(self) {
         self.shared.stop();
-        self.wait();
+        self.shared.drain();
     }
 }
 

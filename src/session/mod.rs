@@ -80,8 +80,18 @@ impl Session {
     /// Registers a client that has connected from `peer` to `local`.
     pub fn new(engine: &Arc<Engine>, peer: SocketAddr, local: SocketAddr) -> Session {
         engine.stats.connections.add(1);
+        let now_ms = engine.keyspace.steady_ms(engine.clock.unix_ms());
+        Session::of(engine, engine.clients.register(peer, local, now_ms))
+    }
+
+    /// A session of the server's own.
+    pub fn internal(engine: &Arc<Engine>) -> Session {
+        Session::of(engine, Client::internal())
+    }
+
+    fn of(engine: &Arc<Engine>, client: Arc<Client>) -> Session {
         Session {
-            client: engine.clients.register(peer, local, engine.keyspace.steady_ms(engine.clock.unix_ms())),
+            client,
             engine: Arc::clone(engine),
             preferences: Preferences::default(),
             queue: None,
