@@ -2,6 +2,7 @@
 
 pub mod census;
 pub mod clients;
+pub mod descriptors;
 pub mod ending;
 pub mod long_work;
 pub mod mail;

@@ -8,6 +8,7 @@ use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags};
 use crate::config::bounds::{self, Bounds};
 use crate::config::{self, POLICIES, Policy, Settings, byte_count, capped_memory_limit};
+use crate::engine::descriptors::make_room_for_clients;
 use crate::glob::Pattern;
 use crate::number::parse_integer;
 use std::borrow::Cow;
@@ -169,7 +170,7 @@ const SETTINGS: &[Setting] = &[
     variable(
         "maxclients",
         |settings| settings.max_clients.to_string(),
-        |settings, value| put(&mut settings.max_clients, number(bounds::MAX_CLIENTS, value)),
+        |settings, value| put(&mut settings.max_clients, max_clients(value)),
     ),
     variable(
         "max-resp-args",
@@ -256,6 +257,19 @@ fn number<T: TryFrom<i128>>(bounds: Bounds, value: &[u8]) -> Result<T, Refusal> 
 
 fn expected(what: String) -> Refusal {
     format!("expected {what}").into()
+}
+
+/// Reads a number of clients, and makes room for them.
+fn max_clients(value: &[u8]) -> Result<usize, Refusal> {
+    let wanted = number(bounds::MAX_CLIENTS, value)?;
+    let room = make_room_for_clients(wanted);
+    if room == wanted {
+        return Ok(wanted);
+    }
+    let text = format!(
+        "The operating system is not able to handle the specified number of clients, try with {room}"
+    );
+    Err(text.into())
 }
 
 /// Reads a policy by its name here or in Redis. Redis's others are refused by name.
