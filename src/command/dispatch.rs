@@ -6,7 +6,7 @@
 use super::call::{call, slept};
 use super::context::Outcome;
 use super::error::{CommandError, CommandResult};
-use super::execute::execute;
+use super::execute::{execute, weight};
 use super::names;
 use super::observe;
 use super::resolve::Command;
@@ -223,7 +223,8 @@ fn run(
     session.client().note_command(row.number(), view.steady_ms());
     let (mut result, mut outcome) = call(engine, session, &mut view, row, request, reply);
     if session.is_executing() {
-        (result, outcome) = execute(engine, session, &mut view, reply);
+        let weight = session.queue().map_or(0, |queue| weight(queue));
+        (result, outcome) = engine.run_sized(weight, || execute(engine, session, &mut view, reply));
     }
     let failed = match result {
         Ok(()) => false,
@@ -307,7 +308,7 @@ fn refuse(
     (session.awaited_snapshot, session.progress) = (None, None);
     let name = row.map_or("", |row| row.spec().name);
     if name == "exec" {
-        session.take_queue();
+        session.drop_queue();
         session.unwatch(&mut batch.view());
         let text = error.text(name);
         let cause = text.strip_prefix(b"ERR ").unwrap_or(&text);
