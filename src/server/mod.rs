@@ -17,6 +17,7 @@ mod roster;
 mod shutdown;
 mod snapshots;
 mod trim;
+mod turn;
 
 use crate::concurrent::counters::counter::Flag;
 use crate::concurrent::epoch::reclaim;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 use trim::Trims;
+use turn::Turns;
 
 /// How long a dropped runtime may wait for work that runs aside.
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
@@ -49,6 +51,7 @@ struct Shared {
     engine: Arc<Engine>,
     roster: Roster,
     trims: Trims,
+    turns: Turns,
     /// Wakes whoever ends the server.
     told_to_end: Notify,
     /// Raised once the server is dropped: the helpers end.
@@ -80,8 +83,10 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
         // The kernel has chosen it; what tells of the port tells where clients find the server.
         engine.change_settings(|settings| settings.port = local_addr.port());
     }
+    let workers = engine.settings.load().workers;
     let shared = Arc::new(Shared {
         engine,
+        turns: Turns::new(workers),
         roster: Roster::default(),
         trims: Trims::default(),
         told_to_end: Notify::new(),
@@ -89,7 +94,7 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
     });
     let parking = Arc::clone(&shared);
     let runtime = Builder::new_multi_thread()
-        .worker_threads(shared.engine.settings.load().workers)
+        .worker_threads(workers)
         .thread_name("kvns-worker")
         .on_thread_park(move || {
             reclaim::quiesce();
