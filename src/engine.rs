@@ -2,7 +2,9 @@
 
 pub mod census;
 pub mod clients;
+pub mod descriptors;
 pub mod ending;
+pub mod kept;
 pub mod long_work;
 pub mod mail;
 pub mod monitors;
@@ -11,6 +13,7 @@ pub mod persistence;
 pub mod process;
 pub mod pubsub;
 pub mod store;
+pub mod wanted;
 
 use crate::clock::{Clock, TICKS_PER_US};
 use crate::concurrent::counters::counter::{Counter, Latest};
@@ -21,6 +24,7 @@ use crate::stats::Stats;
 use arc_swap::ArcSwap;
 use clients::ClientRegistry;
 use ending::Ending;
+use kept::Kept;
 use long_work::LongWork;
 use monitors::Monitors;
 use pause::Pause;
@@ -64,6 +68,7 @@ pub struct Engine {
     pub persistence: Persistence,
     /// The progress of a shutdown.
     pub ending: Ending,
+    kept: Kept,
     /// Forty random hexadecimal digits that tell this run of the server from others.
     pub run_id: String,
     /// When the engine was made: Unix time in milliseconds.
@@ -89,6 +94,7 @@ impl Engine {
             pause: Pause::new(Arc::clone(&keyspace.no_removals_until_us)),
             persistence: Persistence::new(&clock),
             ending: Ending::default(),
+            kept: Kept::default(),
             run_id: random_run_id(),
             started_ms: clock.unix_ms(),
             started_us: clock.monotonic_us(),

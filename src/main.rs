@@ -4,6 +4,8 @@ use kvns::clock::Clock;
 use kvns::config::{self, LogFormat, Settings};
 use kvns::engine::Engine;
 use kvns::engine::census::census;
+use kvns::engine::descriptors::make_room_for_clients;
+use kvns::server::Control;
 use kvns::{log, metrics, server};
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -44,7 +46,7 @@ fn main() -> ExitCode {
     code
 }
 
-fn run(settings: Settings) -> ExitCode {
+fn run(mut settings: Settings) -> ExitCode {
     for warning in config::unknown_variables(std::env::vars_os()) {
         tracing::warn!("{warning}");
     }
@@ -53,7 +55,14 @@ fn run(settings: Settings) -> ExitCode {
             "KVNS_SHARED_VALUES=false is ignored: this store always shares values with a snapshot"
         );
     }
-    server::raise_descriptor_limit(settings.max_clients as u64);
+    let wanted = settings.max_clients;
+    settings.max_clients = make_room_for_clients(wanted);
+    if settings.max_clients < wanted {
+        tracing::warn!(
+            max_clients = settings.max_clients,
+            "KVNS_MAX_CLIENTS={wanted} is lowered: the system allows too few file descriptors (ulimit -n)"
+        );
+    }
     match serve(settings) {
         Ok(()) => {
             tracing::info!("bye");
@@ -75,9 +84,10 @@ fn serve(settings: Settings) -> io::Result<()> {
     let metrics_listener = bind(&settings.metrics_host, settings.metrics_port, "metrics")?;
     // Clients that come early are told that the data is loading, and so are probes.
     engine.expect_load();
-    let metrics = metrics::start(Arc::clone(&engine), metrics_listener)?;
+    let control = Control::start()?;
     let mut server = server::start(Arc::clone(&engine), listener)?;
-    server.stop_on_signals()?;
+    server.stop_on_signals(&control)?;
+    let metrics = metrics::start(&control, Arc::clone(&engine), server.probe(), metrics_listener)?;
     if let Err(refused) = engine.load_snapshot() {
         return if server.is_stopping() { Ok(()) } else { Err(io::Error::other(refused)) };
     }

@@ -20,3 +20,20 @@ pub enum Wait {
     /// The end of the snapshot of this number.
     Snapshot(u64),
 }
+
+/// What a connection knows of its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It may send more.
+    There,
+    /// It has closed its sending half, and may still read.
+    HalfClosed,
+    /// The connection is broken.
+    Gone,
+}
+
+/// The client of whoever works, for long work to ask whether it is still there.
+pub trait Peer: std::fmt::Debug {
+    /// What is known of it now. One system call.
+    fn presence(&self) -> Presence;
+}

@@ -1,6 +1,6 @@
 //! The binary's start and end: settings from the environment, exit codes, signals.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -58,7 +58,9 @@ impl Running {
     }
 
     fn connect(&self) -> TcpStream {
-        TcpStream::connect(&self.address).expect("a connection")
+        let stream = TcpStream::connect(&self.address).expect("a connection");
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a bound");
+        stream
     }
 
     fn signal(&self, signal: Signal) {
@@ -157,6 +159,70 @@ fn the_limit_on_the_size_of_files_fails_the_snapshot_alone() {
     server.signal(Signal::TERM);
     assert_eq!(server.exit_code(), Some(0));
     let _ = fs::remove_dir_all(folder);
+}
+
+/// What the server says to a client that says nothing.
+fn said(mut client: TcpStream) -> String {
+    let mut said = String::new();
+    client.read_to_string(&mut said).expect("text");
+    said
+}
+
+const TOO_MANY: &str = "-ERR max number of clients reached\r\n";
+
+#[test]
+fn few_descriptors_are_shared_between_clients_and_the_server() {
+    let folder =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("startup-{}-few", std::process::id()));
+    let path = folder.join("kvns.snapshot");
+    let settings = [("KVNS_PERSIST_PATH", path.to_str().expect("text"))];
+    let mut server = Running::spawn(behind("ulimit -n 100", &settings));
+    assert!(server.log.contains("KVNS_MAX_CLIENTS=10000 is lowered"), "{}", server.log);
+    let mut clients: Vec<_> = (0..50).map(|_| BufReader::new(server.connect())).collect();
+    let mut ask_of = |client: usize, request: &[u8]| {
+        let mut line = String::new();
+        clients[client].get_mut().write_all(request).expect("sent");
+        clients[client].read_line(&mut line).expect("a reply");
+        line
+    };
+    for client in 0..50 {
+        assert_eq!(ask_of(client, b"PING\r\n"), "+PONG\r\n");
+    }
+    assert_eq!(said(server.connect()), TOO_MANY);
+    assert_eq!(ask_of(0, b"SAVE\r\n"), "+OK\r\n");
+    let refused = ask_of(0, b"CONFIG SET maxclients 1000\r\n");
+    assert!(refused.ends_with("specified number of clients, try with 50\r\n"), "{refused}");
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+    let _ = fs::remove_dir_all(folder);
+}
+
+#[test]
+fn a_client_without_a_descriptor_is_told_that_there_are_too_many() {
+    let mut server = Running::start(&[]);
+    let pid = Some(Pid::from_child(&server.child));
+    let limit = getrlimit(Resource::Nofile);
+    let open = fs::read_dir(format!("/proc/{}/fd", server.child.id())).expect("its descriptors").count();
+    let few = Rlimit { current: Some(open as u64), maximum: limit.maximum };
+    prlimit(pid, Resource::Nofile, few).expect("a limit");
+    // Numbers below the limit may be free.
+    let mut clients = Vec::new();
+    loop {
+        let (mut client, mut first) = (server.connect(), [0]);
+        client.write_all(b"PING\r\n").expect("sent");
+        client.read_exact(&mut first).expect("a reply");
+        clients.push(client);
+        if &first == b"-" {
+            break;
+        }
+    }
+    for _ in 0..3 {
+        assert_eq!(said(server.connect()), TOO_MANY);
+    }
+    prlimit(pid, Resource::Nofile, limit).expect("a limit");
+    ping(&server.address);
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
 }
 
 /// The line that the server answers; empty if it closes the connection.

@@ -2,6 +2,7 @@
 
 use super::error::CommandError;
 use crate::engine::Engine;
+use crate::engine::wanted::{Looks, Wanted};
 use crate::keyspace::View;
 use crate::resp::ReplyWriter;
 use crate::session::Session;
@@ -47,7 +48,12 @@ pub struct Context<'a, 'g> {
     pub outcome: Outcome,
 }
 
-impl Context<'_, '_> {
+impl<'a> Context<'a, '_> {
+    /// For long work, to ask between its steps whether it is still wanted.
+    pub fn wanted(&self) -> Wanted<'a> {
+        self.engine.wanted(self.session.client(), self.view.peer())
+    }
+
     /// How long a command may make a string, in bytes: as long as one that a client could send.
     pub fn string_limit(&self) -> usize {
         self.engine.settings.load().limits.bulk_len
@@ -60,13 +66,18 @@ impl Context<'_, '_> {
         &mut self,
         mut step: impl FnMut(&mut Self, &mut P) -> Result<bool, CommandError>,
     ) -> Result<P, CommandError> {
-        let mut progress = self.session.take_progress::<P>();
+        let mut wanted = self.wanted();
+        let (mut progress, looks) = self.session.take_progress::<(P, Looks)>();
+        wanted.looks = looks;
+        wanted.ask()?;
         let wait = match step(self, &mut progress) {
             Ok(true) => return Ok(progress),
             Ok(false) if self.session.is_executing() => {
                 let engine = self.engine;
                 engine.run_long(|| {
-                    while !step(self, &mut progress)? {}
+                    while !step(self, &mut progress)? {
+                        wanted.ask()?;
+                    }
                     Ok::<_, CommandError>(())
                 })?;
                 return Ok(progress);
@@ -75,7 +86,7 @@ impl Context<'_, '_> {
             Err(wait @ CommandError::Wait(_)) if !self.session.is_executing() => wait,
             Err(error) => return Err(error),
         };
-        self.session.progress = Some(Box::new(progress));
+        self.session.progress = Some(Box::new((progress, wanted.looks)));
         Err(wait)
     }
 }

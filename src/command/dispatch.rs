@@ -6,7 +6,7 @@
 use super::call::{call, slept};
 use super::context::Outcome;
 use super::error::{CommandError, CommandResult};
-use super::execute::execute;
+use super::execute::{execute, weight};
 use super::names;
 use super::observe;
 use super::resolve::Command;
@@ -223,7 +223,8 @@ fn run(
     session.client().note_command(row.number(), view.steady_ms());
     let (mut result, mut outcome) = call(engine, session, &mut view, row, request, reply);
     if session.is_executing() {
-        (result, outcome) = execute(engine, session, &mut view, reply);
+        let weight = session.queue().map_or(0, |queue| weight(queue));
+        (result, outcome) = engine.run_sized(weight, || execute(engine, session, &mut view, reply));
     }
     let failed = match result {
         Ok(()) => false,
@@ -233,6 +234,7 @@ fn run(
             }
             return Outcome::Wait(wait);
         }
+        Err(CommandError::Unwanted) => return Outcome::Close,
         Err(error) => {
             answer_error(engine, &error.text(row.spec().name), reply);
             true
@@ -270,6 +272,7 @@ fn forbid_to_listeners(session: &Session, spec: &CommandSpec) -> CommandResult {
 fn is_paused(engine: &Engine, session: &mut Session, spec: &CommandSpec) -> bool {
     let writes = |spec: &CommandSpec| spec.flags.has(Flags::WRITE) || spec.flags.has(Flags::MAY_REPLICATE);
     match engine.pause.present(engine.clock.monotonic_us()) {
+        _ if session.client().is_internal() => false,
         None => false,
         Some((PauseMode::All, _)) => true,
         Some((PauseMode::Writes, _)) if spec.name == "exec" => {
@@ -311,7 +314,7 @@ fn refuse(
     session.take_spent();
     let name = row.map_or("", |row| row.spec().name);
     if name == "exec" {
-        session.take_queue();
+        session.drop_queue();
         session.unwatch(&mut batch.view());
         let text = error.text(name);
         let cause = text.strip_prefix(b"ERR ").unwrap_or(&text);

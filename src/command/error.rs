@@ -1,5 +1,6 @@
 //! The text of every error reply, once.
 
+use crate::engine::wanted::Unwanted;
 use crate::keyspace::KeyspaceError;
 use crate::wait::Wait;
 
@@ -17,6 +18,8 @@ pub enum CommandError {
     ExecAbortOutOfMemory,
     /// No reply: the command waits and runs again from its start.
     Wait(Wait),
+    /// No reply: nobody wants the command's work any more.
+    Unwanted,
     /// The keys are being loaded.
     Loading,
     /// The snapshot that was asked for failed, and why.
@@ -195,6 +198,12 @@ impl From<KeyspaceError> for CommandError {
             KeyspaceError::NoRoom => CommandError::OutOfMemory,
             KeyspaceError::Wait(wait) => CommandError::Wait(wait),
         }
+    }
+}
+
+impl From<Unwanted> for CommandError {
+    fn from(_: Unwanted) -> CommandError {
+        CommandError::Unwanted
     }
 }
 

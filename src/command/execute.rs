@@ -32,6 +32,16 @@ struct Body {
     outcome: Outcome,
 }
 
+/// What a queued command counts for among the elements of long work: a quick one, and any other.
+const QUICK: u64 = 4;
+const OTHER: u64 = 64;
+
+/// About how much work a queue is.
+pub(super) fn weight(queue: &Queue) -> u64 {
+    let of = |queued: &Queued| if row_of(queued).spec().flags.has(Flags::FAST) { QUICK } else { OTHER };
+    queue.commands().iter().map(of).sum()
+}
+
 /// Runs the session's queue at one instant and gives its watches back.
 pub(super) fn execute(
     engine: &Engine,
@@ -134,7 +144,7 @@ fn run(
     }
     match result {
         Ok(()) => Ok(Vec::new()),
-        Err(again @ CommandError::Wait(_)) => Err(again),
+        Err(again @ (CommandError::Wait(_) | CommandError::Unwanted)) => Err(again),
         Err(error) => {
             let text = error.text(row.spec().name);
             reply.error(&text);

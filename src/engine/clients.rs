@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The id of the server itself. Clients begin at 1.
+const INTERNAL: u64 = 0;
+
 /// What others may see of a client. Its session alone writes it.
 #[derive(Debug)]
 pub struct Client {
@@ -110,6 +113,31 @@ impl Shown {
 }
 
 impl Client {
+    fn new(id: u64, peer: SocketAddr, local: SocketAddr, now_ms: u64) -> Client {
+        Client {
+            id,
+            peer,
+            local,
+            connected_ms: now_ms,
+            mailbox: Mailbox::default(),
+            buffers: BufferSizes::default(),
+            subscriptions: Default::default(),
+            labels: Mutex::default(),
+            last: Last { active_ms: Latest::new(now_ms), ..Last::default() },
+        }
+    }
+
+    /// The server itself, which nobody sees among the clients.
+    pub fn internal() -> Arc<Client> {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Arc::new(Client::new(INTERNAL, nowhere, nowhere, 0))
+    }
+
+    /// True for the server itself.
+    pub fn is_internal(&self) -> bool {
+        self.id == INTERNAL
+    }
+
     /// What the client says of itself.
     pub fn labels(&self) -> MutexGuard<'_, Labels> {
         self.labels.lock().unwrap_or_else(PoisonError::into_inner)
@@ -169,17 +197,7 @@ pub struct ClientRegistry {
 impl ClientRegistry {
     /// Adds a client that connects now, in milliseconds of the steady time.
     pub fn register(&self, peer: SocketAddr, local: SocketAddr, now_ms: u64) -> Arc<Client> {
-        let client = Arc::new(Client {
-            id: self.ids.next(),
-            peer,
-            local,
-            connected_ms: now_ms,
-            mailbox: Mailbox::default(),
-            buffers: BufferSizes::default(),
-            subscriptions: Default::default(),
-            labels: Mutex::default(),
-            last: Last { active_ms: Latest::new(now_ms), ..Last::default() },
-        });
+        let client = Arc::new(Client::new(self.ids.next(), peer, local, now_ms));
         self.connected().insert(client.id, Arc::clone(&client));
         client
     }

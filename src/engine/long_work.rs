@@ -10,6 +10,7 @@
 
 use super::Engine;
 use super::clients::Client;
+use crate::concurrent::counters::counter::Flag;
 use crate::keyspace::Exclusive;
 use crate::wait::Wait;
 use std::collections::VecDeque;
@@ -32,6 +33,8 @@ const PATIENCE_US: u64 = 10_000_000;
 pub struct LongWork {
     most: usize,
     state: Mutex<State>,
+    /// Raised while the server stops: then no long work is wanted.
+    stopping: Flag,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +55,7 @@ impl State {
 impl LongWork {
     /// Room for `most` at a time.
     pub(super) fn new(most: usize) -> LongWork {
-        LongWork { most: most.max(1), state: Mutex::default() }
+        LongWork { most: most.max(1), state: Mutex::default(), stopping: Flag::default() }
     }
 
     /// True if long work may begin, or else `client` is woken when it may.
@@ -63,6 +66,21 @@ impl LongWork {
             state.waiting.push_back(Arc::clone(client));
         }
         has_room
+    }
+
+    /// Lets all long work end, since the server stops.
+    pub fn stop(&self) {
+        self.stopping.raise();
+    }
+
+    /// Takes that back.
+    pub fn resume(&self) {
+        self.stopping.lower();
+    }
+
+    /// True while the server stops. One load.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_raised()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -4,6 +4,7 @@ use super::reservation::Admission;
 use super::{Key, Keyspace, View};
 use crate::concurrent::epoch::reclaim::{Guard, pin};
 use crate::concurrent::slots::namespace::{Namespace, Record};
+use crate::wait::Peer;
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Batch<'k> {
     pub(super) touches: bool,
     pub(super) tally: HitTally,
     pub(super) admission: Admission,
+    /// The client that the commands are of, if it can be looked at.
+    pub(super) peer: Option<&'k dyn Peer>,
     commands: u32,
 }
 
@@ -38,6 +41,7 @@ impl<'k> Batch<'k> {
             touches: true,
             tally: HitTally::default(),
             admission: Admission::default(),
+            peer: None,
             commands: 0,
         }
     }
@@ -51,6 +55,11 @@ impl<'k> Batch<'k> {
     /// its keys up again.
     pub fn prefetch(&self, keys: &[Key<'_>]) {
         self.keyspace.current.load(&self.guard).prefetch(keys.iter().map(Key::name), &self.guard);
+    }
+
+    /// Lets commands look at the client that they are of.
+    pub fn set_peer(&mut self, peer: &'k dyn Peer) {
+        self.peer = Some(peer);
     }
 
     /// Whether the commands from now on count as accesses of their keys, for eviction and OBJECT FREQ and IDLETIME.

@@ -12,7 +12,7 @@ use crate::config::Policy;
 use crate::sync::{Bug, seeded};
 use crate::value::sorted_set::{self, Placed};
 use crate::value::tree::{Delta, Hash, Set, Tree};
-use crate::wait::Wait;
+use crate::wait::{Peer, Wait};
 
 /// What one command may do to the keyspace: directly, or inside a transaction.
 #[derive(Debug)]
@@ -74,6 +74,11 @@ impl<'g> View<'g> {
             Target::Transaction(transaction) => transaction,
             Target::Keyspace => unreachable!("updates are buffered in transactions only"),
         }
+    }
+
+    /// The client that the command is of, if its work may end since it left: not what belongs to a transaction.
+    pub fn peer(&self) -> Option<&'g dyn Peer> {
+        self.batch.peer.filter(|_| self.transaction().is_none())
     }
 
     /// Unix time in milliseconds; one value for the whole command.

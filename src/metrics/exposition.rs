@@ -11,17 +11,20 @@ use crate::engine::Engine;
 use crate::keyspace::{Label, NamespaceInfo};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
-use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::thread;
 use std::time::Duration;
 
 /// The type of the text, as HTTP names it.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Bytes after which a scrape lets others go first: some tenths of a millisecond.
-const SLICE: usize = 64 << 10;
+/// Bytes of a piece: some tenths of a millisecond.
+const PIECE: usize = 64 << 10;
 
-/// How long it does.
+/// Lines that the encoder begins a family with: they stand once, above its first series.
+const HEAD_LINES: usize = 2;
+
+/// How long a scrape lets others go first after a piece.
 const PAUSE: Duration = Duration::from_micros(50);
 
 /// Every family there is, in the order of `/metrics`.
@@ -31,43 +34,46 @@ pub fn described() -> impl Iterator<Item = Described> {
     by_namespace.chain([COMMAND_DURATION, ERRORS]).chain(of_server).chain([of_build()])
 }
 
-/// The text of `/metrics`. O(series). Sleeps now and then, so not for a worker thread.
-pub fn render(engine: &Engine) -> Vec<u8> {
-    let mut page = Page::default();
+/// Passes the text of `/metrics` on, piece by piece, until `pass` breaks off. O(series), of which some dozens are held at
+/// one time. Sleeps between two pieces, so not for a worker thread.
+pub fn render(engine: &Engine, pass: impl FnMut(Vec<u8>) -> ControlFlow<()>) -> ControlFlow<()> {
+    let mut page = Page { text: Vec::new(), pass, broken_off: false };
     let namespaces: Vec<(Label, String, NamespaceInfo)> =
         engine.labelled().into_iter().map(|(label, info)| (label, shown(&info.name), info)).collect();
     for figure in BY_NAMESPACE {
         let value = |(_, name, info): &(Label, String, NamespaceInfo)| {
             sample(figure.family, &[name], (figure.read)(info) as f64)
         };
-        page.add(figure.family, namespaces.iter().map(value).collect());
+        namespaces.iter().map(value).for_each(page.family(figure.family));
     }
-    page.add(COMMAND_DURATION, durations(engine, &namespaces));
+    add_durations(engine, &namespaces, page.family(COMMAND_DURATION));
     let errors = engine.stats.errors().map(|(code, count)| sample(ERRORS, &[code], count as f64));
-    page.add(ERRORS, errors.collect());
+    errors.for_each(page.family(ERRORS));
     let readings = Readings::take(engine);
     for figure in OF_SERVER {
-        page.add(figure.family, vec![sample(figure.family, &[], (figure.read)(&readings))]);
+        page.family(figure.family)(sample(figure.family, &[], (figure.read)(&readings)));
     }
-    page.add(of_build(), vec![sample(of_build(), &[env!("CARGO_PKG_VERSION")], 1.0)]);
-    page.text
+    page.family(of_build())(sample(of_build(), &[env!("CARGO_PKG_VERSION")], 1.0));
+    page.end()
 }
 
-fn durations(engine: &Engine, namespaces: &[(Label, String, NamespaceInfo)]) -> Vec<Metric> {
+fn add_durations(
+    engine: &Engine,
+    namespaces: &[(Label, String, NamespaceInfo)],
+    mut add: impl FnMut(Metric),
+) {
     let mut names = vec!["_other", "default"];
     for (label, name, _) in namespaces {
         names.resize(names.len().max(label.number() + 1), "");
         names[label.number()] = name;
     }
-    let mut metrics = Vec::new();
     engine.stats.commands.each_pair(|command, label, pair| {
         // A namespace that has come since the names were read is in the next scrape.
         let (Some(row), Some(name)) = (Row::of_number(command), names.get(label.number())) else { return };
         let mut metric = labelled(COMMAND_DURATION, &[row.spec().name, name]);
         metric.set_histogram(histogram(pair));
-        metrics.push(metric);
+        add(metric);
     });
-    metrics
 }
 
 fn histogram(pair: &PairSeries) -> Histogram {
@@ -123,19 +129,16 @@ fn sample(family: Described, labels: &[&str], value: f64) -> Metric {
     metric
 }
 
-/// The text as it grows. Whoever writes to it gives way to others now and then.
-#[derive(Debug, Default)]
-struct Page {
+/// The text as it grows, and where it goes.
+struct Page<F> {
     text: Vec<u8>,
-    /// The length at the last pause.
-    paused: usize,
+    pass: F,
+    broken_off: bool,
 }
 
-impl Page {
-    fn add(&mut self, family: Described, metrics: Vec<Metric>) {
-        if metrics.is_empty() {
-            return;
-        }
+impl<F: FnMut(Vec<u8>) -> ControlFlow<()>> Page<F> {
+    /// Begins a family; what is returned adds a series to it.
+    fn family(&mut self, family: Described) -> impl FnMut(Metric) {
         let mut encoded = MetricFamily::default();
         encoded.set_name(family.name.to_owned());
         encoded.set_help(family.help.to_owned());
@@ -144,31 +147,85 @@ impl Page {
             Kind::Gauge => MetricType::GAUGE,
             Kind::Histogram => MetricType::HISTOGRAM,
         });
-        encoded.set_metric(metrics);
-        if let Err(error) = TextEncoder::new().encode(&[encoded], self) {
-            tracing::error!(%error, family = family.name, "a family of metrics cannot be written");
+        let mut is_first = true;
+        move |metric| {
+            if self.broken_off {
+                return;
+            }
+            encoded.set_metric(vec![metric]);
+            let from = self.text.len();
+            if let Err(error) = TextEncoder::new().encode(std::slice::from_ref(&encoded), &mut self.text) {
+                tracing::error!(%error, family = family.name, "a series of the metrics cannot be written");
+            }
+            if !std::mem::replace(&mut is_first, false) {
+                self.drop_lines(from, HEAD_LINES);
+            }
+            if self.text.len() >= PIECE {
+                self.pass_on();
+                thread::sleep(PAUSE);
+            }
         }
     }
-}
 
-impl Write for Page {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.text.extend_from_slice(text);
-        if self.text.len() - self.paused > SLICE {
-            self.paused = self.text.len();
-            thread::sleep(PAUSE);
+    /// Takes so many lines out that begin at `from`.
+    fn drop_lines(&mut self, from: usize, lines: usize) {
+        let ends = memchr::memchr_iter(b'\n', &self.text[from..]);
+        if let Some(end) = ends.take(lines).last() {
+            self.text.drain(from..=from + end);
         }
-        Ok(text.len())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn pass_on(&mut self) {
+        // The next piece is as long.
+        let room = self.text.len() + self.text.len() / 8;
+        let text = std::mem::replace(&mut self.text, Vec::with_capacity(room));
+        self.broken_off |= (self.pass)(text).is_break();
+    }
+
+    fn end(mut self) -> ControlFlow<()> {
+        if !self.broken_off {
+            self.pass_on();
+        }
+        if self.broken_off { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Settings;
+    use crate::keyspace::{Change, Draft, Key, KeyspaceError};
+
+    #[test]
+    fn a_page_comes_in_pieces_until_they_are_not_taken() {
+        let engine = Engine::new(Settings::default(), Clock::manual(1_000));
+        for number in 0..900 {
+            let write = |_: Option<_>| Ok::<_, KeyspaceError>((Change::Put(Draft::integer(1, None)), ()));
+            let name = format!("{number:0>60}/k");
+            engine.keyspace.enter().view().update(Key::new(name.as_bytes()), write).expect("a write");
+        }
+        let mut pieces = Vec::new();
+        let passed = render(&engine, |piece| {
+            pieces.push(piece);
+            ControlFlow::Continue(())
+        });
+        assert!(passed.is_continue() && pieces.len() > 4, "{} pieces", pieces.len());
+        assert!(pieces.iter().all(|piece| piece.len() < PIECE + PIECE / 8));
+        let text = String::from_utf8(pieces.concat()).expect("text");
+        for family in described() {
+            let heads = text.matches(&format!("# TYPE {} ", family.name)).count();
+            let has_series = text.lines().any(|line| line.starts_with(family.name));
+            assert_eq!(heads, usize::from(has_series), "{}", family.name);
+        }
+        assert_eq!(text.matches("\nkvns_keys_total{").count(), 900);
+        let mut taken = 0;
+        let passed = render(&engine, |_| {
+            taken += 1;
+            ControlFlow::Break(())
+        });
+        assert!(passed.is_break() && taken == 1);
+    }
 
     #[test]
     fn names_are_shown_as_text_and_never_become_one() {

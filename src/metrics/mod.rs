@@ -1,63 +1,61 @@
 //! What an operator's tools ask over HTTP: `/metrics` for Prometheus, `/healthz`, `/readyz`.
 //!
-//! It has a thread of its own, so a scrape takes no worker from the clients. The figures are read where they are
-//! counted (`figures`), put into the text format by the prometheus library (`exposition`) and served by hyper (`http`).
+//! Requests are answered on the control thread, each in its place (`places`) by hyper (`http`). `/healthz` says that the process
+//! lives, `/readyz` that the workers answer. The figures are read where they are counted (`figures`), put into the text
+//! format by the prometheus library (`exposition`) and passed on in pieces, one page at a time, by a thread (`pages`).
 
 mod exposition;
 mod family;
 mod figures;
 mod http;
+mod pages;
+mod places;
 
 pub use exposition::{described, render};
 pub use family::{Described, Kind};
 
 use crate::engine::Engine;
-use crate::server::lower_priority;
+use crate::server::{Control, Probe};
+use http::Site;
+use pages::Pages;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use tokio::runtime::Builder;
-use tokio::sync::oneshot;
-
-/// Lets a worker that wakes up go before a scrape.
-const NICENESS: i32 = 10;
+use std::thread;
+use tokio::task::JoinHandle;
 
 /// A running HTTP endpoint. Dropping it ends it.
 #[derive(Debug)]
 pub struct Endpoint {
     local_addr: SocketAddr,
-    /// Dropped to end the thread.
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    serving: JoinHandle<()>,
+    /// The thread that builds pages; it ends with the last connection.
+    builder: Option<thread::JoinHandle<()>>,
 }
 
-/// Serves the figures of `engine` to those who connect to `listener`, on a thread of its own.
+/// Serves the figures of `engine`, and what `probe` finds, to those who connect to `listener`.
 ///
 /// # Errors
-/// The thread can't be started.
-pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Endpoint> {
+/// The listener can't be used, or a thread can't be started.
+pub fn start(
+    control: &Control,
+    engine: Arc<Engine>,
+    probe: Probe,
+    listener: TcpListener,
+) -> io::Result<Endpoint> {
     let local_addr = listener.local_addr()?;
     if engine.settings.load().metrics_port != local_addr.port() {
         engine.change_settings(|settings| settings.metrics_port = local_addr.port());
     }
     listener.set_nonblocking(true)?;
-    let runtime = Builder::new_current_thread().enable_all().build()?;
     let listener = {
-        let _inside = runtime.enter();
+        let _inside = control.handle().enter();
         tokio::net::TcpListener::from_std(listener)?
     };
-    let (stop, stopped) = oneshot::channel();
-    let thread = thread::Builder::new().name("kvns-metrics".to_owned()).spawn(move || {
-        lower_priority(NICENESS);
-        runtime.block_on(async {
-            tokio::select! {
-                () = http::serve(engine, listener) => {}
-                _ = stopped => {}
-            }
-        });
-    })?;
-    Ok(Endpoint { local_addr, stop: Some(stop), thread: Some(thread) })
+    let (pages, builder) = Pages::start(Arc::clone(&engine), control.handle().clone())?;
+    let site = Site { engine, probe: Arc::new(probe), pages };
+    let serving = control.handle().spawn(http::serve(site, listener));
+    Ok(Endpoint { local_addr, serving, builder: Some(builder) })
 }
 
 impl Endpoint {
@@ -69,10 +67,10 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
+        self.serving.abort();
+        if let Some(builder) = self.builder.take() {
             // An error here is a panic of the thread, which the panic hook has logged.
-            let _ = thread.join();
+            let _ = builder.join();
         }
     }
 }

@@ -111,6 +111,11 @@ impl ReplyWriter {
         }
     }
 
+    /// A reply that was encoded before.
+    pub fn encoded(&mut self, reply: &[u8]) {
+        self.buffer.extend_from_slice(reply);
+    }
+
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {

@@ -1,8 +1,8 @@
 //! One connection: read what is there, run every complete request, write all replies at once.
 //!
 //! Requests run in slices, each under one batch (a pin of this thread) that never lives across a wait. A slice
-//! ends when the input is used up, when enough replies have gathered to be sent, or when others have waited long
-//! enough. A client that does not read its replies is not read from, so what it can make the server hold is
+//! ends when the input is used up, when enough replies have gathered to be sent, or when the connection's turn is
+//! over ([`super::turn`]). A client that does not read its replies is not read from, so what it can make the server hold is
 //! bounded by one read, one slice of replies and its largest request.
 //!
 //! What was read runs, whether its client is still there or not, but a request that has to wait is given up, with
@@ -12,6 +12,7 @@ use super::Shared;
 use super::buffers::Buffers;
 use super::departure::{has_left, left, read_ahead};
 use super::roster::Seat;
+use super::turn::Turn;
 use crate::command::context::Outcome;
 use crate::command::dispatch::{dispatch, dispatch_run};
 use crate::command::resolve::{Command, prefetch, run_length};
@@ -36,9 +37,6 @@ use tokio::time::{sleep, timeout};
 
 /// Bytes of replies that are sent before more requests run.
 const REPLY_SLICE: usize = 1 << 20;
-
-/// Microseconds one connection's requests may run before others get their turn.
-const SLICE_US: u64 = 2_000;
 
 /// Requests whose keys are brought into the cache before they run: enough to overlap their cache misses, few
 /// enough to be still there.
@@ -79,6 +77,7 @@ pub(super) struct Connection {
     session: Session,
     /// Kept while a request has arrived in part.
     partial: Option<Box<Buffers>>,
+    turn: Turn,
     /// The socket is closed when the client keeps it waiting for longer.
     patience: Option<Duration>,
     /// True once a reply could not be sent: nobody is there to read the others.
@@ -89,7 +88,15 @@ impl Connection {
     /// A connection that has just been accepted.
     pub fn new(shared: Arc<Shared>, stream: TcpStream, session: Session) -> Connection {
         let patience = patience(shared.engine.settings.load().timeout_s);
-        Connection { shared, stream, session, partial: None, patience, is_broken: false }
+        Connection {
+            shared,
+            stream,
+            session,
+            partial: None,
+            turn: Turn::default(),
+            patience,
+            is_broken: false,
+        }
     }
 
     /// Serves the client until it leaves, is to be closed, or the server shuts down.
@@ -115,8 +122,8 @@ impl Connection {
                 return self.linger(&mut buffers.input).await;
             }
             self.partial = buffers.keep_if_used();
-            if is_greedy {
-                yield_now().await;
+            if is_greedy || self.turn.is_over(self.session.last_end()) {
+                self.give_way().await;
             }
         }
         // Commands of the input that the shutdown leaves unread have not run; the replies of those before them
@@ -132,10 +139,23 @@ impl Connection {
     /// Waits for input; `None` at the end of it or when the server shuts down. One system call if the socket
     /// has something to read, none if it has not.
     async fn read(&mut self) -> io::Result<Option<Box<Buffers>>> {
-        let Connection { shared, stream, session, partial, patience, .. } = self;
+        let Connection { shared, stream, session, partial, patience, turn, .. } = self;
         // A subscriber may stay silent.
         let patience = patience.filter(|_| !session.is_subscribed() && !session.is_monitor());
-        within(patience, poll_fn(|cx| poll_read(shared, stream, session, partial, cx))).await
+        let read = poll_fn(|cx| {
+            let read = poll_read(shared, stream, session, partial, cx);
+            if read.is_pending() {
+                turn.rest();
+            }
+            read
+        });
+        within(patience, read).await
+    }
+
+    /// Lets others have their turn.
+    async fn give_way(&mut self) {
+        self.turn.give_way(&self.shared);
+        yield_now().await;
     }
 
     /// Runs the complete requests of the input and sends their replies.
@@ -223,8 +243,10 @@ impl Connection {
         let engine = &*self.shared.engine;
         let count = decoder.count();
         let mut batch = engine.keyspace.enter();
-        self.session.begin_turn();
-        let started_us = if count > PREFETCH_GROUP { engine.clock.monotonic_us() } else { 0 };
+        batch.set_peer(&self.stream);
+        let now = engine.clock.ticks();
+        self.turn.begin(&self.shared.turns, now);
+        self.session.command_end(now);
         let mut commands: SmallVec<[Command<'_>; PREFETCH_GROUP]> = SmallVec::new();
         loop {
             commands.clear();
@@ -252,7 +274,10 @@ impl Connection {
                 };
                 ahead = &ahead[ran..];
                 *next += ran;
-                if replies.pending() > REPLY_SLICE || self.session.client().mailbox.is_ended() {
+                if replies.pending() > REPLY_SLICE
+                    || self.turn.is_over(self.session.last_end())
+                    || self.session.client().mailbox.is_ended()
+                {
                     return Outcome::Wait(Wait::Turn);
                 }
                 batch.between_commands();
@@ -260,7 +285,8 @@ impl Connection {
             if *next == count {
                 return Outcome::Continue;
             }
-            if engine.clock.monotonic_us() - started_us > SLICE_US {
+            // Commands that are refused are not timed.
+            if self.turn.is_over(engine.clock.ticks()) {
                 return Outcome::Wait(Wait::Turn);
             }
         }
@@ -321,7 +347,7 @@ impl Connection {
         let client = Arc::clone(self.session.client());
         let flow = match wait {
             Wait::Turn => {
-                yield_now().await;
+                self.give_way().await;
                 return Ok(Flow::Continue(()));
             }
             // It asks for the right itself, or its next step runs at once.

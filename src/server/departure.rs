@@ -6,6 +6,7 @@
 use super::Shared;
 use super::buffers::Buffers;
 use crate::session::Session;
+use crate::wait::{Peer, Presence};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::task::Context;
@@ -22,9 +23,20 @@ const LEFT: PollFlags = PollFlags::HUP;
 
 /// True if the client has left by now. One system call.
 pub(super) fn has_left(stream: &TcpStream) -> bool {
-    let mut fds = [PollFd::new(stream, LEFT)];
-    // An error says nothing of the client.
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+    stream.presence() != Presence::There
+}
+
+impl Peer for TcpStream {
+    fn presence(&self) -> Presence {
+        let mut fds = [PollFd::new(self, LEFT)];
+        // An error says nothing of the client.
+        let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        match fds[0].revents() {
+            found if found.intersects(PollFlags::HUP | PollFlags::ERR) => Presence::Gone,
+            found if found.is_empty() => Presence::There,
+            _ => Presence::HalfClosed,
+        }
+    }
 }
 
 /// Returns once the client has left. Nothing is read for it.

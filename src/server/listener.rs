@@ -2,15 +2,19 @@
 
 use super::Shared;
 use super::connection::Connection;
-use super::drain::drain;
 use super::roster::Roster;
 use crate::session::Session;
+use crate::stats::Seldom;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 /// Connections the kernel may hold for us; the kernel bounds it further by net.core.somaxconn.
 const BACKLOG: i32 = 4096;
@@ -48,13 +52,16 @@ fn bind_to(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts clients until they are to be turned away, then waits for them to finish. Returns the listener, which the kernel
-/// goes on queueing clients at: they are served if the server cannot end.
-pub(super) async fn serve(shared: Arc<Shared>, listener: tokio::net::TcpListener) -> tokio::net::TcpListener {
+/// Accepts clients but for the time when they are to be turned away. The kernel goes on queueing them then: they are
+/// served if the server cannot end.
+pub(super) async fn serve(shared: Arc<Shared>, listener: tokio::net::TcpListener) {
+    let (mut spare, untold) = (Spare::default(), Seldom::default());
+    spare.keep();
     loop {
+        shared.roster.resumed().await;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = shared.roster.stopped() => break,
+            () = shared.roster.stopped() => continue,
         };
         match accepted {
             Ok((stream, peer)) => welcome(&shared, stream, peer),
@@ -62,13 +69,46 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: tokio::net::TcpListener
                 tracing::debug!(%error, "a client disconnected while it was accepted")
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept clients");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                if let Some(untold) = untold.happened(shared.engine.clock.monotonic_us()) {
+                    tracing::warn!(%error, untold, "cannot accept clients");
+                }
+                if !spare.turn_away(&shared, &listener).await {
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
-    drain(&shared).await;
-    listener
+}
+
+/// A descriptor for the time when there is no other: one client after the other is told why it is closed.
+#[derive(Default)]
+struct Spare(Option<File>);
+
+impl Spare {
+    /// Turns a client away whom there is no descriptor for; false if there is none, or it has to wait.
+    async fn turn_away(&mut self, shared: &Shared, listener: &tokio::net::TcpListener) -> bool {
+        if self.0.take().is_none() {
+            self.keep();
+            return false;
+        }
+        // Without a descriptor the kernel does not say whether anybody is there.
+        let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await;
+        let is_told = accepted.is_some();
+        if let Some((stream, peer)) = accepted {
+            reject(shared, stream, canonical(peer));
+        }
+        self.keep();
+        is_told
+    }
+
+    /// Takes a descriptor, if there is one and it has none.
+    fn keep(&mut self) {
+        self.0 = self.0.take().or_else(|| File::open("/dev/null").ok());
+    }
 }
 
 fn concerns_one_client(error: &io::Error) -> bool {
@@ -91,10 +131,7 @@ fn welcome(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     let peer = canonical(peer);
     let max_clients = shared.engine.settings.load().max_clients;
     let Some(seat) = Roster::admit(Arc::clone(shared), max_clients) else {
-        shared.engine.stats.rejected_connections.add(1);
-        tracing::debug!(%peer, max_clients, "refused a connection: too many clients");
-        turn_away(stream);
-        return;
+        return reject(shared, stream, peer);
     };
     match configure(&stream).and_then(|()| stream.local_addr()) {
         Ok(local) => {
@@ -114,7 +151,9 @@ fn configure(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Tells a client why it is closed. The socket's buffer is empty, so that the line fits, or the client is gone.
-fn turn_away(stream: TcpStream) {
+fn reject(shared: &Shared, stream: TcpStream, peer: SocketAddr) {
+    shared.engine.stats.rejected_connections.add(1);
+    tracing::debug!(%peer, "refused a connection: too many clients");
     if let Ok(mut stream) = stream.into_std() {
         let _ = stream.write(TOO_MANY_CLIENTS);
     }

@@ -2,28 +2,30 @@
 //! that knows tokio.
 //!
 //! A connection reads what is there, runs every complete request in it and writes all replies at once
-//! (`connection`). Between two reads it holds no buffers (`buffers`), so idle clients are cheap. Housekeeping
+//! (`connection`). Signals and probes have a thread of their own (`control`). Between two reads it holds no buffers (`buffers`), so idle clients are cheap. Housekeeping
 //! of the keyspace has a thread of its own (`housekeeper`). Nothing here knows a command.
 
 mod buffers;
 mod connection;
+mod control;
 mod departure;
-mod descriptors;
-mod drain;
 mod health;
 mod housekeeper;
 mod listener;
+mod probe;
 mod roster;
 mod shutdown;
 mod snapshots;
 mod trim;
+mod turn;
 
 use crate::concurrent::counters::counter::Flag;
 use crate::concurrent::epoch::reclaim;
 use crate::engine::Engine;
-pub use descriptors::raise_descriptor_limit;
+pub use control::Control;
 pub use health::check_health;
 pub use listener::bind;
+pub use probe::Probe;
 use roster::Roster;
 pub use shutdown::withstand_signals;
 use std::io;
@@ -31,13 +33,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use trim::Trims;
+use turn::Turns;
 
 /// How long a dropped runtime may wait for work that runs aside.
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
+
+/// How long connections may take to send their last replies: less than the ten seconds after which a
+/// container is killed.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What the listener, the connections and the housekeeper share.
 #[derive(Debug)]
@@ -45,6 +51,7 @@ struct Shared {
     engine: Arc<Engine>,
     roster: Roster,
     trims: Trims,
+    turns: Turns,
     /// Wakes whoever ends the server.
     told_to_end: Notify,
     /// Raised once the server is dropped: the helpers end.
@@ -56,13 +63,11 @@ struct Shared {
 pub struct Server {
     local_addr: SocketAddr,
     shared: Arc<Shared>,
-    accepting: Option<JoinHandle<tokio::net::TcpListener>>,
-    /// The listener while nobody is accepted.
-    listener: Option<tokio::net::TcpListener>,
     /// The housekeeper, the one that follows the allocator, and the one that takes snapshots.
     helpers: Vec<thread::JoinHandle<()>>,
     /// `None` only once the server is dropped.
     runtime: Option<Runtime>,
+    workers: Handle,
 }
 
 /// Runs long work where it holds nobody up: the worker's other tasks move to another thread meanwhile. To be
@@ -81,8 +86,10 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
         // The kernel has chosen it; what tells of the port tells where clients find the server.
         engine.change_settings(|settings| settings.port = local_addr.port());
     }
+    let workers = engine.settings.load().workers;
     let shared = Arc::new(Shared {
         engine,
+        turns: Turns::new(workers),
         roster: Roster::default(),
         trims: Trims::default(),
         told_to_end: Notify::new(),
@@ -90,7 +97,7 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
     });
     let parking = Arc::clone(&shared);
     let runtime = Builder::new_multi_thread()
-        .worker_threads(shared.engine.settings.load().workers)
+        .worker_threads(workers)
         .thread_name("kvns-worker")
         .on_thread_park(move || {
             reclaim::quiesce();
@@ -104,20 +111,14 @@ pub fn start(engine: Arc<Engine>, listener: TcpListener) -> io::Result<Server> {
         housekeeper::spawn_gauge(Arc::clone(&shared), runtime.handle().clone())?,
         snapshots::spawn(Arc::clone(&shared))?,
     ];
-    let accepting = {
+    {
         let _inside = runtime.enter();
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        runtime.spawn(listener::serve(Arc::clone(&shared), listener))
-    };
-    Ok(Server {
-        local_addr,
-        shared,
-        accepting: Some(accepting),
-        listener: None,
-        helpers,
-        runtime: Some(runtime),
-    })
+        runtime.spawn(listener::serve(Arc::clone(&shared), listener));
+    }
+    let workers = runtime.handle().clone();
+    Ok(Server { local_addr, shared, helpers, runtime: Some(runtime), workers })
 }
 
 impl Shared {
@@ -133,12 +134,23 @@ impl Shared {
     fn stop(&self) {
         // In this order: a load that was ended finds that the server is stopping.
         self.roster.stop();
+        self.engine.long_work.stop();
         self.engine.persistence.stop_loading();
+    }
+
+    /// Blocks until those who are turned away are gone, for a bounded time: what was read is answered, every connection is
+    /// closed. Not to be called from a task.
+    fn drain(&self) {
+        if !self.roster.wait_until_empty(GRACE) {
+            let connections = self.roster.len();
+            tracing::warn!(connections, "closing connections that do not read their replies");
+        }
     }
 
     /// Takes clients again.
     fn resume(&self) {
         self.engine.persistence.allow_loading();
+        self.engine.long_work.resume();
         self.roster.resume();
     }
 }
@@ -167,26 +179,19 @@ impl Server {
     ///
     /// # Errors
     /// The system refuses.
-    pub fn stop_on_signals(&self) -> io::Result<()> {
-        match &self.runtime {
-            Some(runtime) => shutdown::watch_signals(runtime, Arc::clone(&self.shared)),
-            None => Ok(()),
-        }
+    pub fn stop_on_signals(&self, control: &Control) -> io::Result<()> {
+        shutdown::watch_signals(control.handle(), Arc::clone(&self.shared))
     }
 
-    /// Blocks until clients are turned away and everybody is gone: nothing more is accepted, what was read is answered,
-    /// every connection is closed. Not to be called from a task.
-    fn wait(&mut self) {
-        if let (Some(runtime), Some(accepting)) = (&self.runtime, self.accepting.take()) {
-            // An error here is a panic of the accepting task, which the panic hook has logged.
-            self.listener = runtime.block_on(accepting).ok();
-        }
+    /// What finds out whether the workers answer.
+    pub fn probe(&self) -> Probe {
+        Probe::new(Arc::clone(&self.shared.engine), self.workers.clone())
     }
 
     /// Shuts down and blocks until that is done. Not to be called from a task.
-    pub fn shutdown(mut self) {
+    pub fn shutdown(self) {
         self.shared.stop();
-        self.wait();
+        self.shared.drain();
     }
 }
 

@@ -8,8 +8,9 @@
 
 use crate::concurrent::counters::counter::Flag;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The open connections.
@@ -18,10 +19,10 @@ pub(super) struct Roster {
     seats: Mutex<Seats>,
     /// Raised at shutdown, before the sleepers are woken.
     stopping: Flag,
-    /// Tells the listener of the shutdown.
-    stop: Notify,
-    /// Tells the listener, once it waits for the end, that a connection has closed.
-    left: Notify,
+    /// Tells the listener that the shutdown has begun, or was taken back.
+    turned: Notify,
+    /// Tells who waits for the end that a connection has closed.
+    left: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -60,12 +61,13 @@ impl Roster {
         self.stopping.raise();
         let wakers: Vec<Waker> = self.seats().taken.values().flatten().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
-        self.stop.notify_one();
+        self.turned.notify_one();
     }
 
     /// Takes the shutdown back. Nobody is woken: those who are still here go on as their clients let them.
     pub fn resume(&self) {
         self.stopping.lower();
+        self.turned.notify_one();
     }
 
     /// True while the server shuts down. One load.
@@ -76,15 +78,21 @@ impl Roster {
     /// Returns once the shutdown has begun. For one waiter.
     pub async fn stopped(&self) {
         while !self.is_stopping() {
-            self.stop.notified().await;
+            self.turned.notified().await;
         }
     }
 
-    /// Returns once nobody is connected any more. For one waiter.
-    pub async fn emptied(&self) {
-        while !self.seats().taken.is_empty() {
-            self.left.notified().await;
+    /// Returns once the shutdown was taken back. For the same waiter.
+    pub async fn resumed(&self) {
+        while self.is_stopping() {
+            self.turned.notified().await;
         }
+    }
+
+    /// Blocks until nobody is connected any more; false if that is not so within `bound`.
+    pub fn wait_until_empty(&self, bound: Duration) -> bool {
+        let waited = self.left.wait_timeout_while(self.seats(), bound, |seats| !seats.taken.is_empty());
+        waited.unwrap_or_else(PoisonError::into_inner).0.taken.is_empty()
     }
 
     /// Number of open connections.
@@ -112,7 +120,7 @@ impl<R: AsRef<Roster>> Drop for Seat<R> {
         // The last waker of a task may free it, which is not for under the mutex.
         drop(waker);
         if roster.is_stopping() {
-            roster.left.notify_one();
+            roster.left.notify_all();
         }
     }
 }

@@ -4,12 +4,12 @@
 //! it stop accepting, lets its clients finish, and saves what they wrote meanwhile. If either snapshot fails, it serves
 //! on and tries again, as redis-server goes on serving: its data would be lost.
 
-use super::{Server, Shared, listener};
+use super::{Server, Shared};
 use std::io;
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The exit code of a shutdown that a second signal cut short.
@@ -43,14 +43,14 @@ struct Signals {
 }
 
 /// Begins the end at the first SIGTERM or SIGINT and exits at once at the second.
-pub(super) fn watch_signals(runtime: &Runtime, shared: Arc<Shared>) -> io::Result<()> {
-    let _inside = runtime.enter();
+pub(super) fn watch_signals(control: &Handle, shared: Arc<Shared>) -> io::Result<()> {
+    let _inside = control.enter();
     let mut signals = Signals {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
         hangup: signal(SignalKind::hangup())?,
     };
-    runtime.spawn(async move {
+    control.spawn(async move {
         loop {
             let name = signals.next().await;
             if !shared.engine.ending.signal() {
@@ -125,7 +125,7 @@ impl Server {
             }
             self.shared.stop();
         }
-        self.wait();
+        self.shared.drain();
         self.shared.engine.take_last_snapshot()
     }
 
@@ -133,8 +133,5 @@ impl Server {
     fn resume(&mut self) {
         self.shared.engine.ending.reopen();
         self.shared.resume();
-        if let (Some(runtime), Some(listener)) = (&self.runtime, self.listener.take()) {
-            self.accepting = Some(runtime.spawn(listener::serve(Arc::clone(&self.shared), listener)));
-        }
     }
 }

@@ -4,6 +4,7 @@ use crate::config::Settings;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
+mod control;
 mod departure;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -247,7 +248,8 @@ fn the_port_that_the_kernel_chose_is_the_one_that_is_told() {
     client.expect(&[&b"*2\r\n$4\r\nport\r\n"[..], &bulk(port.as_bytes())].concat());
     let metrics = bind("127.0.0.1", 0).expect("a port");
     let engine = Arc::clone(&server.shared.engine);
-    let endpoint = crate::metrics::start(engine, metrics).expect("an endpoint");
+    let control = Control::start().expect("a control thread");
+    let endpoint = crate::metrics::start(&control, engine, server.probe(), metrics).expect("an endpoint");
     assert_eq!(server.shared.engine.settings.load().metrics_port, endpoint.local_addr().port());
 }
 

@@ -77,8 +77,18 @@ impl Session {
     /// Registers a client that has connected from `peer` to `local`.
     pub fn new(engine: &Arc<Engine>, peer: SocketAddr, local: SocketAddr) -> Session {
         engine.stats.connections.add(1);
+        let now_ms = engine.keyspace.steady_ms(engine.clock.unix_ms());
+        Session::of(engine, engine.clients.register(peer, local, now_ms))
+    }
+
+    /// A session of the server's own.
+    pub fn internal(engine: &Arc<Engine>) -> Session {
+        Session::of(engine, Client::internal())
+    }
+
+    fn of(engine: &Arc<Engine>, client: Arc<Client>) -> Session {
         Session {
-            client: engine.clients.register(peer, local, engine.keyspace.steady_ms(engine.clock.unix_ms())),
+            client,
             engine: Arc::clone(engine),
             preferences: Preferences::default(),
             queue: None,
@@ -115,10 +125,19 @@ impl Session {
         self.queue = Some(Box::default());
     }
 
-    /// Ends the transaction and hands its queue over. The watches stay.
-    pub fn take_queue(&mut self) -> Option<Box<Queue>> {
+    /// Ends the transaction without running it; false if there is none. The watches stay.
+    pub fn drop_queue(&mut self) -> bool {
         self.client.buffers.queue.set(0);
-        self.queue.take()
+        let queue = self.queue.take();
+        let found = queue.is_some();
+        self.free(queue);
+        found
+    }
+
+    /// Frees a queue where it holds nobody up.
+    fn free(&self, mut queue: Option<Box<Queue>>) {
+        let commands = queue.as_ref().map_or(0, |queue| queue.len() as u64);
+        self.engine.run_sized(commands, || drop(queue.take()));
     }
 
     /// EXEC has found nothing against running the queue: the gate runs it next.
@@ -198,6 +217,12 @@ impl Session {
         self.last_end = None;
     }
 
+    /// When the last command of this turn ended, in ticks; 0 if none has.
+    #[inline]
+    pub fn last_end(&self) -> u64 {
+        self.last_end.unwrap_or(0)
+    }
+
     /// When the command that is about to run begins, in ticks: when the last one ended, if that was just now.
     #[inline]
     pub fn command_start(&mut self, engine: &Engine) -> u64 {
@@ -246,6 +271,8 @@ impl Drop for Session {
         self.client.mailbox.end();
         self.engine.clients.unregister(self.client.id);
         self.stop_listening();
+        let queue = self.queue.take();
+        self.free(queue);
         if let Some(mut need) = self.need.take() {
             self.engine.keyspace.give_up(&mut need);
         }

@@ -1,6 +1,11 @@
 //! Family keys.
 
 use crate::harness::Server;
+use kvns::command::context::Outcome;
+use kvns::command::dispatch::dispatch;
+use kvns::command::resolve::Command;
+use kvns::resp::OwnedRequest;
+use kvns::wait::{Peer, Presence};
 use std::collections::BTreeSet;
 
 const NOT_AN_INTEGER: &str = "-ERR value is not an integer or out of range";
@@ -317,4 +322,33 @@ fn costly_names_are_compared_later() {
     assert!(found.starts_with(&format!("*2\n$20001\n{}", &name(0)[..20_000])), "{}", &found[..40]);
     let found = c.run(&format!("KEYS other/{pattern}"));
     assert!(found.starts_with("*2\n$20007\nother/a"));
+}
+
+/// A client whose connection is broken.
+#[derive(Debug)]
+struct Gone;
+
+impl Peer for Gone {
+    fn presence(&self) -> Presence {
+        Presence::Gone
+    }
+}
+
+#[test]
+fn keys_ends_without_its_client_but_for_what_belongs_to_a_transaction() {
+    let server = Server::new();
+    let mut client = server.client();
+    let mut run = |name: &[&[u8]]| {
+        let request = OwnedRequest::from_args(name.iter().copied());
+        let mut batch = server.engine.keyspace.enter();
+        batch.set_peer(&Gone);
+        let command = Command::resolve(&server.engine, request.as_request());
+        let outcome = dispatch(&server.engine, &mut client.session, &mut batch, &command, &mut client.reply);
+        (outcome, std::mem::take(&mut client.reply).pending())
+    };
+    assert_eq!(run(&[b"KEYS", b"*"]), (Outcome::Close, 0));
+    for queued in [&[&b"MULTI"[..]][..], &[b"SET", b"a", b"1"], &[b"KEYS", b"*"]] {
+        assert_eq!(run(queued).0, Outcome::Continue);
+    }
+    assert_eq!(run(&[b"EXEC"]), (Outcome::Continue, "*2\r\n+OK\r\n*1\r\n$1\r\na\r\n".len()));
 }

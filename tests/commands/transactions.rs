@@ -363,3 +363,43 @@ fn large_items_are_answered_as_they_are_at_each_command() {
     c.run("HGET h f");
     c.check("EXEC", &format!("{expected}\n{}", bulk('h')));
 }
+
+thread_local! {
+    /// Pieces of work that were run where they hold nobody up.
+    static ASIDE: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+#[test]
+fn a_long_queue_runs_and_is_freed_where_it_holds_nobody_up() {
+    let clock = Clock::manual(START_MS);
+    let engine = Engine::new(Settings::default(), clock.clone()).with_offload(|work| {
+        ASIDE.set(ASIDE.get() + 1);
+        work();
+    });
+    let server = Server { engine: Arc::new(engine), clock };
+    let mut client = server.client();
+    for (command, end, aside) in [
+        ("INCR n", "EXEC", [(10, 0), (2_000, 1)]),
+        ("LRANGE l 0 -1", "EXEC", [(10, 0), (100, 1)]),
+        ("INCR n", "DISCARD", [(10, 0), (5_000, 1)]),
+    ] {
+        for (count, expected) in aside {
+            client.check("MULTI", "+OK");
+            (0..count).for_each(|_| client.check(command, "+QUEUED"));
+            ASIDE.set(0);
+            assert!(!client.run(end).starts_with('-'));
+            assert_eq!(ASIDE.get(), expected, "{end} of {count} {command}");
+        }
+    }
+    client.check("GET n", "$4\n2010");
+}
+
+#[test]
+fn commands_about_commands_answer_the_same_again_in_each_protocol() {
+    let server = Server::new();
+    for command in [&[&b"COMMAND"[..]][..], &[b"COMMAND", b"DOCS"]] {
+        let (two, three) = (server.client().send(command), server.client3().send(command));
+        assert_ne!(two, three);
+        assert!(server.client().send(command) == two && server.client3().send(command) == three);
+    }
+}

@@ -156,7 +156,7 @@ fn auth(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 
 /// `RESET`: discards the transaction, the watches, the subscriptions, the name and the protocol chosen; `+RESET`.
 fn reset(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
-    cx.session.take_queue();
+    cx.session.drop_queue();
     cx.session.unwatch(cx.view);
     cx.session.stop_listening();
     // RESET itself may be the one that CLIENT REPLY SKIP mutes; nothing else of it stays.

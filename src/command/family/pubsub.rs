@@ -60,7 +60,9 @@ pub const ROWS: &[CommandSpec] = &[
         publish(cx, args, Topic::Channel)
     })
     .summary("Sends a message to the subscribers of a channel.")
-    .complexity("O(N + M) with N subscribers of the channel and M patterns with whose literal beginning it begins"),
+    .complexity(
+        "O(N + M) with N subscribers of the channel and M patterns with whose literal beginning it begins",
+    ),
     row(PUBSUB, "spublish", "shardchannel message", Exactly(3), PUBLISHING, |cx, args| {
         publish(cx, args, Topic::Shard)
     })

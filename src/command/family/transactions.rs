@@ -46,7 +46,7 @@ fn multi(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
 fn exec(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
     let is_doomed = cx.session.queue().ok_or(CommandError::ExecWithoutMulti)?.is_doomed();
     if is_doomed {
-        cx.session.take_queue();
+        cx.session.drop_queue();
         cx.session.unwatch(cx.view);
         return Err(CommandError::ExecAbort);
     }
@@ -56,7 +56,9 @@ fn exec(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
 
 /// `DISCARD`: `+OK`; the queue and the watches are gone.
 fn discard(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
-    cx.session.take_queue().ok_or(CommandError::DiscardWithoutMulti)?;
+    if !cx.session.drop_queue() {
+        return Err(CommandError::DiscardWithoutMulti);
+    }
     cx.session.unwatch(cx.view);
     cx.reply.simple("OK");
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::pause::PauseMode;
+use crate::wait::{Peer, Presence};
 use socket2::SockRef;
 use std::net::Shutdown;
 
@@ -172,5 +173,23 @@ fn what_was_read_and_does_not_wait_runs_without_its_client() {
         eventually("the place is free", || server.shared.roster.len() == 1);
         witness.send(b"GET a\r\n");
         witness.expect(&bulk(expected.to_string().as_bytes()));
+    }
+}
+
+#[test]
+fn a_connection_knows_how_its_client_has_left() {
+    let runtime = Builder::new_current_thread().enable_io().build().expect("a runtime");
+    let _inside = runtime.enter();
+    let listener = bind("127.0.0.1", 0).expect("a port");
+    for (how, expected) in
+        LEAVING.into_iter().zip([Presence::HalfClosed, Presence::HalfClosed, Presence::Gone])
+    {
+        let client = Client(TcpStream::connect(listener.local_addr().expect("bound")).expect("a connection"));
+        let (accepted, _) = listener.accept().expect("accepted");
+        accepted.set_nonblocking(true).expect("nonblocking");
+        let accepted = tokio::net::TcpStream::from_std(accepted).expect("a stream");
+        assert_eq!(accepted.presence(), Presence::There);
+        let _half = leave(client, how);
+        eventually("it is noticed", || accepted.presence() == expected);
     }
 }

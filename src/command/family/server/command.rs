@@ -9,7 +9,9 @@ use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, KeySpec, row};
 use crate::command::table::{self, COUNT, ROWS};
 use crate::glob::Pattern;
-use crate::resp::{ReplyWriter, Request};
+use crate::resp::{Protocol, ReplyWriter, Request};
+use bytes::{Buf, Bytes};
+use std::sync::OnceLock;
 
 const FLAGS: Flags = Flags::LOADING.or(Flags::STALE).or(Flags::CONNECTION);
 const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
@@ -61,9 +63,33 @@ pub const COMMAND: CommandSpec = row(SERVER, "command", "", AtLeast(1), FLAGS, a
 
 /// `COMMAND`: as COMMAND INFO of every command.
 fn all(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
-    cx.reply.array(COUNT);
-    table::commands().for_each(|spec| reply_info(cx.reply, spec));
+    static ENCODED: Encoded = Encoded::new();
+    ENCODED.reply(cx, |reply| {
+        reply.array(COUNT);
+        table::commands().for_each(|spec| reply_info(reply, spec));
+    });
     Ok(())
+}
+
+/// A long reply that is always the same: encoded once for each protocol.
+pub(super) struct Encoded([OnceLock<Bytes>; 2]);
+
+impl Encoded {
+    pub const fn new() -> Encoded {
+        Encoded([OnceLock::new(), OnceLock::new()])
+    }
+
+    /// Replies with what `write` writes.
+    pub fn reply(&self, cx: &mut Context<'_, '_>, write: impl FnOnce(&mut ReplyWriter)) {
+        let protocol = cx.reply.protocol();
+        let encoded = self.0[usize::from(protocol == Protocol::Resp3)].get_or_init(|| {
+            let mut reply = ReplyWriter::new();
+            reply.set_protocol(protocol);
+            write(&mut reply);
+            reply.copy_to_bytes(reply.remaining())
+        });
+        cx.reply.encoded(encoded);
+    }
 }
 
 /// `COMMAND COUNT`: the number of commands, subcommands not counted.

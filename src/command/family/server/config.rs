@@ -9,6 +9,7 @@ use crate::command::spec::{CommandSpec, Flags, container, row};
 use crate::config::bounds::Invalid;
 use crate::config::table::{SETTINGS, Setting};
 use crate::config::{Settings, capped_memory_limit};
+use crate::engine::descriptors::make_room_for_clients;
 use crate::glob::Pattern;
 
 const FOR_ADMIN: Flags =
@@ -106,6 +107,13 @@ fn set(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
             setting.set(settings, value).map_err(refused)
         })?;
         settings.memory_limit = capped_memory_limit(settings.memory_limit);
+        let room = make_room_for_clients(settings.max_clients);
+        if room < settings.max_clients {
+            let reason = format!(
+                "The operating system is not able to handle the specified number of clients, try with {room}"
+            );
+            return Err(CommandError::SettingRefused { name: b"maxclients".to_vec(), reason });
+        }
         Ok(())
     };
     apply(&mut Settings::clone(&cx.engine.settings.load()))?;

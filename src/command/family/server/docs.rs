@@ -1,19 +1,25 @@
 //! COMMAND DOCS: what commands are for and how they are written.
 
+use super::command::Encoded;
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::CommandResult;
 use crate::command::grammar::{Argument, Shape, arguments};
 use crate::command::spec::CommandSpec;
-use crate::command::table;
+use crate::command::table::{self, COUNT};
 use crate::resp::ReplyWriter;
 
 /// `COMMAND DOCS [name ...]`: a map of names and maps; what is no command is left out.
 pub fn docs(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
-    let mut specs: Vec<&CommandSpec> = Vec::new();
     if args.is_empty() {
-        specs.extend(table::commands());
+        static ENCODED: Encoded = Encoded::new();
+        ENCODED.reply(cx, |reply| {
+            reply.map(COUNT);
+            table::commands().for_each(|spec| reply_docs(reply, spec));
+        });
+        return Ok(());
     }
+    let mut specs: Vec<&CommandSpec> = Vec::new();
     while let Ok(name) = args.bytes() {
         specs.extend(table::find_full(name).map(|row| row.spec()));
     }

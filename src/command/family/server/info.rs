@@ -8,11 +8,8 @@ use crate::command::context::Context;
 use crate::command::error::CommandResult;
 use crate::command::table::ROWS;
 use crate::concurrent::counters::recorder::Series;
-use crate::engine::clients::Client;
+use crate::engine::kept::Costly;
 use crate::engine::mail::Topic;
-use crate::engine::process::{cpu_us, resident_bytes};
-use crate::memory::allocator::Allocator;
-use crate::memory::cgroup::machine_bytes;
 use crate::sharded::Totals;
 
 /// Namespaces that INFO shows, one line each.
@@ -95,15 +92,13 @@ fn clients(cx: &Context<'_, '_>, lines: &mut Lines) {
     // No command blocks, so none but paused ones wait; and no client is tracked.
     lines.field("blocked_clients", cx.engine.pause.held());
     lines.field("tracking_clients", 0);
-    let clients = cx.engine.clients.list();
-    let count = |is_one: fn(&Client) -> bool| clients.iter().filter(|client| is_one(client)).count();
-    lines.field("pubsub_clients", count(Client::is_subscriber));
-    lines.field("monitor_clients", count(|client| client.shown().monitors));
+    let Costly { subscribers, monitors, .. } = cx.engine.costly();
+    lines.field("pubsub_clients", subscribers);
+    lines.field("monitor_clients", monitors);
 }
 
 fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
-    let allocator = Allocator::read();
-    let resident = resident_bytes();
+    let Costly { allocator, resident_bytes: resident, machine_bytes, client_bytes, .. } = cx.engine.costly();
     let dataset = cx.engine.totals().bytes;
     let limit = cx.engine.settings.load().memory_limit;
     lines.bytes("used_memory", allocator.allocated);
@@ -114,13 +109,13 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("allocator_allocated", allocator.allocated);
     lines.field("allocator_active", allocator.active);
     lines.field("allocator_resident", allocator.resident);
-    lines.bytes("total_system_memory", machine_bytes());
+    lines.bytes("total_system_memory", machine_bytes);
     lines.bytes("maxmemory", limit);
     lines.field("maxmemory_policy", cx.engine.settings.load().eviction.policy.redis_name());
     let memory = &cx.engine.keyspace.memory;
     lines.field("memory_room", memory.free());
     lines.field("memory_overhead_measured", memory.overhead());
-    lines.field("memory_clients", cx.engine.clients.footprint());
+    lines.field("memory_clients", client_bytes);
     lines.field("memory_alarms", cx.engine.keyspace.alarm_bytes());
     lines.field("allocator_frag_ratio", ratio(allocator.active, allocator.allocated));
     lines.field("allocator_frag_bytes", allocator.active.saturating_sub(allocator.allocated));
@@ -176,8 +171,8 @@ fn replication(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("master_repl_offset", 0);
 }
 
-fn cpu(_: &Context<'_, '_>, lines: &mut Lines) {
-    let (system_us, user_us) = cpu_us();
+fn cpu(cx: &Context<'_, '_>, lines: &mut Lines) {
+    let (system_us, user_us) = cx.engine.costly().cpu_us;
     for (name, us) in [("used_cpu_sys", system_us), ("used_cpu_user", user_us)] {
         lines.field(name, format_args!("{}.{:06}", us / 1_000_000, us % 1_000_000));
     }
