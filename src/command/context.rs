@@ -62,6 +62,9 @@ impl<'a> Context<'a, '_> {
     /// Does long work in steps and returns what came of it. `step` is called until it is true; between two steps
     /// nothing is pinned and the client may leave, but for a transaction, which goes through them where it holds nobody
     /// up. To be called before anything else was changed, or replied, and with the same arguments each time.
+    ///
+    /// # Errors
+    /// Those of `step`; [`Wait::Step`] between two steps; that the work is no longer wanted.
     pub fn in_steps<P: Any + Default + Send + Sync>(
         &mut self,
         mut step: impl FnMut(&mut Self, &mut P) -> Result<bool, CommandError>,

@@ -19,6 +19,9 @@ pub struct Control {
 
 impl Control {
     /// Starts the thread.
+    ///
+    /// # Errors
+    /// The thread can't be started.
     pub fn start() -> io::Result<Control> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
