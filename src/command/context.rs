@@ -92,4 +92,14 @@ impl<'a> Context<'a, '_> {
         self.session.progress = Some(Box::new((progress, wanted.looks)));
         Err(wait)
     }
+
+    /// Lets `work` be done without a pin, where it holds nobody up; then the command is run again and finds what it made
+    /// by [`Session::take_made`]. The answer is for the handler to return.
+    pub fn do_unpinned<P: Any + Send + Sync>(
+        &mut self,
+        work: impl FnOnce() -> P + Send + Sync + 'static,
+    ) -> CommandError {
+        self.session.set_work(move || Box::new(work()));
+        CommandError::Wait(Wait::Step)
+    }
 }

@@ -310,8 +310,8 @@ fn refuse(
         engine.stats.rejected[row.number()].add(1);
     }
     // It may have waited for a snapshot or done a part of its work; neither is the next command's.
-    (session.awaited_snapshot, session.progress) = (None, None);
-    session.take_spent();
+    session.awaited_snapshot = None;
+    session.give_up_steps(&mut batch.view());
     let name = row.map_or("", |row| row.spec().name);
     if name == "exec" {
         session.drop_queue();

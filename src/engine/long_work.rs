@@ -25,6 +25,9 @@ const LONG_WORK: u64 = 4096;
 /// Bytes whose copy takes as long as the work on one element.
 const ELEMENT: usize = 1024;
 
+/// Bytes of inputs that are copied at most, so that what is made of them needs no pin.
+const MOST_COPIED: usize = 64 << 20;
+
 /// Microseconds after which a transaction that asks to run alone waits for long work no more.
 const PATIENCE_US: u64 = 10_000_000;
 
@@ -173,6 +176,11 @@ impl Engine {
     /// Runs work that is known to be long where it holds nobody up, if that is possible, and returns its result.
     pub fn run_long<R>(&self, work: impl FnMut() -> R) -> R {
         self.run_in(self.long_work.enter(|state| state.running < MOST_THREADS), work)
+    }
+
+    /// True if work on so many elements, of so many bytes, had better copy them and go on without a pin.
+    pub fn is_worth_copying(&self, elements: u64, bytes: usize) -> bool {
+        elements > LONG_WORK && bytes <= MOST_COPIED && !self.keyspace.memory.is_over()
     }
 
     /// Runs work that touches about `elements` elements: in place, or as long work if they are many.

@@ -209,7 +209,7 @@ impl Connection {
         while next < buffers.decoder.count() {
             let outcome = match last {
                 Outcome::Wait(Wait::Alone) => self.run_alone(buffers, start, &mut next).await,
-                Outcome::Wait(Wait::Step) => self.run_steps(buffers, start, &mut next),
+                _ if self.session.is_in_steps() => self.run_steps(buffers, start, &mut next),
                 _ => self.run_slice(buffers, start, &mut next),
             };
             last = outcome;
@@ -300,6 +300,7 @@ impl Connection {
         let engine = &*shared.engine;
         let request = decoder.request(&input[start..], *next);
         let steps = || loop {
+            session.work();
             session.begin_turn();
             let command = Command::resolve(engine, request);
             let outcome = dispatch(engine, session, &mut engine.keyspace.enter(), &command, replies);

@@ -9,6 +9,7 @@ use crate::keyspace::{Batch, Eviction, Key, KeyspaceError, Need, View, Watch};
 use crate::resp::Protocol;
 use std::any::Any;
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 pub use subscriptions::Subscriptions;
@@ -66,12 +67,25 @@ pub struct Session {
     need: Option<Box<Need>>,
     /// How far a command has come that does its work in parts.
     pub progress: Option<Progress>,
+    /// Work of the command that needs no pin and was not done yet.
+    work: Option<Work>,
+    /// What the command has copied, as it was then.
+    inputs: Vec<Watch>,
     /// Ticks that the steps of the command took that are done.
     spent: u64,
 }
 
 /// How far a command has come that does its work in steps. Each has a type of its own.
 pub type Progress = Box<dyn Any + Send + Sync>;
+
+/// Work that needs no pin, and answers how far the command has come with it.
+pub struct Work(Box<dyn FnOnce() -> Progress + Send + Sync>);
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Work")
+    }
+}
 
 impl Session {
     /// Registers a client that has connected from `peer` to `local`.
@@ -100,6 +114,8 @@ impl Session {
             last_end: None,
             need: None,
             progress: None,
+            work: None,
+            inputs: Vec::new(),
             spent: 0,
         }
     }
@@ -229,6 +245,65 @@ impl Session {
         self.last_end.unwrap_or_else(|| engine.clock.ticks())
     }
 
+    /// True if a command has done a part of its work and is to be run again.
+    pub fn is_in_steps(&self) -> bool {
+        self.progress.is_some() || self.work.is_some()
+    }
+
+    /// What is to be done before the command is run again.
+    pub fn set_work(&mut self, work: impl FnOnce() -> Progress + Send + Sync + 'static) {
+        self.work = Some(Work(Box::new(work)));
+    }
+
+    /// Does what is to be done before the command is run again. Not to be called with a batch open.
+    pub fn work(&mut self) {
+        if let Some(Work(work)) = self.work.take() {
+            let started = self.engine.clock.ticks();
+            self.progress = Some(work());
+            self.spent += self.engine.clock.ticks().saturating_sub(started);
+        }
+    }
+
+    /// What the command's work came to, if it was begun.
+    pub fn take_made<P: Any>(&mut self) -> Option<P> {
+        self.work();
+        self.progress.take().and_then(|progress| progress.downcast().ok()).map(|made| *made)
+    }
+
+    /// Remembers keys as they are now, for a commit that depends on them.
+    pub fn watch_inputs<'k>(
+        &mut self,
+        view: &mut View<'_>,
+        keys: impl Iterator<Item = Key<'k>>,
+    ) -> Result<(), KeyspaceError> {
+        self.unwatch_inputs(view);
+        for key in keys {
+            self.inputs.push(view.watch(key)?);
+        }
+        Ok(())
+    }
+
+    /// Inside a transaction: true if the command's inputs are what they were when it copied them.
+    pub fn are_inputs_unchanged(&self, view: &mut View<'_>) -> Result<bool, KeyspaceError> {
+        for watch in &self.inputs {
+            if !view.is_unchanged(watch)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The command depends on its inputs no more.
+    pub fn unwatch_inputs(&mut self, view: &mut View<'_>) {
+        self.inputs.drain(..).for_each(|watch| view.unwatch(watch));
+    }
+
+    /// The command is given up: it may have done a part of its work, which is not the next one's.
+    pub fn give_up_steps(&mut self, view: &mut View<'_>) {
+        (self.progress, self.work, self.spent) = (None, None, 0);
+        self.unwatch_inputs(view);
+    }
+
     /// How far the command has come that is run again; the beginning if it has just begun.
     pub fn take_progress<P: Any + Default>(&mut self) -> P {
         let progress = self.progress.take().and_then(|progress| progress.downcast().ok());
@@ -276,10 +351,11 @@ impl Drop for Session {
         if let Some(mut need) = self.need.take() {
             self.engine.keyspace.give_up(&mut need);
         }
-        if !self.watches.is_empty() {
+        if !self.watches.is_empty() || !self.inputs.is_empty() {
             let engine = Arc::clone(&self.engine);
             let mut batch: Batch<'_> = engine.keyspace.enter();
             self.unwatch(&mut batch.view());
+            self.unwatch_inputs(&mut batch.view());
         }
     }
 }

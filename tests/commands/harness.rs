@@ -68,9 +68,15 @@ pub struct Client {
 impl Client {
     /// Sends arguments and returns the reply's bytes and what the connection does next.
     pub fn dispatch(&mut self, args: &[&[u8]]) -> (Vec<u8>, Outcome) {
+        self.dispatch_with(args, || {})
+    }
+
+    /// The same; `meanwhile` runs after each step of long work that another one follows.
+    pub fn dispatch_with(&mut self, args: &[&[u8]], mut meanwhile: impl FnMut()) -> (Vec<u8>, Outcome) {
         let request = OwnedRequest::from_args(args.iter().copied());
         let mut alone = false;
         let outcome = loop {
+            self.session.work();
             let keyspace = &self.engine.keyspace;
             let exclusive =
                 alone.then(|| std::iter::from_fn(|| Some(keyspace.take_exclusive())).flatten().next());
@@ -96,7 +102,10 @@ impl Client {
                         break outcome;
                     }
                     alone = wait == Wait::Alone;
-                    self.steps += usize::from(wait == Wait::Step);
+                    if wait == Wait::Step {
+                        self.steps += 1;
+                        meanwhile();
+                    }
                     while wait == Wait::Room && !self.session.make_room().is_over() {}
                     std::thread::yield_now();
                 }

@@ -729,3 +729,62 @@ fn transactions_and_watches() {
     other.check("ZADD z 5 a", ":0");
     c.check_all(&[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", "*-1")]);
 }
+
+/// Large inputs are copied and combined without a pin; what comes of them is what comes of small ones.
+#[test]
+fn large_inputs_are_combined_without_a_pin() {
+    let server = Server::new();
+    let mut c = server.client();
+    for n in 0..6_000 {
+        c.run(&format!("ZADD z {} m{n}", n % 100));
+        c.run(&format!("SADD s m{}", n * 2));
+        c.run(&format!("RPUSH l {}", (n * 7_919) % 6_000));
+    }
+    for (line, expected) in [
+        ("ZUNIONSTORE d 2 z s WEIGHTS 1 -1", ":9000"),
+        ("ZINTERSTORE d 2 z s", ":3000"),
+        ("ZDIFFSTORE d 2 z s", ":3000"),
+        ("ZSCORE d m4101", "$1\n1"),
+        ("ZUNIONSTORE z 2 z z", ":6000"),
+        ("ZSCORE z m4101", "$1\n2"),
+    ] {
+        c.steps = 0;
+        c.check(line, expected);
+        assert_eq!(c.steps, usize::from(!line.starts_with("ZSCORE")), "{line}");
+    }
+    c.steps = 0;
+    let whole = c.run("ZUNION 2 z s WEIGHTS -1 0 WITHSCORES");
+    assert!(whole.starts_with("*18000\n$4\nm100\n") || whole.starts_with("*18000\n"), "{}", &whole[..40]);
+    c.check("SORT l LIMIT 0 3", "*3\n$1\n0\n$1\n1\n$1\n2");
+    c.check("SORT l LIMIT 0 2 DESC ALPHA", "*2\n$3\n999\n$3\n998");
+    assert_eq!(c.steps, 3);
+    c.check_all(&[
+        ("RPUSH l x", ":6001"),
+        ("SORT l", "-ERR One or more scores can't be converted into double"),
+    ]);
+    c.check_all(&[("MULTI", "+OK"), ("ZINTERSTORE d 2 z s", "+QUEUED"), ("EXEC", "*1\n:3000")]);
+}
+
+/// What was made of copies is stored only if the inputs are still what they were.
+#[test]
+fn what_was_made_of_copies_is_made_again_if_an_input_changes() {
+    let server = Server::new();
+    let (mut c, mut other) = (server.client(), server.client());
+    for n in 0..5_000 {
+        c.run(&format!("ZADD z {n} m{n}"));
+    }
+    for rounds in 1..5 {
+        let mut left = rounds;
+        let line: Vec<&[u8]> = vec![b"ZUNIONSTORE", b"d", b"2", b"z", b"gone"];
+        let (reply, _) = c.dispatch_with(&line, || {
+            if left > 0 {
+                other.run(&format!("ZADD z 1 new:{rounds}:{left}"));
+                left -= 1;
+            }
+        });
+        // Twice it is made again, then it is made and stored whole.
+        let seen = 5_000 + (1..=rounds).map(|rounds| rounds.min(2)).sum::<usize>();
+        assert_eq!(reply, format!(":{seen}\r\n").into_bytes());
+    }
+    c.check("ZUNIONSTORE d 1 l", ":0");
+}

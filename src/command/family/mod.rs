@@ -14,6 +14,7 @@ pub(super) mod sharded;
 mod sort;
 mod sorted_sets;
 mod strings;
+mod texts;
 mod transactions;
 
 use super::context::Context;

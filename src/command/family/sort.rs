@@ -3,6 +3,7 @@
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
+use crate::command::family::texts::Texts;
 use crate::command::names;
 use crate::command::spec::Arity::AtLeast;
 use crate::command::spec::{CommandSpec, Flags, Group, KeySpec, row};
@@ -191,6 +192,18 @@ impl<'r> SortOptions<'r> {
         self.store.is_none() && !sources.any(|source| matches!(source, Source::Lookup(_)))
     }
 
+    /// True if the elements alone say what the answer is, once they are sorted.
+    fn sorts_one_key(&self) -> bool {
+        matches!(self.by, Source::Element) && self.get.len() == 1 && self.concerns_one_key()
+    }
+
+    /// The same options without what the request has of them, if they sort one key.
+    fn of_one_key(&self) -> SortOptions<'static> {
+        let SortOptions { offset, count, is_descending, is_alphabetic, .. } = *self;
+        let get = SmallVec::from_slice(&[Source::Element]);
+        SortOptions { by: Source::Element, get, offset, count, is_descending, is_alphabetic, store: None }
+    }
+
     /// The positions that are answered, of `len`.
     fn range(&self, len: usize) -> Range<usize> {
         let clamped = |number: i64| usize::try_from(number).unwrap_or(0).min(len);
@@ -205,18 +218,29 @@ impl<'r> SortOptions<'r> {
         match self.by {
             // A set has no order of its own that would be worth storing.
             Source::Nothing if self.store.is_some() && matches!(elements, Elements::Set(_)) => {
-                Ok(self.by_bytes(elements, range))
+                Ok(self.by_bytes(elements.all(), range))
             }
             Source::Nothing => Ok(elements.native(range, self.is_descending)),
-            Source::Element if self.is_alphabetic => Ok(self.by_bytes(elements, range)),
+            Source::Element if self.is_alphabetic => Ok(self.by_bytes(elements.all(), range)),
             _ if self.is_alphabetic => self.by_text(view, elements, range),
-            _ => self.by_number(view, elements, range),
+            _ => self.by_number(elements.all(), range, |element| self.by.value(view, element)),
         }
     }
 
+    /// The same of elements that were copied, by themselves.
+    fn sorted_copies(&self, elements: &Texts) -> Result<Texts, CommandError> {
+        let range = self.range(elements.len());
+        let elements: Vec<&[u8]> = elements.iter().collect();
+        let sorted = if self.is_alphabetic {
+            self.by_bytes(elements, range)
+        } else {
+            self.by_number(elements, range, |element| Ok(Some(Str::Inline(element))))?
+        };
+        Ok(sorted.into_iter().collect())
+    }
+
     /// By the elements' own bytes.
-    fn by_bytes<'g>(&self, elements: Elements<'g>, range: Range<usize>) -> Vec<&'g [u8]> {
-        let mut sorted = elements.all();
+    fn by_bytes<'g>(&self, mut sorted: Vec<&'g [u8]>, range: Range<usize>) -> Vec<&'g [u8]> {
         self.arrange(&mut sorted, &range, |left, right| left.cmp(right));
         sorted[range].to_vec()
     }
@@ -241,13 +265,13 @@ impl<'r> SortOptions<'r> {
     /// By the numbers that the elements are or refer to, missing ones as 0; ties by the elements' bytes.
     fn by_number<'g>(
         &self,
-        view: &mut View<'g>,
-        elements: Elements<'g>,
+        elements: Vec<&'g [u8]>,
         range: Range<usize>,
+        mut value: impl FnMut(&'g [u8]) -> Result<Option<Str<'g>>, CommandError>,
     ) -> Result<Vec<&'g [u8]>, CommandError> {
         let mut all_numbers = true;
         let weigh = |element: &'g [u8]| {
-            let number = match self.by.value(view, element)? {
+            let number = match value(element)? {
                 None => Some(0.0),
                 Some(Str::Int(value)) => Some(value as f64),
                 Some(text) => number(&text.bytes()),
@@ -255,7 +279,7 @@ impl<'r> SortOptions<'r> {
             all_numbers &= number.is_some();
             Ok((number.unwrap_or_default(), element))
         };
-        let weighed = elements.all().into_iter().map(weigh);
+        let weighed = elements.into_iter().map(weigh);
         let mut sorted = weighed.collect::<Result<Vec<_>, CommandError>>()?;
         if !all_numbers {
             return Err(CommandError::ScoreNotANumber);
@@ -376,7 +400,18 @@ fn sort_ro(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 }
 
 fn answer<'g>(cx: &mut Context<'_, 'g>, key: Key<'_>, options: &SortOptions<'_>) -> CommandResult {
-    let about = Elements::of(cx.view.peek(key)?)?.len();
+    if let Some(made) = cx.session.take_made::<Result<Texts, CommandError>>() {
+        return made.map(|sorted| reply_copies(cx, &sorted));
+    }
+    let entry = cx.view.peek(key)?;
+    let about = Elements::of(entry)?.len();
+    let is_copied = entry.is_some_and(|entry| cx.engine.is_worth_copying(about, entry.footprint()));
+    if is_copied && options.sorts_one_key() && !cx.session.is_executing() {
+        let elements = Elements::of(cx.view.read(key)?)?;
+        let copies: Texts = cx.engine.run_long(|| elements.all().into_iter().collect());
+        let options = options.of_one_key();
+        return Err(cx.do_unpinned(move || options.sorted_copies(&copies)));
+    }
     let view = &mut *cx.view;
     let read = |view: &mut View<'g>| {
         let elements = Elements::of(view.read(key)?)?;
@@ -402,6 +437,12 @@ fn answer<'g>(cx: &mut Context<'_, 'g>, key: Key<'_>, options: &SortOptions<'_>)
         outputs.iter().for_each(|output| super::strings::reply_optional(reply, *output));
     });
     Ok(())
+}
+
+fn reply_copies(cx: &mut Context<'_, '_>, sorted: &Texts) {
+    let reply = &mut *cx.reply;
+    reply.array(sorted.len());
+    cx.engine.run_sized(sorted.len() as u64, || sorted.iter().for_each(|element| reply.bulk(element)));
 }
 
 /// Puts a list of the outputs in place of what is there, a missing one as an empty element.

@@ -1,6 +1,7 @@
 //! Sorted sets: members, scores and ranks. What takes options has files of its own.
 
 mod add;
+mod copied;
 mod operations;
 mod pops;
 mod random;

@@ -8,6 +8,7 @@ use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::command::family::cursors;
+use crate::command::family::texts::Texts;
 use crate::command::names;
 use crate::command::sieve::{STEP, Sieve};
 use crate::glob::{Matching, Pattern};
@@ -52,27 +53,10 @@ impl<'p> NameFilter<'p> {
     }
 }
 
-/// Names collected one after the other, in two allocations instead of one for each.
-#[derive(Debug, Default)]
-struct Names {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Names {
-    fn push(&mut self, name: &[u8]) {
-        self.bytes.extend_from_slice(name);
-        self.ends.push(self.bytes.len());
-    }
-
-    fn reply(&self, cx: &mut Context<'_, '_>) {
-        cx.reply.array(self.ends.len());
-        let mut start = 0;
-        for end in &self.ends {
-            names::reply(cx.reply, &self.bytes[start..*end]);
-            start = *end;
-        }
-    }
+/// Answers names as clients see them.
+fn reply_names(cx: &mut Context<'_, '_>, found: &Texts) {
+    cx.reply.array(found.len());
+    found.iter().for_each(|name| names::reply(cx.reply, name));
 }
 
 /// SCAN's options.
@@ -116,7 +100,7 @@ struct Walk {
     is_over: bool,
     /// Entries that were looked at.
     looked_at: usize,
-    found: Names,
+    found: Texts,
     /// Names, as they are compared, for which one step was not enough.
     waiting: Sieve<Vec<u8>>,
 }
@@ -180,7 +164,7 @@ pub fn scan(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     })?;
     cx.reply.array(2);
     cx.reply.bulk(walk.cursor.to_string().as_bytes());
-    walk.found.reply(cx);
+    reply_names(cx, &walk.found);
     Ok(())
 }
 
@@ -189,16 +173,14 @@ pub fn keys(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let pattern = args.bytes()?;
     let filter = Some(pattern).filter(|pattern| pattern != b"*").map(NameFilter::new);
     if let Some(name) = filter.and_then(|filter| filter.literal()) {
-        let (key, mut names) = (names::key(name), Names::default());
-        if cx.view.peek(key)?.is_some() {
-            names.push(key.name());
-        }
-        names.reply(cx);
+        let key = names::key(name);
+        let found = cx.view.peek(key)?.map(|_| key.name());
+        reply_names(cx, &found.into_iter().collect());
         return Ok(());
     }
     let options = ScanOptions { filter, kind: None, count: usize::MAX };
     let walk = cx.in_steps(|cx, walk: &mut Walk| Ok(walk.step(cx.view, &options)?))?;
-    walk.found.reply(cx);
+    reply_names(cx, &walk.found);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! part as sorted sets in which every score is 1.
 
 use super::add::stored;
+use super::copied::Copied;
 use super::reply_members;
 use crate::command::args::Args;
 use crate::command::context::Context;
@@ -62,6 +63,7 @@ fn number(score: f64) -> f64 {
 enum Input<'g> {
     Sorted(SortedSet<'g>),
     Plain(Tree<'g, Set>),
+    Copied(&'g Copied),
 }
 
 impl<'g> Input<'g> {
@@ -77,6 +79,7 @@ impl<'g> Input<'g> {
         match self {
             Input::Sorted(set) => set.len(),
             Input::Plain(set) => set.len(),
+            Input::Copied(set) => set.len(),
         }
     }
 
@@ -84,6 +87,7 @@ impl<'g> Input<'g> {
         match self {
             Input::Sorted(set) => set.score(member),
             Input::Plain(set) => set.contains(member).then_some(1.0),
+            Input::Copied(set) => set.score(member),
         }
     }
 
@@ -91,9 +95,21 @@ impl<'g> Input<'g> {
         match self {
             Input::Sorted(set) => Box::new(set.iter()),
             Input::Plain(set) => Box::new(set.iter().map(|item| Scored { member: item.key, score: 1.0 })),
+            Input::Copied(set) => Box::new(set.iter()),
         }
     }
 }
+
+/// The result of inputs that were copied.
+#[derive(Debug)]
+struct Made {
+    placed: Vec<Placed>,
+    /// How often the inputs had changed before it could be stored.
+    lost: u32,
+}
+
+/// Times that the result may be lost before it is made and stored whole.
+const MOST_LOST: u32 = 2;
 
 /// The options behind the keys.
 #[derive(Debug)]
@@ -154,6 +170,17 @@ impl CombineOptions {
             Operation::Union => self.union(&weighed),
             _ => self.intersection(&weighed).collect(),
         }
+    }
+
+    /// What the operation comes to of inputs that were copied, in order.
+    fn made_of(&self, operation: Operation, mut copied: Vec<Copied>, score: fn(f64) -> f64) -> Vec<Placed> {
+        if operation != Operation::Union {
+            copied.iter_mut().for_each(Copied::index);
+        }
+        let inputs: Vec<Input<'_>> = copied.iter().map(Input::Copied).collect();
+        let mut made = self.made(operation, &inputs);
+        made.sort_unstable_by(Scored::compare);
+        made.iter().map(|made| Placed::new(made.member, score(made.score))).collect()
     }
 
     fn union<'g>(&self, inputs: &[(Input<'g>, f64)]) -> Vec<Scored<'g>> {
@@ -239,9 +266,23 @@ pub fn zdiffstore(cx: &mut Context<'_, '_>, args: Args<'_>) -> CommandResult {
 
 fn reply(cx: &mut Context<'_, '_>, mut args: Args<'_>, operation: Operation) -> CommandResult {
     let keys = input_keys(&mut args)?;
+    if let Some(made) = cx.session.take_made::<Made>() {
+        let options = CombineOptions::parse(args, keys.len(), operation, false)?;
+        let members = made.placed.iter().map(Placed::scored);
+        reply_members(cx, members, || made.placed.len() as u64, options.with_scores);
+        return Ok(());
+    }
     let inputs = read_at_once(cx, keys.clone())?;
     // Redis looks at the keys before it looks at the options.
     let options = CombineOptions::parse(args, keys.len(), operation, false)?;
+    let (_, bytes) = extent(cx, keys)?;
+    if cx.engine.is_worth_copying(total(&inputs), bytes) && !cx.session.is_executing() {
+        let copied = cx.engine.run_long(|| copy(&inputs));
+        return Err(cx.do_unpinned(move || Made {
+            placed: options.made_of(operation, copied, |score| score),
+            lost: 0,
+        }));
+    }
     let made = cx.engine.run_sized(total(&inputs), || {
         let mut made = options.made(operation, &inputs);
         made.sort_unstable_by(Scored::compare);
@@ -254,9 +295,39 @@ fn reply(cx: &mut Context<'_, '_>, mut args: Args<'_>, operation: Operation) -> 
 fn store(cx: &mut Context<'_, '_>, mut args: Args<'_>, operation: Operation) -> CommandResult {
     let destination = args.key()?;
     let keys = input_keys(&mut args)?;
+    let mut lost = 0;
+    if let Some(made) = cx.session.take_made::<Made>() {
+        lost = made.lost + 1;
+        if let Some(len) = store_made(cx, destination, made)? {
+            cx.reply.integer(len as i64);
+            return Ok(());
+        }
+    }
+    let (about, bytes) = extent(cx, keys.clone())?;
+    if cx.engine.is_worth_copying(about, bytes) && lost < MOST_LOST && !cx.session.is_executing() {
+        cx.session.watch_inputs(cx.view, keys.clone())?;
+        let Context { engine, session, view, .. } = cx;
+        let copied = engine.run_long(|| {
+            view.transact(|view| {
+                let inputs = read(view, keys.clone())?;
+                let options = CombineOptions::parse(args, keys.len(), operation, true)?;
+                let is_as_watched = session.are_inputs_unchanged(view)?;
+                Ok::<_, CommandError>(is_as_watched.then(|| (copy(&inputs), options)))
+            })
+        });
+        match copied {
+            Ok(Some((copied, options))) => {
+                return Err(
+                    cx.do_unpinned(move || Made { placed: options.made_of(operation, copied, stored), lost })
+                );
+            }
+            other => {
+                cx.session.unwatch_inputs(cx.view);
+                other?;
+            }
+        }
+    }
     let (engine, view) = (cx.engine, &mut *cx.view);
-    let about =
-        keys.clone().map(|key| Ok(Input::of(view.peek(key)?)?.len())).sum::<Result<u64, CommandError>>()?;
     let len = engine.run_sized(about, || {
         view.transact(|view| {
             let inputs = read(view, keys.clone())?;
@@ -268,6 +339,48 @@ fn store(cx: &mut Context<'_, '_>, mut args: Args<'_>, operation: Operation) -> 
     })?;
     cx.reply.integer(len as i64);
     Ok(())
+}
+
+/// Stores what was made of copies, if the inputs are still what they were then.
+fn store_made(
+    cx: &mut Context<'_, '_>,
+    destination: Key<'_>,
+    made: Made,
+) -> Result<Option<u64>, CommandError> {
+    let Context { engine, session, view, .. } = cx;
+    let result = engine.run_long(|| {
+        view.transact(|view| {
+            if !session.are_inputs_unchanged(view)? {
+                return Ok(None);
+            }
+            Ok::<_, CommandError>(Some(view.store_sorted_set(destination, made.placed.clone())?))
+        })
+    });
+    if matches!(result, Err(CommandError::Wait(_))) {
+        cx.session.progress = Some(Box::new(made));
+    } else {
+        cx.session.unwatch_inputs(cx.view);
+    }
+    result
+}
+
+/// How many members the inputs at several keys have, and how many bytes.
+fn extent<'r>(
+    cx: &mut Context<'_, '_>,
+    keys: impl Iterator<Item = Key<'r>>,
+) -> Result<(u64, usize), CommandError> {
+    let (mut members, mut bytes) = (0, 0);
+    for key in keys {
+        let entry = cx.view.peek(key)?;
+        bytes += entry.map_or(0, |entry| entry.footprint());
+        members += Input::of(entry)?.len();
+    }
+    Ok((members, bytes))
+}
+
+/// Copies the members of all inputs. O(bytes).
+fn copy(inputs: &[Input<'_>]) -> Vec<Copied> {
+    inputs.iter().map(|input| Copied::new(input.iter())).collect()
 }
 
 /// `ZINTERCARD numkeys key [key ...] [LIMIT limit]`: how many members are in every input, `limit` at most unless it
