@@ -359,6 +359,7 @@ fn an_end_that_fails_can_be_called_off_or_forced() {
     assert_eq!(client.run("SAVE"), Value::ok());
     server.expect_log("aborted the shutdown");
     assert_eq!(client.run("INCR a").integer(), 2);
+    assert_eq!(client.run("KEYS *"), Value::Array(vec![Value::bulk("a")]), "long work is wanted again");
     fs::remove_dir_all(folder.path("sub")).expect("removed");
     fs::write(folder.path("sub"), "").expect("a file");
     let before = said_that_it_cannot_end(&server);

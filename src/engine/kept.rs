@@ -65,24 +65,3 @@ impl Engine {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-    use crate::config::Settings;
-    use std::net::SocketAddr;
-
-    #[test]
-    fn what_costs_is_counted_ten_times_a_second() {
-        let engine = Engine::new(Settings::default(), Clock::manual(1_000));
-        assert_eq!(engine.costly().monitors, 0);
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let client = engine.clients.register(address, address, 0);
-        client.show(crate::engine::clients::Shown { monitors: true, ..client.shown() });
-        engine.clock.advance(99);
-        assert_eq!(engine.costly().monitors, 0);
-        engine.clock.advance(1);
-        assert_eq!(engine.costly().monitors, 1);
-    }
-}

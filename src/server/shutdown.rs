@@ -110,6 +110,7 @@ impl Server {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
             if !engine.ending.is_ending() {
+                engine.long_work.resume();
                 return false;
             }
         }
@@ -119,6 +120,8 @@ impl Server {
     fn try_to_end(&mut self) -> Result<(), String> {
         // SHUTDOWN has taken the first snapshot itself.
         if !self.is_stopping() {
+            // It keeps a snapshot from beginning while it is pinned.
+            self.shared.engine.long_work.stop();
             self.shared.engine.take_last_snapshot()?;
             if !self.shared.engine.ending.close() {
                 return Err("the shutdown was aborted".to_owned());

@@ -151,3 +151,15 @@ fn a_second_monitor_is_answered() {
     let mut c = server.client();
     c.check_all(&[("MONITOR", "+OK"), ("MONITOR", "+OK")]);
 }
+
+#[test]
+fn what_info_counts_dearly_is_a_tenth_of_a_second_old() {
+    let server = Server::new();
+    let (mut client, mut subscriber) = (server.client(), server.client());
+    assert!(client.run("INFO clients").contains("\npubsub_clients:0\n"));
+    subscriber.run("SUBSCRIBE c");
+    server.clock.advance(99);
+    assert!(client.run("INFO clients").contains("\npubsub_clients:0\n"));
+    server.clock.advance(1);
+    assert!(client.run("INFO clients").contains("\npubsub_clients:1\n"));
+}

@@ -2,6 +2,7 @@
 
 use super::SERVER;
 use super::docs::docs;
+use super::encoded::Encoded;
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
@@ -9,9 +10,7 @@ use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags, KeySpec, row};
 use crate::command::table::{self, COUNT, ROWS};
 use crate::glob::Pattern;
-use crate::resp::{Protocol, ReplyWriter, Request};
-use bytes::{Buf, Bytes};
-use std::sync::OnceLock;
+use crate::resp::{ReplyWriter, Request};
 
 const FLAGS: Flags = Flags::LOADING.or(Flags::STALE).or(Flags::CONNECTION);
 const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
@@ -69,27 +68,6 @@ fn all(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
         table::commands().for_each(|spec| reply_info(reply, spec));
     });
     Ok(())
-}
-
-/// A long reply that is always the same: encoded once for each protocol.
-pub(super) struct Encoded([OnceLock<Bytes>; 2]);
-
-impl Encoded {
-    pub const fn new() -> Encoded {
-        Encoded([OnceLock::new(), OnceLock::new()])
-    }
-
-    /// Replies with what `write` writes.
-    pub fn reply(&self, cx: &mut Context<'_, '_>, write: impl FnOnce(&mut ReplyWriter)) {
-        let protocol = cx.reply.protocol();
-        let encoded = self.0[usize::from(protocol == Protocol::Resp3)].get_or_init(|| {
-            let mut reply = ReplyWriter::new();
-            reply.set_protocol(protocol);
-            write(&mut reply);
-            reply.copy_to_bytes(reply.remaining())
-        });
-        cx.reply.encoded(encoded);
-    }
 }
 
 /// `COMMAND COUNT`: the number of commands, subcommands not counted.

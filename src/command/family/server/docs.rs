@@ -1,6 +1,6 @@
 //! COMMAND DOCS: what commands are for and how they are written.
 
-use super::command::Encoded;
+use super::encoded::Encoded;
 use crate::command::args::Args;
 use crate::command::context::Context;
 use crate::command::error::CommandResult;

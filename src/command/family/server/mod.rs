@@ -5,6 +5,7 @@ mod command;
 mod config;
 mod debug;
 mod docs;
+mod encoded;
 mod info;
 mod latency;
 mod lines;
