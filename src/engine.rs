@@ -83,7 +83,7 @@ impl Engine {
             long_work: LongWork::new(settings.workers),
             store: Store::new(&settings),
             stats: Stats::new(settings.metrics_max_namespaces - 1),
-            clients: ClientRegistry::default(),
+            clients: ClientRegistry::new(settings.client_share()),
             pubsub: PubSub::default(),
             monitors: Monitors::default(),
             pause: Pause::new(Arc::clone(&keyspace.no_removals_until_us)),
@@ -114,6 +114,7 @@ impl Engine {
         let settings = Arc::new(settings);
         self.settings.store(Arc::clone(&settings));
         self.slow_ticks.set(slow_ticks(&settings));
+        self.clients.ledger.set_share(settings.client_share());
         self.keyspace.bind(settings.memory_limit, settings.eviction.clone());
         self.persistence.notice();
     }

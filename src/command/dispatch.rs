@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::engine::pause::PauseMode;
 use crate::keyspace::Batch;
 use crate::resp::{Protocol, ReplyWriter, Request};
-use crate::session::{ReplyMode, Session};
+use crate::session::{DELIVERY_SLICE, ReplyMode, Session};
 use crate::wait::Wait;
 use smallvec::SmallVec;
 
@@ -46,7 +46,7 @@ pub fn dispatch(
         session.set_need(batch.take_need());
     }
     batch.forget_need();
-    if session.has_mail() && !outcome.waits() {
+    if session.has_mail() && !outcome.waits() && reply.pending() < DELIVERY_SLICE {
         session.deliver(reply);
     }
     outcome

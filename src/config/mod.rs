@@ -210,6 +210,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// Bytes of output that a client may leave unread for some time only; 0 bytes for no such limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SoftLimit {
+    /// The bytes.
+    pub bytes: u64,
+    /// The time.
+    pub seconds: u64,
+}
+
 /// Every setting, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -255,6 +264,12 @@ pub struct Settings {
     pub timeout_s: u64,
     /// Bytes of messages that may wait for one subscriber (`KVNS_PUBSUB_LIMIT`).
     pub pubsub_limit: usize,
+    /// Bytes beyond which a subscriber is closed if it stays there.
+    pub pubsub_soft: SoftLimit,
+    /// Bytes of a reply from which on it is refused, if its command changes nothing; 0 for none.
+    pub normal_limit: u64,
+    /// Bytes of unread replies beyond which a client is closed if it stays there.
+    pub normal_soft: SoftLimit,
     /// Microseconds from which on a command enters the slow log, negative for never
     /// (`KVNS_SLOWLOG_LOG_SLOWER_THAN`).
     pub slowlog_us: i64,
@@ -281,6 +296,11 @@ impl Settings {
             }
         });
         Settings::parse(command, std::env::args_os(), cgroup::detected)
+    }
+
+    /// Bytes that clients may make the server hold: a tenth of the memory limit, at least two of the largest arguments.
+    pub fn client_share(&self) -> u64 {
+        (self.memory_limit / 10).max(2 * self.limits.bulk_len as u64)
     }
 
     fn parse(
@@ -322,6 +342,9 @@ impl Settings {
             workers: arguments.workers.unwrap_or_else(cores),
             timeout_s: arguments.timeout,
             pubsub_limit: arguments.pubsub_limit,
+            pubsub_soft: SoftLimit::default(),
+            normal_limit: 0,
+            normal_soft: SoftLimit::default(),
             slowlog_us: arguments.slowlog_log_slower_than,
             slowlog_max_len: arguments.slowlog_max_len,
             latency_ms: arguments.latency_monitor_threshold,

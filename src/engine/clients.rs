@@ -2,6 +2,7 @@
 
 use super::mail::{Mail, Topic};
 use crate::concurrent::counters::counter::{Latest, NextId};
+use crate::concurrent::ledger::charge::Ledger;
 use crate::concurrent::mail::hub::Numbered;
 use crate::concurrent::mail::mailbox::Mailbox;
 use std::collections::BTreeMap;
@@ -162,11 +163,18 @@ impl Client {
 /// formatted and nothing is waited for under it.
 #[derive(Debug, Default)]
 pub struct ClientRegistry {
+    /// The memory that they make the server hold.
+    pub ledger: Arc<Ledger>,
     ids: NextId,
     connected: Mutex<BTreeMap<u64, Arc<Client>>>,
 }
 
 impl ClientRegistry {
+    /// Nobody is connected yet; together they may make the server hold `share` bytes.
+    pub fn new(share: u64) -> ClientRegistry {
+        ClientRegistry { ledger: Arc::new(Ledger::new(share)), ..ClientRegistry::default() }
+    }
+
     /// Adds a client that connects now, in milliseconds of the steady time.
     pub fn register(&self, peer: SocketAddr, local: SocketAddr, now_ms: u64) -> Arc<Client> {
         let client = Arc::new(Client {

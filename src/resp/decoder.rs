@@ -253,6 +253,13 @@ impl Decoder {
         self.wanted
     }
 
+    /// Bytes of memory that it takes.
+    pub fn footprint(&self) -> usize {
+        self.unquoted.capacity()
+            + self.spans.capacity() * size_of::<Span>()
+            + self.requests.capacity() * size_of::<Bounds>()
+    }
+
     /// Forgets the decoded requests and gives memory back but for a few requests: for connections that fall
     /// idle. An incomplete request is kept.
     pub fn shrink(&mut self) {

@@ -4,21 +4,18 @@
 //! one holds none, and the few sets in use stay in the cache. Each worker thread keeps its own spare sets, so
 //! taking one is no more than popping a vector.
 
+use super::held::{Held, MIN_READ_SIZE, READ_SIZE};
 use crate::resp::{Decoder, Limits, ReplyWriter};
 use std::cell::RefCell;
-
-/// Bytes asked of the socket in one read. A hundred pipelined SETs of 256 bytes fit, so that their replies
-/// leave together.
-const READ_SIZE: usize = 64 << 10;
-
-/// Less room than this is not worth a read.
-const MIN_READ_SIZE: usize = 4 << 10;
 
 /// Spare sets a thread keeps. More than a few are in use only while clients stall within a request.
 const MAX_SPARE: usize = 16;
 
 /// A set that grew beyond this was needed for large values and is freed instead of kept.
 const MAX_SPARE_BYTES: usize = 256 << 10;
+
+/// An input with more room than this many times its content gives it back before its connection waits.
+const KEPT_TIMES: usize = 4;
 
 thread_local! {
     #[allow(clippy::vec_box, reason = "a set moves to its connection and back as a pointer")]
@@ -30,6 +27,8 @@ thread_local! {
 pub(super) struct Buffers {
     /// Received and not yet answered.
     pub input: Vec<u8>,
+    /// Received behind it, while it could not be run.
+    pub held: Held,
     /// How far `input` is understood.
     pub decoder: Decoder,
     /// Not yet sent.
@@ -42,6 +41,7 @@ impl Buffers {
         SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
             Box::new(Buffers {
                 input: Vec::with_capacity(READ_SIZE),
+                held: Held::default(),
                 decoder: Decoder::new(Limits::default()),
                 replies: ReplyWriter::new(),
             })
@@ -49,8 +49,11 @@ impl Buffers {
     }
 
     /// The set, if a part of a request is left in it; an empty one goes back to this thread.
-    pub fn keep_if_used(self: Box<Buffers>) -> Option<Box<Buffers>> {
+    pub fn keep_if_used(mut self: Box<Buffers>) -> Option<Box<Buffers>> {
         if !self.input.is_empty() {
+            if self.input.capacity() > READ_SIZE.max(KEPT_TIMES * self.input.len()) {
+                self.input.shrink_to(READ_SIZE);
+            }
             return Some(self);
         }
         if self.input.capacity() <= MAX_SPARE_BYTES {
@@ -76,6 +79,24 @@ impl Buffers {
     /// Bytes the next read can take.
     pub fn room(&self) -> usize {
         self.input.capacity() - self.input.len()
+    }
+
+    /// Moves the oldest block that is held behind the input, of which the first `answered` bytes are dropped. False if
+    /// none is held.
+    pub fn refill(&mut self, answered: &mut usize) -> bool {
+        let Some(block) = self.held.pop() else { return false };
+        self.consume(std::mem::take(answered));
+        match self.input.is_empty() {
+            true => self.input = block,
+            false => self.input.extend_from_slice(&block),
+        }
+        true
+    }
+
+    /// Bytes of memory that stay while the connection waits.
+    pub fn footprint(&self) -> u64 {
+        let fixed = self.input.capacity() + self.held.footprint() + self.decoder.footprint();
+        (fixed + self.replies.footprint()) as u64
     }
 
     /// Drops the first `count` bytes of the input.

@@ -10,7 +10,7 @@ use crate::resp::Protocol;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-pub use subscriptions::Subscriptions;
+pub use subscriptions::{DELIVERY_SLICE, Subscriptions};
 pub use transaction::{Queue, Queued};
 
 /// Which replies the client wants, by CLIENT REPLY.

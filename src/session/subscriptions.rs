@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Bytes of messages that a connection takes at a time: the rest waits, and counts, in the mailbox.
-const DELIVERY_SLICE: usize = 256 << 10;
+pub const DELIVERY_SLICE: usize = 256 << 10;
 
 /// Subscriptions from which on ending them all is long work.
 const MANY: usize = 1_000;

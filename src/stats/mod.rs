@@ -59,6 +59,10 @@ pub struct Stats {
     pub http_connections: Seldom,
     /// Clients closed because they did not read what they had subscribed to.
     pub overflowed_clients: Counter,
+    /// Clients closed because they took no replies for long and could not be read from any more.
+    pub stalled_clients: Counter,
+    /// The same, for the log.
+    pub stalls: Seldom,
     /// The slowest commands of late.
     pub slowlog: SlowLog,
     /// Latency spikes.
@@ -84,6 +88,8 @@ impl Stats {
             writes: Counter::new(),
             http_connections: Seldom::default(),
             overflowed_clients: Counter::new(),
+            stalled_clients: Counter::new(),
+            stalls: Seldom::default(),
             slowlog: SlowLog::default(),
             latency: LatencyLog::default(),
             rates: Rates::default(),
@@ -146,6 +152,7 @@ impl Stats {
             &self.reads,
             &self.writes,
             &self.overflowed_clients,
+            &self.stalled_clients,
         ];
         counters.into_iter().for_each(Counter::reset);
     }

@@ -7,7 +7,7 @@ use crate::command::error::{CommandError, CommandResult};
 use crate::command::spec::Arity::{AtLeast, Exactly};
 use crate::command::spec::{CommandSpec, Flags};
 use crate::config::bounds::{self, Bounds};
-use crate::config::{self, POLICIES, Policy, Settings, byte_count, capped_memory_limit};
+use crate::config::{self, POLICIES, Policy, Settings, SoftLimit, byte_count, capped_memory_limit};
 use crate::glob::Pattern;
 use crate::number::parse_integer;
 use std::borrow::Cow;
@@ -275,9 +275,18 @@ pub(super) fn memory(value: &[u8]) -> Result<u64, Refusal> {
     byte_count(value).ok_or(Cow::Borrowed("argument must be a memory value"))
 }
 
-/// A client that does not read its replies is not read from, so only subscribers have a limit, and only a hard one.
+/// The limits of each class: hard, soft, and the seconds that the soft one may be passed. There are no replicas.
 fn output_limits(settings: &Settings) -> String {
-    format!("normal 0 0 0 slave 0 0 0 pubsub {} 0 0", settings.pubsub_limit)
+    let (normal, pubsub) = (settings.normal_soft, settings.pubsub_soft);
+    format!(
+        "normal {} {} {} slave 0 0 0 pubsub {} {} {}",
+        settings.normal_limit,
+        normal.bytes,
+        normal.seconds,
+        settings.pubsub_limit,
+        pubsub.bytes,
+        pubsub.seconds
+    )
 }
 
 fn set_output_limits(settings: &mut Settings, value: &[u8]) -> Result<(), Refusal> {
@@ -286,17 +295,19 @@ fn set_output_limits(settings: &mut Settings, value: &[u8]) -> Result<(), Refusa
         let (Some(hard), Some(soft), Some(seconds)) = (words.next(), words.next(), words.next()) else {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         };
-        let is_hard_only = memory(soft) == Ok(0) && parse_integer(seconds) == Some(0);
-        let hard = memory(hard)?;
+        let seconds = parse_integer(seconds).and_then(|seconds| u64::try_from(seconds).ok());
+        let (Ok(hard), Ok(bytes), Some(seconds)) = (memory(hard), memory(soft), seconds) else {
+            return Err("Error in hard, soft or soft_seconds setting in buffer limit configuration.".into());
+        };
+        let soft = SoftLimit { bytes, seconds };
         match class.to_ascii_lowercase().as_slice() {
-            b"normal" | b"slave" | b"replica" if hard == 0 && is_hard_only => {}
-            b"normal" | b"slave" | b"replica" => {
-                return Err("only the class pubsub has a limit: other clients are not read from while they do not read".into());
+            b"normal" => (settings.normal_limit, settings.normal_soft) = (hard, soft),
+            b"slave" | b"replica" if hard == 0 && bytes == 0 => {}
+            b"slave" | b"replica" => return Err("there are no replicas here, and no limits for them".into()),
+            b"pubsub" if !bounds::PUBSUB_LIMIT.contains(hard.into()) => {
+                return Err("the class pubsub has a hard limit of 1kb or more".into());
             }
-            b"pubsub" if !bounds::PUBSUB_LIMIT.contains(hard.into()) || !is_hard_only => {
-                return Err("the class pubsub has a hard limit of 1kb or more and no soft limit".into());
-            }
-            b"pubsub" => settings.pubsub_limit = hard as usize,
+            b"pubsub" => (settings.pubsub_limit, settings.pubsub_soft) = (hard as usize, soft),
             _ => return Err("Invalid client class specified in buffer limit configuration.".into()),
         }
     }

@@ -162,6 +162,7 @@ fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("pubsub_patterns", pubsub.hub(Topic::Pattern).len());
     lines.field("pubsubshard_channels", pubsub.hub(Topic::Shard).len());
     lines.field("client_output_buffer_limit_disconnections", stats.overflowed_clients.get());
+    lines.field("stalled_clients", stats.stalled_clients.get());
     lines.field("total_error_replies", stats.total_errors());
     lines.field("total_reads_processed", stats.reads.get());
     lines.field("total_writes_processed", stats.writes.get());
