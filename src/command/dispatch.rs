@@ -320,6 +320,27 @@ fn refuse(
     Outcome::Continue
 }
 
+/// Answers a request that was not kept, since it is beyond the limit that `reason` names, in its place among the others:
+/// it dooms the open transaction, and CLIENT REPLY SKIP is about it.
+#[cold]
+pub fn refuse_unread(engine: &Engine, session: &mut Session, reason: &str, reply: &mut ReplyWriter) {
+    if let Some(queue) = session.queue() {
+        queue.doom();
+    }
+    let text = format!("ERR {reason}");
+    engine.stats.count_error(text.as_bytes());
+    match session.preferences.replies {
+        ReplyMode::On => reply.error(text.as_bytes()),
+        ReplyMode::Off => {}
+        ReplyMode::Skip | ReplyMode::Skipping => session.preferences.replies = ReplyMode::On,
+    }
+    engine.stats.oversized_requests.add(1);
+    if let Some(untold) = engine.stats.oversizes.happened(engine.clock.monotonic_us()) {
+        let address = session.client().peer;
+        tracing::warn!(%address, untold, reason, "refused a request that is beyond a limit");
+    }
+}
+
 /// Fails if a command may not be queued: it is not allowed in transactions, or there is no room for what it adds and
 /// its namespace evicts nothing.
 fn may_be_queued(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> CommandResult {

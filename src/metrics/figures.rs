@@ -168,6 +168,11 @@ pub(super) const OF_SERVER: &[OfServer] = &[
         |from| from.engine.stats.overflowed_clients.get() as f64,
     ),
     counter(
+        "kvns_oversized_requests_total",
+        "Requests refused because they were beyond KVNS_MAX_RESP_ARGS or KVNS_MAX_RESP_BULK_LEN.",
+        |from| from.engine.stats.oversized_requests.get() as f64,
+    ),
+    counter(
         "kvns_stalled_clients_total",
         "Clients closed because they took no replies for a minute and sent more than may be held.",
         |from| from.engine.stats.stalled_clients.get() as f64,

@@ -50,7 +50,8 @@ impl Buffers {
 
     /// The set, if a part of a request is left in it; an empty one goes back to this thread.
     pub fn keep_if_used(mut self: Box<Buffers>) -> Option<Box<Buffers>> {
-        if !self.input.is_empty() {
+        // Of a request that is read past nothing is there but how far that has come.
+        if !self.input.is_empty() || self.decoder.is_passing() {
             if self.input.capacity() > READ_SIZE.max(KEPT_TIMES * self.input.len()) {
                 self.input.shrink_to(READ_SIZE);
             }

@@ -13,7 +13,7 @@ use super::departure::{has_left, left};
 use super::output::{Output, Peer, end_if_told, read_on, refuse_if_too_large};
 use super::roster::Seat;
 use crate::command::context::Outcome;
-use crate::command::dispatch::{dispatch, dispatch_run};
+use crate::command::dispatch::{dispatch, dispatch_run, refuse_unread};
 use crate::command::resolve::{Command, prefetch, run_length};
 use crate::keyspace::Eviction;
 use crate::session::Session;
@@ -146,6 +146,9 @@ impl Connection {
                 break Flow::Break(());
             }
             answered += decoded.consumed;
+            if let Some(limit) = decoded.refused {
+                refuse_unread(&self.shared.engine, &mut self.session, &limit.reason(), &mut buffers.replies);
+            }
             if let Some(error) = decoded.error {
                 let text = [b"ERR ", &error.message()[..]].concat();
                 self.shared.engine.stats.count_error(&text);
@@ -154,6 +157,9 @@ impl Connection {
             }
             if decoded.more {
                 continue;
+            }
+            if self.shared.roster.is_stopping() {
+                break Flow::Break(());
             }
             // More may have been read while a request or its reply waited.
             if !buffers.refill(&mut answered) {

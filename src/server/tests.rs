@@ -6,6 +6,7 @@ use std::net::TcpStream;
 
 mod departure;
 mod output;
+mod oversize;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -59,6 +59,10 @@ pub struct Stats {
     pub http_connections: Seldom,
     /// Clients closed because they did not read what they had subscribed to.
     pub overflowed_clients: Counter,
+    /// Requests refused because they were beyond the limits on arguments.
+    pub oversized_requests: Counter,
+    /// The same, for the log.
+    pub oversizes: Seldom,
     /// Clients closed because they took no replies for long and could not be read from any more.
     pub stalled_clients: Counter,
     /// The same, for the log.
@@ -88,6 +92,8 @@ impl Stats {
             writes: Counter::new(),
             http_connections: Seldom::default(),
             overflowed_clients: Counter::new(),
+            oversized_requests: Counter::new(),
+            oversizes: Seldom::default(),
             stalled_clients: Counter::new(),
             stalls: Seldom::default(),
             slowlog: SlowLog::default(),
@@ -152,6 +158,7 @@ impl Stats {
             &self.reads,
             &self.writes,
             &self.overflowed_clients,
+            &self.oversized_requests,
             &self.stalled_clients,
         ];
         counters.into_iter().for_each(Counter::reset);
