@@ -211,7 +211,7 @@ fn run(
     };
     match admit(engine, session, row, request) {
         Ok(Admission::Run) => {}
-        Ok(Admission::Queue) => return enqueue(session, row, request, reply),
+        Ok(Admission::Queue) => return enqueue(engine, session, row, request, reply),
         Err(CommandError::Wait(wait)) => return Outcome::Wait(wait),
         Err(error) => return refuse(engine, session, batch, &error, Some(row), reply),
     }
@@ -320,14 +320,13 @@ fn refuse(
     Outcome::Continue
 }
 
-/// Answers a request that was not kept, since it is beyond the limit that `reason` names, in its place among the others:
-/// it dooms the open transaction, and CLIENT REPLY SKIP is about it.
+/// Answers a request that was not kept, since it is beyond the limit that `text` names, in its place among the others: it
+/// dooms the open transaction, and CLIENT REPLY SKIP is about it.
 #[cold]
-pub fn refuse_unread(engine: &Engine, session: &mut Session, reason: &str, reply: &mut ReplyWriter) {
+pub fn refuse_unread(engine: &Engine, session: &mut Session, text: &str, reply: &mut ReplyWriter) {
     if let Some(queue) = session.queue() {
         queue.doom();
     }
-    let text = format!("ERR {reason}");
     engine.stats.count_error(text.as_bytes());
     match session.preferences.replies {
         ReplyMode::On => reply.error(text.as_bytes()),
@@ -337,7 +336,7 @@ pub fn refuse_unread(engine: &Engine, session: &mut Session, reason: &str, reply
     engine.stats.oversized_requests.add(1);
     if let Some(untold) = engine.stats.oversizes.happened(engine.clock.monotonic_us()) {
         let address = session.client().peer;
-        tracing::warn!(%address, untold, reason, "refused a request that is beyond a limit");
+        tracing::warn!(%address, untold, text, "refused a request that is beyond a limit");
     }
 }
 
@@ -356,7 +355,13 @@ fn may_be_queued(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> C
     if rules.policy.evicts() { Ok(()) } else { Err(CommandError::OutOfMemory) }
 }
 
-fn enqueue(session: &mut Session, row: Row, request: Request<'_>, reply: &mut ReplyWriter) -> Outcome {
+fn enqueue(
+    engine: &Engine,
+    session: &mut Session,
+    row: Row,
+    request: Request<'_>,
+    reply: &mut ReplyWriter,
+) -> Outcome {
     let Some(queue) = session.queue() else { return Outcome::Continue };
     queue.push(row.number(), request, row.spec().flags.is_checked());
     let footprint = queue.footprint();
@@ -365,6 +370,7 @@ fn enqueue(session: &mut Session, row: Row, request: Request<'_>, reply: &mut Re
     }
     session.client().buffers.queue.set(footprint as u64);
     session.show();
+    engine.keep_share();
     reply.simple("QUEUED");
     Outcome::Continue
 }

@@ -16,8 +16,8 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 pub use eviction::{ByNamespace, EvictionRules, POLICIES, fraction, policies, quotas, shown};
-pub use parse::byte_count;
 use parse::{boolean, host, log_filter};
+pub use parse::{byte_count, client_memory};
 pub use policy::{NO_QUOTA, NamespaceRules, Policy};
 use std::error::Error;
 use std::ffi::OsString;
@@ -61,6 +61,13 @@ struct Arguments {
     #[arg(long, env = "KVNS_MEMORY_LIMIT", value_name = "BYTES", default_value = "1073741824")]
     #[arg(value_parser = bounds::MEMORY_LIMIT.parser::<u64>())]
     memory_limit: u64,
+
+    /// What clients may make the server hold (requests that arrived in part, replies that they do not read, queued
+    /// commands): bytes, or a percentage of the memory limit, which is at least two of the largest arguments. Beyond it the
+    /// largest clients are closed; 0 means no limit. CONFIG SET maxmemory-clients changes it
+    #[arg(long, env = "KVNS_MAXMEMORY_CLIENTS", value_name = "BYTES", default_value = "10%")]
+    #[arg(value_parser = parse::client_memory)]
+    maxmemory_clients: ClientMemory,
 
     /// Which keys go when a write finds no room, always of its own namespace: none (the write is refused), lru
     /// (those used least; lfu is the same), mru (those used most) or ear (each soon after it was read)
@@ -210,6 +217,24 @@ pub enum LogFormat {
     Json,
 }
 
+/// What clients may make the server hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientMemory {
+    /// Bytes; 0 for no limit.
+    Bytes(u64),
+    /// Hundredths of the memory limit, and at least two of the largest arguments.
+    Percent(u8),
+}
+
+impl fmt::Display for ClientMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClientMemory::Bytes(bytes) => write!(f, "{bytes}"),
+            ClientMemory::Percent(part) => write!(f, "{part}%"),
+        }
+    }
+}
+
 /// Bytes of output that a client may leave unread for some time only; 0 bytes for no such limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SoftLimit {
@@ -232,6 +257,8 @@ pub struct Settings {
     pub port: u16,
     /// Memory limit in bytes after the cap, never 0 (`KVNS_MEMORY_LIMIT`).
     pub memory_limit: u64,
+    /// What clients may make the server hold (`KVNS_MAXMEMORY_CLIENTS`).
+    pub client_memory: ClientMemory,
     /// What goes when there is no room, and what each namespace may take.
     pub eviction: EvictionRules,
     /// Address or name of the metrics listener (`KVNS_METRICS_HOST`).
@@ -298,9 +325,23 @@ impl Settings {
         Settings::parse(command, std::env::args_os(), cgroup::detected)
     }
 
-    /// Bytes that clients may make the server hold: a tenth of the memory limit, at least two of the largest arguments.
+    /// Bytes that clients may make the server hold; [`u64::MAX`] for no limit.
     pub fn client_share(&self) -> u64 {
-        (self.memory_limit / 10).max(2 * self.limits.bulk_len as u64)
+        match self.client_memory {
+            ClientMemory::Bytes(0) => u64::MAX,
+            ClientMemory::Bytes(bytes) => bytes,
+            // Two of the largest arguments can always arrive.
+            ClientMemory::Percent(part) => {
+                (self.memory_limit / 100 * u64::from(part)).max(2 * self.limits.bulk_len as u64)
+            }
+        }
+    }
+
+    /// Bytes that data may take: what clients may hold of the memory limit, up to a tenth of it, is theirs.
+    pub fn data_limit(&self) -> u64 {
+        let tenth = self.memory_limit / 10;
+        let share = if self.client_share() == u64::MAX { 0 } else { self.client_share() };
+        self.memory_limit - share.min(tenth)
     }
 
     fn parse(
@@ -317,6 +358,7 @@ impl Settings {
             host: arguments.host,
             port: arguments.port,
             memory_limit,
+            client_memory: arguments.maxmemory_clients,
             eviction: EvictionRules {
                 policy: arguments.eviction_policy,
                 threshold: arguments.eviction_threshold,

@@ -44,7 +44,7 @@ impl Engine {
         if is_heard == 0 && !has_patterns {
             return 0;
         }
-        let (channel, payload) = (Bytes::copy_from_slice(channel), Bytes::copy_from_slice(payload));
+        let (channel, payload) = (Bytes::copy_from_slice(channel), self.charged(payload));
         let publish = || {
             let mut receivers = 0;
             let mail = |topic, pattern| {
@@ -63,7 +63,9 @@ impl Engine {
             }
             receivers
         };
-        if is_heard < MANY { publish() } else { self.run_long(publish) }
+        let receivers = if is_heard < MANY { publish() } else { self.run_long(publish) };
+        self.keep_share();
+        receivers
     }
 
     /// Leaves mail for a client and ends the client if it lets too much wait. True if the mail waits.

@@ -168,6 +168,14 @@ pub(super) const OF_SERVER: &[OfServer] = &[
         |from| from.engine.stats.overflowed_clients.get() as f64,
     ),
     counter(
+        "kvns_evicted_clients_total",
+        "Clients closed because clients held more than maxmemory-clients.",
+        |from| from.engine.stats.evicted_clients.get() as f64,
+    ),
+    gauge("kvns_clients_memory_bytes", "Bytes that clients make the server hold.", |from| {
+        from.engine.clients.ledger.held() as f64
+    }),
+    counter(
         "kvns_oversized_requests_total",
         "Requests refused because they were beyond KVNS_MAX_RESP_ARGS or KVNS_MAX_RESP_BULK_LEN.",
         |from| from.engine.stats.oversized_requests.get() as f64,

@@ -269,6 +269,22 @@ impl Decoder {
         self.past.is_some()
     }
 
+    /// Reads past the request in progress, which is all that `input` holds, as if it were beyond a limit. Returns the
+    /// bytes of it that are consumed; `None` if too little of it is there to know where it ends.
+    pub fn give_up(&mut self, input: &[u8]) -> Option<usize> {
+        let PartialRequest { position, missing_args, bulk_len, .. } = self.progress;
+        if missing_args == 0 {
+            return None;
+        }
+        self.forget_requests();
+        self.forget_incomplete();
+        let left = bulk_len.map_or(0, |len| len.saturating_add(2));
+        let passed = left.min(input.len() - position);
+        self.past = Some(Past { missing_args, left: left - passed });
+        self.wanted = 0;
+        Some(position + passed)
+    }
+
     /// Number of requests the last `decode` found.
     pub fn count(&self) -> usize {
         self.requests.len()
@@ -669,6 +685,22 @@ mod tests {
             }
             assert!(refused == 1 && !decoder.is_passing() && decoder.spans.capacity() == 0);
             assert_eq!(decoder.decode(b"PING\r\n").consumed, 6);
+        }
+    }
+
+    #[test]
+    fn a_request_can_be_given_up_wherever_it_is() {
+        let input = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10\r\n0123456789\r\n";
+        for end in 0..input.len() {
+            let mut decoder = Decoder::new(LIMITS);
+            assert_eq!(decoder.decode(&input[..end]).consumed, 0);
+            let given_up = decoder.give_up(&input[..end]);
+            assert_eq!(given_up.is_some(), end >= 4, "{end}");
+            let from = given_up.unwrap_or(0);
+            let rest = [&input[from..], b"PING\r\n"].concat();
+            let decoded = decoder.decode(&rest);
+            assert_eq!((decoded.consumed, decoded.error), (rest.len(), None), "{end}");
+            assert_eq!(decoder.count(), if end >= 4 { 1 } else { 2 }, "{end}");
         }
     }
 

@@ -70,11 +70,27 @@ impl Buffers {
     /// Makes room for the next read. A request that has not arrived in full gets the room it lacks, but
     /// never more than as much again as was received: announcing a length costs the server nothing.
     pub fn make_room(&mut self) {
-        let wanted = self.decoder.wanted();
-        if self.room() < wanted.clamp(MIN_READ_SIZE, READ_SIZE) {
-            let received = self.input.len();
-            self.input.reserve_exact(wanted.clamp(READ_SIZE, received.max(READ_SIZE)));
+        let growth = self.growth();
+        if growth > 0 {
+            self.input.reserve_exact(growth);
         }
+    }
+
+    /// The room beside the input that the next read needs; 0 if there is enough.
+    pub fn growth(&self) -> usize {
+        let wanted = self.decoder.wanted();
+        if self.room() >= wanted.clamp(MIN_READ_SIZE, READ_SIZE) {
+            return 0;
+        }
+        wanted.clamp(READ_SIZE, self.input.len().max(READ_SIZE))
+    }
+
+    /// Gives the request up that has arrived in part: what comes of it is read past. False if that is not possible.
+    pub fn give_up(&mut self) -> bool {
+        let Some(consumed) = self.decoder.give_up(&self.input) else { return false };
+        self.consume(consumed);
+        self.input.shrink_to(READ_SIZE);
+        true
     }
 
     /// Bytes the next read can take.

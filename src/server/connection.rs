@@ -10,7 +10,7 @@
 use super::Shared;
 use super::buffers::Buffers;
 use super::departure::{has_left, left};
-use super::output::{Output, Peer, end_if_told, read_on, refuse_if_too_large};
+use super::output::{Output, Peer, end_if_told, refuse_if_too_large};
 use super::roster::Seat;
 use crate::command::context::Outcome;
 use crate::command::dispatch::{dispatch, dispatch_run, refuse_unread};
@@ -61,6 +61,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// kernel discard the last reply.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// What is answered to a request that arrives in part and cannot be held.
+const NO_ROOM: &str = "OOM the request is larger than what clients may still hold (maxmemory-clients)";
+
 /// Whether a connection goes on; at a break it closes once its replies are sent.
 type Flow = ControlFlow<()>;
 
@@ -104,7 +107,8 @@ impl Connection {
                 return self.linger(&mut buffers.input).await;
             }
             self.partial = buffers.keep_if_used();
-            self.output.charge.set(self.partial.as_ref().map_or(0, |kept| kept.footprint()));
+            self.output.pay(&self.session, self.partial.as_ref().map_or(0, |kept| kept.footprint()));
+            self.afford_more().await?;
             if is_greedy {
                 yield_now().await;
             }
@@ -112,6 +116,35 @@ impl Connection {
         // Commands of the input that the shutdown leaves unread have not run; the replies of those before them
         // must still arrive.
         if self.has_unread() { self.linger(&mut Buffers::take().input).await } else { Ok(()) }
+    }
+
+    /// Waits until the server can afford what the request that has arrived in part needs next. One that it cannot afford
+    /// is answered, and read past.
+    async fn afford_more(&mut self) -> io::Result<()> {
+        let growth = self.partial.as_ref().map_or(0, |partial| partial.growth() as u64);
+        if growth == 0 {
+            // Most requests never needed the turn.
+            if self.output.has_turn && self.partial.is_none() {
+                self.output.has_turn = false;
+                self.shared.engine.clients.turns.give_back(self.session.client().id);
+            }
+            return Ok(());
+        }
+        let Some(mut partial) = self.partial.take() else { return Ok(()) };
+        let Connection { shared, stream, session, output, .. } = self;
+        let footprint = partial.footprint();
+        if output.afford(Peer { shared, stream, session }, footprint, growth).await? {
+            self.partial = Some(partial);
+            return Ok(());
+        }
+        if !partial.give_up() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        refuse_unread(&self.shared.engine, &mut self.session, NO_ROOM, &mut partial.replies);
+        self.send(&mut partial).await?;
+        self.partial = partial.keep_if_used();
+        self.output.pay(&self.session, self.partial.as_ref().map_or(0, |kept| kept.footprint()));
+        Ok(())
     }
 
     /// True if the client has sent more than was read. Drops a part of that, so only for a closing connection.
@@ -147,7 +180,8 @@ impl Connection {
             }
             answered += decoded.consumed;
             if let Some(limit) = decoded.refused {
-                refuse_unread(&self.shared.engine, &mut self.session, &limit.reason(), &mut buffers.replies);
+                let text = format!("ERR {}", limit.reason());
+                refuse_unread(&self.shared.engine, &mut self.session, &text, &mut buffers.replies);
             }
             if let Some(error) = decoded.error {
                 let text = [b"ERR ", &error.message()[..]].concat();
@@ -358,7 +392,7 @@ impl Connection {
         {
             let mut left = pin!(left(stream));
             let over = poll_fn(|cx| {
-                read_on(shared, stream, session, &mut output.charge, buffers, cx);
+                output.read_on(shared, stream, session, buffers, cx);
                 let is_ended = shared.roster.is_stopping() || session.client().mailbox.is_ended();
                 if is_ended || is_over() { Poll::Ready(()) } else { left.as_mut().poll(cx) }
             });

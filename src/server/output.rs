@@ -8,6 +8,7 @@
 
 use super::Shared;
 use super::buffers::Buffers;
+use super::departure::has_left;
 use crate::command::resolve::Command;
 use crate::concurrent::ledger::charge::Charge;
 use crate::config::{Settings, SoftLimit};
@@ -22,7 +23,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// The highest mark: bytes of replies that are sent before more requests run.
 const HIGHEST_MARK: u64 = 1 << 20;
@@ -39,6 +40,12 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Microseconds after which a client that is full and takes nothing is closed.
 const STALLED_US: u64 = 60_000_000;
 
+/// How often a request that waits for room looks for it.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(50);
+
+/// Microseconds after which it is refused.
+const NO_ROOM_US: u64 = 10_000_000;
+
 /// Whom a connection serves.
 pub(super) struct Peer<'c> {
     pub shared: &'c Shared,
@@ -49,8 +56,10 @@ pub(super) struct Peer<'c> {
 /// How a connection's output goes.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// What the connection makes the server hold while it waits.
-    pub charge: Charge,
+    /// What the connection's buffers hold while it waits.
+    charge: Charge,
+    /// True if it may have the turn to grow.
+    pub has_turn: bool,
     /// The socket is closed when the client keeps it waiting for longer.
     pub patience: Option<Duration>,
     /// Bytes of unread replies from which on no request starts.
@@ -65,9 +74,70 @@ impl Output {
     /// That of a new connection.
     pub fn new(shared: &Shared) -> Output {
         let charge = Charge::new(&shared.engine.clients.ledger);
-        let mut output = Output { charge, patience: None, mark: 0, is_broken: false, beyond_since_us: None };
+        let mut output = Output {
+            charge,
+            has_turn: false,
+            patience: None,
+            mark: 0,
+            is_broken: false,
+            beyond_since_us: None,
+        };
         output.follow(&shared.engine.settings.load());
         output
+    }
+
+    /// Pays for what the connection's buffers hold while it waits.
+    #[inline]
+    pub fn pay(&mut self, session: &Session, bytes: u64) {
+        if bytes != self.charge.bytes() {
+            self.charge.set(bytes);
+            session.client().buffers.held.set(bytes);
+        }
+    }
+
+    /// Reads what the client has sent behind what cannot run yet, within its bound.
+    pub fn read_on(
+        &mut self,
+        shared: &Shared,
+        stream: &TcpStream,
+        session: &Session,
+        buffers: &mut Buffers,
+        cx: &mut Context<'_>,
+    ) {
+        buffers.held.read(shared, stream, &shared.engine.clients.ledger, cx);
+        self.pay(session, buffers.footprint());
+        shared.engine.keep_share();
+        let sizes = &session.client().buffers;
+        sizes.input.set((buffers.input.len() + buffers.held.len()) as u64);
+        sizes.input_room.set(buffers.room() as u64);
+    }
+
+    /// Waits until the request that has arrived in part may grow by `growth` bytes, and pays for them. False if it cannot.
+    /// A client that has left meanwhile is for its next read to notice.
+    pub async fn afford(&mut self, peer: Peer<'_>, footprint: u64, growth: u64) -> io::Result<bool> {
+        let Peer { shared, stream, session } = peer;
+        let engine = &*shared.engine;
+        let wanted = footprint + growth;
+        // What a connection needs to read at all is not refused.
+        if wanted > 2 * LOWEST_MARK {
+            if wanted > engine.clients.ledger.most_of_one() {
+                return Ok(false);
+            }
+            let since_us = engine.clock.monotonic_us();
+            while !engine.may_grow(session.client(), growth) {
+                self.has_turn = true;
+                end_if_told(session)?;
+                if shared.roster.is_stopping() || has_left(stream) {
+                    return Ok(true);
+                }
+                if engine.clock.monotonic_us().saturating_sub(since_us) > NO_ROOM_US {
+                    return Ok(false);
+                }
+                sleep(LOOK_FOR_ROOM).await;
+            }
+        }
+        self.pay(session, wanted);
+        Ok(true)
     }
 
     /// Follows the settings, and the room that there is.
@@ -117,7 +187,7 @@ impl Output {
         let since_us = engine.clock.monotonic_us();
         loop {
             let taken = poll_fn(|cx| {
-                read_on(shared, stream, session, &mut self.charge, buffers, cx);
+                self.read_on(shared, stream, session, buffers, cx);
                 poll_write(stream, session, &buffers.replies, cx)
             });
             if let Ok(taken) = timeout(LOOK, taken).await {
@@ -212,23 +282,6 @@ pub(super) fn refuse_if_too_large(
     );
     engine.stats.count_error(text.as_bytes());
     replies.error(text.as_bytes());
-}
-
-/// Reads what the client has sent behind what cannot run yet, within its bound.
-pub(super) fn read_on(
-    shared: &Shared,
-    stream: &TcpStream,
-    session: &Session,
-    charge: &mut Charge,
-    buffers: &mut Buffers,
-    cx: &mut Context<'_>,
-) {
-    let ledger = &shared.engine.clients.ledger;
-    buffers.held.read(shared, stream, ledger, cx);
-    charge.set(buffers.footprint());
-    let sizes = &session.client().buffers;
-    sizes.input.set((buffers.input.len() + buffers.held.len()) as u64);
-    sizes.input_room.set(buffers.room() as u64);
 }
 
 /// Fails once the client was ended: by CLIENT KILL, or because it let too many messages wait.

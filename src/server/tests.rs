@@ -7,6 +7,7 @@ use std::net::TcpStream;
 mod departure;
 mod output;
 mod oversize;
+mod share;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -3,6 +3,7 @@
 mod subscriptions;
 mod transaction;
 
+use crate::concurrent::ledger::charge::Charge;
 use crate::engine::Engine;
 use crate::engine::clients::{Client, Shown};
 use crate::keyspace::{Batch, Eviction, Key, KeyspaceError, Need, View, Watch};
@@ -41,6 +42,9 @@ pub struct Preferences {
     pub no_touch: bool,
 }
 
+/// Bytes that a watch or subscription takes beside its name.
+const NAME_OVERHEAD: u64 = 64;
+
 /// A client's state. Dropping it takes the client off the list and gives its watches back.
 #[derive(Debug)]
 pub struct Session {
@@ -57,6 +61,9 @@ pub struct Session {
     subscriptions: Option<Box<Subscriptions>>,
     /// True if the client runs MONITOR.
     monitors: bool,
+    /// For its names, subscriptions and watches.
+    charge: Charge,
+    watched_bytes: u64,
     /// The number of the snapshot that the client's command waits for.
     pub awaited_snapshot: Option<u64>,
     /// The reading of the clock at the end of the last command, if the next one begins then.
@@ -89,6 +96,8 @@ impl Session {
             watches: HashMap::new(),
             subscriptions: None,
             monitors: false,
+            charge: Charge::new(&engine.clients.ledger),
+            watched_bytes: 0,
             awaited_snapshot: None,
             last_end: None,
             need: None,
@@ -114,7 +123,7 @@ impl Session {
 
     /// Opens a transaction.
     pub fn start_queue(&mut self) {
-        self.queue = Some(Box::default());
+        self.queue = Some(Box::new(Queue::new(&self.engine.clients.ledger)));
     }
 
     /// Ends the transaction and hands its queue over. The watches stay.
@@ -151,6 +160,8 @@ impl Session {
     pub fn watch(&mut self, view: &mut View<'_>, key: Key<'_>) -> Result<(), KeyspaceError> {
         if !self.watches.contains_key(key.name()) {
             self.watches.insert(key.name().into(), view.watch(key)?);
+            self.watched_bytes += key.name().len() as u64 + NAME_OVERHEAD;
+            self.recharge();
         }
         Ok(())
     }
@@ -160,6 +171,20 @@ impl Session {
         for (_, watch) in self.watches.drain() {
             view.unwatch(watch);
         }
+        self.watched_bytes = 0;
+        self.recharge();
+    }
+
+    /// Charges the client for its names, subscriptions and watches as they are now.
+    pub fn recharge(&mut self) {
+        let labels = {
+            let labels = self.client.labels();
+            labels.name.len() + labels.lib_name.len() + labels.lib_version.len()
+        };
+        let subscribed = self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.bytes());
+        let bytes = labels as u64 + subscribed + self.watched_bytes;
+        self.charge.set(bytes);
+        self.client.buffers.kept.set(bytes);
     }
 
     /// The watches of the transaction that is about to run.
@@ -227,6 +252,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.client.mailbox.end();
         self.engine.clients.unregister(self.client.id);
+        self.engine.clients.turns.give_back(self.client.id);
         self.stop_listening();
         if let Some(mut need) = self.need.take() {
             self.engine.keyspace.give_up(&mut need);

@@ -1,6 +1,6 @@
 //! A client's subscriptions, and the encoding of the messages that it receives.
 
-use super::Session;
+use super::{NAME_OVERHEAD, Session};
 use crate::engine::mail::{Mail, Topic};
 use crate::resp::ReplyWriter;
 use bytes::Bytes;
@@ -17,9 +17,16 @@ const MANY: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     names: [HashSet<Bytes, ahash::RandomState>; 3],
+    /// Bytes of all of them, once here and once where publishers look.
+    bytes: u64,
 }
 
 impl Subscriptions {
+    /// Bytes that they take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn of(&self, topic: Topic) -> &HashSet<Bytes, ahash::RandomState> {
         &self.names[topic as usize]
     }
@@ -64,10 +71,13 @@ impl Session {
 
     /// Begins to listen to a name.
     pub fn subscribe(&mut self, topic: Topic, name: &[u8]) {
-        let names = &mut self.subscriptions.get_or_insert_default().names[topic as usize];
+        let subscriptions = self.subscriptions.get_or_insert_default();
+        let names = &mut subscriptions.names[topic as usize];
         if names.insert(Bytes::copy_from_slice(name)) {
+            subscriptions.bytes += bytes_of(name);
             self.client.note_subscriptions(topic, names.len());
             self.engine.pubsub.hub(topic).join(name, &self.client);
+            self.recharge();
         }
     }
 
@@ -84,11 +94,13 @@ impl Session {
         let names = &mut subscriptions.names[topic as usize];
         if names.remove(name) {
             self.client.note_subscriptions(topic, names.len());
+            subscriptions.bytes -= bytes_of(name);
             self.engine.pubsub.hub(topic).leave(name, self.client.id);
         }
         if subscriptions.is_empty() {
             self.subscriptions = None;
         }
+        self.recharge();
     }
 
     /// Begins to see every command of every client.
@@ -103,6 +115,7 @@ impl Session {
             self.engine.monitors.remove(self.client.id);
         }
         let Some(subscriptions) = self.subscriptions.take() else { return };
+        self.recharge();
         let leave = || {
             for topic in [Topic::Channel, Topic::Pattern, Topic::Shard] {
                 let hub = self.engine.pubsub.hub(topic);
@@ -137,6 +150,11 @@ impl Session {
             reply.pending() < DELIVERY_SLICE
         });
     }
+}
+
+/// Bytes that a subscription to a name takes.
+fn bytes_of(name: &[u8]) -> u64 {
+    2 * (name.len() as u64 + NAME_OVERHEAD)
 }
 
 fn write(reply: &mut ReplyWriter, mail: &Mail) {

@@ -59,6 +59,10 @@ pub struct Stats {
     pub http_connections: Seldom,
     /// Clients closed because they did not read what they had subscribed to.
     pub overflowed_clients: Counter,
+    /// Clients closed because clients held more than their share of the memory.
+    pub evicted_clients: Counter,
+    /// The same, for the log.
+    pub client_evictions: Seldom,
     /// Requests refused because they were beyond the limits on arguments.
     pub oversized_requests: Counter,
     /// The same, for the log.
@@ -92,6 +96,8 @@ impl Stats {
             writes: Counter::new(),
             http_connections: Seldom::default(),
             overflowed_clients: Counter::new(),
+            evicted_clients: Counter::new(),
+            client_evictions: Seldom::default(),
             oversized_requests: Counter::new(),
             oversizes: Seldom::default(),
             stalled_clients: Counter::new(),
@@ -158,6 +164,7 @@ impl Stats {
             &self.reads,
             &self.writes,
             &self.overflowed_clients,
+            &self.evicted_clients,
             &self.oversized_requests,
             &self.stalled_clients,
         ];

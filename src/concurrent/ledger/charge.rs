@@ -15,6 +15,9 @@
 use crate::sync::plain::{AtomicU64, Ordering};
 use std::sync::Arc;
 
+/// The most that one client may hold of its requests, as with Redis's client-query-buffer-limit.
+const MOST_HELD: u64 = 1 << 30;
+
 /// The bytes that clients make the server hold, and how many they may be.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -52,10 +55,21 @@ impl Ledger {
         self.share().saturating_sub(self.held())
     }
 
+    /// True if they hold more than their share.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.held() > self.share()
+    }
+
+    /// How many bytes one request may take while it arrives: half of the share, so that two can always arrive.
+    pub fn most_of_one(&self) -> u64 {
+        (self.share() / 2).min(MOST_HELD)
+    }
+
     /// How much one client may hold of what can wait in its socket instead: twice the room. So one may take two thirds of
     /// the share, and however many there are, some of it stays free.
     pub fn reach(&self) -> u64 {
-        self.room().saturating_mul(2)
+        self.room().saturating_mul(2).min(MOST_HELD)
     }
 }
 

@@ -3,3 +3,4 @@
 pub mod balance;
 pub mod charge;
 pub mod rules;
+pub mod turn;

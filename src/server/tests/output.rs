@@ -76,12 +76,12 @@ fn a_client_that_does_not_read_is_read_from_up_to_a_bound() {
 #[test]
 fn who_takes_nothing_for_a_minute_is_closed_once_it_is_full() {
     let clock = Clock::manual(1_000_000);
-    let server = server_by(clock.clone(), |settings| settings.memory_limit = 64 << 20);
+    let server = server_by(clock.clone(), |settings| settings.memory_limit = 640 << 20);
     let mut client = Client::of(&server);
     send_until_stuck(&mut client, &echo(&[b'x'; 16 << 10]));
     // It takes nothing either, but more would be read from it.
     let mut slow = Client::of(&server);
-    slow.send(&echo(&[b'x'; 16 << 20]));
+    slow.send(&echo(&[b'x'; 6 << 20]));
     eventually("its reply waits", || shown(&server).get(1).is_some_and(|slow| slow.buffers.output.get() > 0));
     clock.advance(59_000);
     let stalled = || server.shared.engine.stats.stalled_clients.get();

@@ -144,6 +144,14 @@ const SETTINGS: &[Setting] = &[
         },
     ),
     variable(
+        "maxmemory-clients",
+        |settings| settings.client_memory.to_string(),
+        |settings, value| {
+            let read = config::client_memory(&String::from_utf8_lossy(value));
+            put(&mut settings.client_memory, read.map_err(expected))
+        },
+    ),
+    variable(
         "maxmemory-policy",
         |settings| settings.eviction.policy.redis_name().to_owned(),
         |settings, value| put(&mut settings.eviction.policy, policy(value)),

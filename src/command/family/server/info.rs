@@ -120,7 +120,8 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
     let memory = &cx.engine.keyspace.memory;
     lines.field("memory_room", memory.free());
     lines.field("memory_overhead_measured", memory.overhead());
-    lines.field("memory_clients", cx.engine.clients.footprint());
+    lines.field("mem_clients_normal", cx.engine.clients.ledger.held());
+    lines.field("mem_clients_slaves", 0);
     lines.field("memory_alarms", cx.engine.keyspace.alarm_bytes());
     lines.field("allocator_frag_ratio", ratio(allocator.active, allocator.allocated));
     lines.field("allocator_frag_bytes", allocator.active.saturating_sub(allocator.allocated));
@@ -162,6 +163,7 @@ fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("pubsub_patterns", pubsub.hub(Topic::Pattern).len());
     lines.field("pubsubshard_channels", pubsub.hub(Topic::Shard).len());
     lines.field("client_output_buffer_limit_disconnections", stats.overflowed_clients.get());
+    lines.field("evicted_clients", stats.evicted_clients.get());
     lines.field("stalled_clients", stats.stalled_clients.get());
     lines.field("total_error_replies", stats.total_errors());
     lines.field("total_reads_processed", stats.reads.get());
