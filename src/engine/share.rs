@@ -13,6 +13,9 @@ use super::clients::Client;
 use crate::concurrent::ledger::charge::Charge;
 use bytes::Bytes;
 
+/// Microseconds for which nobody looks again who is the largest, if nobody could be closed.
+const FUTILE_US: u64 = 10_000;
+
 /// Bytes that a message takes beside its text.
 const MESSAGE_OVERHEAD: u64 = 64;
 
@@ -20,7 +23,10 @@ impl Engine {
     /// True if a client's request may grow by `bytes`; else it is to ask again soon. Others may be closed for it.
     pub fn may_grow(&self, client: &Client, bytes: u64) -> bool {
         let clients = &self.clients;
-        if clients.ledger.room() >= bytes {
+        // The room that is made for whoever has the turn is not for others.
+        let is_reserved = clients.turns.holder().is_some_and(|holder| holder != client.id);
+        let reserved = if is_reserved { clients.ledger.most_of_one() } else { 0 };
+        if clients.ledger.room() >= reserved.saturating_add(bytes) {
             clients.turns.note_growth(client.id, bytes);
             return true;
         }
@@ -44,7 +50,11 @@ impl Engine {
     fn close_largest(&self, spared: Option<u64>, bytes: u64) {
         let clients = &self.clients;
         // Who closes already sees what the others hold, too.
-        let Some(_closing) = clients.turns.try_close() else { return };
+        let Some(mut futile_us) = clients.turns.try_close() else { return };
+        let now_us = self.clock.monotonic_us();
+        if bytes == 0 && now_us.saturating_sub(*futile_us) < FUTILE_US {
+            return;
+        }
         let (gone, mut others): (Vec<_>, Vec<_>) = clients
             .list()
             .into_iter()
@@ -53,6 +63,7 @@ impl Engine {
         // Bytes of clients that were told to leave count as coming.
         let coming: u64 = gone.iter().map(|(bytes, _)| bytes).sum();
         let wanted = clients.ledger.held().saturating_add(bytes);
+        let mut has_closed = false;
         let mut excess = wanted.saturating_sub(clients.ledger.share()).saturating_sub(coming);
         others.retain(|(bytes, client)| *bytes > 0 && Some(client.id) != spared && !client.shown().no_evict);
         others.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
@@ -62,8 +73,12 @@ impl Engine {
             }
             if client.mailbox.end() {
                 excess = excess.saturating_sub(bytes);
+                has_closed = true;
                 self.tell_of_closing(&client, bytes);
             }
+        }
+        if !has_closed {
+            *futile_us = now_us;
         }
     }
 
@@ -126,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_largest_are_closed_until_the_others_are_within_the_share() {
-        let (engine, _) = engine();
+        let (engine, clock) = engine();
         engine.clients.ledger.set_share(60 * MB);
         let clients = [10, 40, 30, 20].map(|size| client(&engine, size * MB));
         engine.keep_share();
@@ -136,6 +151,7 @@ mod tests {
         assert_eq!(ended(), [false, true, false, false], "what comes back is waited for");
         assert_eq!(engine.stats.evicted_clients.get(), 1);
         engine.clients.ledger.set_share(45 * MB);
+        clock.advance(10);
         engine.keep_share();
         assert_eq!(ended(), [false, true, true, false]);
     }
@@ -144,11 +160,15 @@ mod tests {
     fn who_has_the_turn_grows_while_others_are_closed_for_it() {
         let (engine, clock) = engine();
         engine.clients.ledger.set_share(60 * MB);
-        let clients = [30, 20, 10].map(|size| client(&engine, size * MB));
-        let (largest, second, third) = (&clients[0].0, &clients[1].0, &clients[2].0);
+        let [(largest, charge), (second, _second), (third, _third)] =
+            [30, 20, 10].map(|size| client(&engine, size * MB));
+        let (second, third) = (&second, &third);
         assert!(!engine.may_grow(second, MB), "it has the turn now");
         assert!(largest.mailbox.is_ended() && !second.mailbox.is_ended());
         assert!(!engine.may_grow(third, MB), "it waits");
+        engine.clients.unregister(largest.id);
+        drop(charge);
+        assert!(engine.may_grow(second, MB) && !engine.may_grow(third, MB), "the room is not for others");
         assert!(!second.mailbox.is_ended() && !third.mailbox.is_ended());
         clock.advance(2_000);
         assert!(!engine.may_grow(third, 31 * MB), "the turn passes to it from one that does not get on");

@@ -246,13 +246,12 @@ impl Decoder {
                 Ok(Found::Nothing { len }) => consumed += len,
                 Ok(Found::Incomplete) => break None,
                 Err(error) => {
+                    let position = self.progress.position;
+                    self.forget_incomplete();
                     if self.past.is_some() {
-                        (consumed, more) = (consumed + self.progress.position, true);
-                        refused = Some(error);
-                        self.forget_incomplete();
+                        (consumed, more, refused) = (consumed + position, true, Some(error));
                         break None;
                     }
-                    self.forget_incomplete();
                     break Some(error);
                 }
             }

@@ -231,9 +231,10 @@ impl ReplyWriter {
         self.buffer.len() - self.sent + self.shared - self.sent_shared
     }
 
-    /// Bytes of memory that it takes; values that are shared with others are not its own. O(segments).
+    /// Bytes of memory that it takes; values that are still shared with others are not its own. O(segments).
     pub fn footprint(&self) -> usize {
-        let own = self.segments[self.sent_segments..].iter().filter(|segment| !segment.is_shared);
+        let is_own = |segment: &&Segment| !segment.is_shared || segment.bytes.is_unique();
+        let own = self.segments[self.sent_segments..].iter().filter(is_own);
         self.buffer.capacity()
             + self.segments.capacity() * size_of::<Segment>()
             + own.map(|segment| segment.bytes.len()).sum::<usize>()

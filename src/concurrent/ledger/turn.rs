@@ -23,8 +23,8 @@ struct Holder {
 #[derive(Debug, Default)]
 pub struct Turns {
     holder: Mutex<Option<Holder>>,
-    /// Held by the one that closes clients.
-    closing: Mutex<()>,
+    /// Held by the one that closes clients: when one last found nobody to close.
+    closing: Mutex<u64>,
 }
 
 impl Turns {
@@ -37,8 +37,8 @@ impl Turns {
         self.state().as_ref().map(|holder| holder.id)
     }
 
-    /// The right to close clients, for one at a time.
-    pub fn try_close(&self) -> Option<MutexGuard<'_, ()>> {
+    /// The right to close clients, for one at a time; and when it was last of no use, for its holder to note.
+    pub fn try_close(&self) -> Option<MutexGuard<'_, u64>> {
         match self.closing.try_lock() {
             Ok(guard) => Some(guard),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
