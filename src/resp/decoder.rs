@@ -213,18 +213,18 @@ impl Decoder {
     pub fn decode(&mut self, input: &[u8]) -> Decoded {
         self.forget_requests();
         let mut consumed = 0;
+        if self.past.is_some() {
+            match self.pass(input) {
+                Ok(passed) => consumed = passed,
+                Err(error) => return Decoded { consumed, more: false, refused: None, error: Some(error) },
+            }
+            if self.past.is_some() {
+                return Decoded { consumed, more: false, refused: None, error: None };
+            }
+        }
         let mut more = false;
         let mut refused = None;
         let error = loop {
-            if self.past.is_some() {
-                match self.pass(&input[consumed..]) {
-                    Ok(passed) => consumed += passed,
-                    Err(error) => break Some(error),
-                }
-                if self.past.is_some() {
-                    break None;
-                }
-            }
             if self.requests.len() >= MAX_BATCH_REQUESTS
                 || (consumed >= MAX_BATCH_BYTES && !self.requests.is_empty())
             {
@@ -345,6 +345,7 @@ impl Decoder {
     /// Reads on past a request, which continues at the front of `rest`. Returns the bytes that it has passed.
     #[cold]
     fn pass(&mut self, rest: &[u8]) -> Result<usize, ProtocolError> {
+        self.wanted = 0;
         let mut passed = 0;
         let Some(mut past) = self.past.take() else { return Ok(0) };
         while past.missing_args > 0 {
