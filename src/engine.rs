@@ -12,6 +12,7 @@ pub mod pause;
 pub mod persistence;
 pub mod process;
 pub mod pubsub;
+pub mod share;
 pub mod store;
 pub mod wanted;
 
@@ -82,13 +83,13 @@ impl Engine {
     /// An engine with an empty keyspace.
     pub fn new(settings: Settings, clock: Clock) -> Engine {
         let keyspace = Keyspace::with_records(clock.clone(), settings.metrics_max_namespaces - 1);
-        keyspace.bind(settings.memory_limit, settings.eviction.clone());
+        keyspace.bind(settings.data_limit(), settings.eviction.clone());
         Engine {
             slow_ticks: Latest::new(slow_ticks(&settings)),
             long_work: LongWork::new(settings.workers),
             store: Store::new(&settings),
             stats: Stats::new(settings.metrics_max_namespaces - 1),
-            clients: ClientRegistry::default(),
+            clients: ClientRegistry::new(settings.client_share()),
             pubsub: PubSub::default(),
             monitors: Monitors::default(),
             pause: Pause::new(Arc::clone(&keyspace.no_removals_until_us)),
@@ -120,7 +121,8 @@ impl Engine {
         let settings = Arc::new(settings);
         self.settings.store(Arc::clone(&settings));
         self.slow_ticks.set(slow_ticks(&settings));
-        self.keyspace.bind(settings.memory_limit, settings.eviction.clone());
+        self.clients.ledger.set_share(settings.client_share());
+        self.keyspace.bind(settings.data_limit(), settings.eviction.clone());
         self.persistence.notice();
     }
 
@@ -133,8 +135,14 @@ impl Engine {
     pub fn measure_memory(&self) -> Allocator {
         let mut allocator = Allocator::default();
         self.keyspace.measure(|| {
+            let ledger = &self.clients.ledger;
+            // What clients hold within their share is no reason to evict data. If that changes meanwhile, the larger
+            // number evicts nothing that could stay.
+            let before = ledger.held();
             allocator = Allocator::read();
-            allocator.allocated
+            let held = before.max(ledger.held());
+            let share = if ledger.share() == u64::MAX { 0 } else { ledger.share() };
+            allocator.allocated.saturating_sub(held.min(share))
         });
         self.stats.note_memory(allocator.allocated);
         allocator

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::engine::pause::PauseMode;
 use crate::keyspace::Batch;
 use crate::resp::{Protocol, ReplyWriter, Request};
-use crate::session::{ReplyMode, Session};
+use crate::session::{DELIVERY_SLICE, ReplyMode, Session};
 use crate::wait::Wait;
 use smallvec::SmallVec;
 
@@ -46,7 +46,7 @@ pub fn dispatch(
         session.set_need(batch.take_need());
     }
     batch.forget_need();
-    if session.has_mail() && !outcome.waits() {
+    if session.has_mail() && !outcome.waits() && reply.pending() < DELIVERY_SLICE {
         session.deliver(reply);
     }
     outcome
@@ -211,7 +211,7 @@ fn run(
     };
     match admit(engine, session, row, request) {
         Ok(Admission::Run) => {}
-        Ok(Admission::Queue) => return enqueue(session, row, request, reply),
+        Ok(Admission::Queue) => return enqueue(engine, session, row, request, reply),
         Err(CommandError::Wait(wait)) => return Outcome::Wait(wait),
         Err(error) => return refuse(engine, session, batch, &error, Some(row), reply),
     }
@@ -329,6 +329,26 @@ fn refuse(
     Outcome::Continue
 }
 
+/// Answers a request that was not kept, since it is beyond the limit that `text` names, in its place among the others: it
+/// dooms the open transaction, and CLIENT REPLY SKIP is about it.
+#[cold]
+pub fn refuse_unread(engine: &Engine, session: &mut Session, text: &str, reply: &mut ReplyWriter) {
+    if let Some(queue) = session.queue() {
+        queue.doom();
+    }
+    engine.stats.count_error(text.as_bytes());
+    match session.preferences.replies {
+        ReplyMode::On => reply.error(text.as_bytes()),
+        ReplyMode::Off => {}
+        ReplyMode::Skip | ReplyMode::Skipping => session.preferences.replies = ReplyMode::On,
+    }
+    engine.stats.oversized_requests.add(1);
+    if let Some(untold) = engine.stats.oversizes.happened(engine.clock.monotonic_us()) {
+        let address = session.client().peer;
+        tracing::warn!(%address, untold, text, "refused a request that is beyond a limit");
+    }
+}
+
 /// Fails if a command may not be queued: it is not allowed in transactions, or there is no room for what it adds and
 /// its namespace evicts nothing.
 fn may_be_queued(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> CommandResult {
@@ -344,7 +364,13 @@ fn may_be_queued(engine: &Engine, spec: &CommandSpec, request: Request<'_>) -> C
     if rules.policy.evicts() { Ok(()) } else { Err(CommandError::OutOfMemory) }
 }
 
-fn enqueue(session: &mut Session, row: Row, request: Request<'_>, reply: &mut ReplyWriter) -> Outcome {
+fn enqueue(
+    engine: &Engine,
+    session: &mut Session,
+    row: Row,
+    request: Request<'_>,
+    reply: &mut ReplyWriter,
+) -> Outcome {
     let Some(queue) = session.queue() else { return Outcome::Continue };
     queue.push(row.number(), request, row.spec().flags.is_checked());
     let footprint = queue.footprint();
@@ -353,6 +379,7 @@ fn enqueue(session: &mut Session, row: Row, request: Request<'_>, reply: &mut Re
     }
     session.client().buffers.queue.set(footprint as u64);
     session.show();
+    engine.keep_share();
     reply.simple("QUEUED");
     Outcome::Continue
 }

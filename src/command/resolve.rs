@@ -28,6 +28,11 @@ impl<'r> Command<'r> {
         self.row.as_ref().is_ok_and(|row| row.spec().joins())
     }
 
+    /// True for commands that read the keyspace and change nothing.
+    pub fn only_reads(&self) -> bool {
+        self.row.as_ref().is_ok_and(|row| row.spec().flags.has(Flags::READONLY))
+    }
+
     /// True for commands that may change the keyspace.
     fn writes(&self) -> bool {
         self.row.as_ref().is_ok_and(|row| row.spec().flags.has(Flags::WRITE))

@@ -54,6 +54,33 @@ impl fmt::Display for LogFormat {
     }
 }
 
+/// The share of clients in the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientMemory {
+    /// Bytes; 0 for no limit.
+    Bytes(u64),
+    /// Hundredths of the memory limit, and at least two of the largest arguments.
+    Percent(u8),
+}
+
+impl fmt::Display for ClientMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClientMemory::Bytes(bytes) => write!(f, "{bytes}"),
+            ClientMemory::Percent(part) => write!(f, "{part}%"),
+        }
+    }
+}
+
+/// Bytes of output that a client may leave unread for some time only; 0 bytes for no such limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SoftLimit {
+    /// The bytes.
+    pub bytes: u64,
+    /// The time.
+    pub seconds: u64,
+}
+
 /// Every setting, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -67,6 +94,8 @@ pub struct Settings {
     pub port: u16,
     /// Memory limit in bytes after the cap, never 0 (`KVNS_MEMORY_LIMIT`).
     pub memory_limit: u64,
+    /// What clients may make the server hold (`KVNS_MAXMEMORY_CLIENTS`).
+    pub client_memory: ClientMemory,
     /// What goes when there is no room, and what each namespace may take.
     pub eviction: EvictionRules,
     /// Address or name of the metrics listener (`KVNS_METRICS_HOST`).
@@ -99,6 +128,12 @@ pub struct Settings {
     pub timeout_s: u64,
     /// Bytes of messages that may wait for one subscriber (`KVNS_PUBSUB_LIMIT`).
     pub pubsub_limit: usize,
+    /// Bytes beyond which a subscriber is closed if it stays there.
+    pub pubsub_soft: SoftLimit,
+    /// Bytes of a reply from which on it is refused, if its command changes nothing; 0 for none.
+    pub normal_limit: u64,
+    /// Bytes of unread replies beyond which a client is closed if it stays there.
+    pub normal_soft: SoftLimit,
     /// Microseconds from which on a command enters the slow log, negative for never
     /// (`KVNS_SLOWLOG_LOG_SLOWER_THAN`).
     pub slowlog_us: i64,
@@ -128,6 +163,25 @@ impl Settings {
             }
         });
         Settings::parse(command, std::env::args_os(), cgroup::detected)
+    }
+
+    /// Bytes that clients may make the server hold; [`u64::MAX`] for no limit.
+    pub fn client_share(&self) -> u64 {
+        match self.client_memory {
+            ClientMemory::Bytes(0) => u64::MAX,
+            ClientMemory::Bytes(bytes) => bytes,
+            // Two of the largest arguments can always arrive.
+            ClientMemory::Percent(part) => {
+                (self.memory_limit / 100 * u64::from(part)).max(2 * self.limits.bulk_len as u64)
+            }
+        }
+    }
+
+    /// Bytes that data may take: what clients may hold of the memory limit, up to a tenth of it, is theirs.
+    pub fn data_limit(&self) -> u64 {
+        let tenth = self.memory_limit / 10;
+        let share = if self.client_share() == u64::MAX { 0 } else { self.client_share() };
+        self.memory_limit - share.min(tenth)
     }
 
     fn parse(
@@ -161,6 +215,7 @@ impl Settings {
             host: String::new(),
             port: 0,
             memory_limit: 0,
+            client_memory: ClientMemory::Bytes(0),
             eviction: EvictionRules::default(),
             metrics_host: String::new(),
             metrics_port: 0,
@@ -177,6 +232,9 @@ impl Settings {
             workers: cores(),
             timeout_s: 0,
             pubsub_limit: 0,
+            pubsub_soft: SoftLimit::default(),
+            normal_limit: 0,
+            normal_soft: SoftLimit::default(),
             slowlog_us: 0,
             slowlog_max_len: 0,
             latency_ms: 0,

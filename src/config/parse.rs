@@ -1,6 +1,6 @@
 //! The parsers of setting values. An error is what was expected, to stand behind "expected".
 
-use super::LogFormat;
+use super::{ClientMemory, LogFormat};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
@@ -20,6 +20,17 @@ pub fn byte_count(text: &[u8]) -> Option<u64> {
         _ => return None,
     };
     std::str::from_utf8(number).ok()?.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// A number of bytes, or a percentage.
+pub(super) fn client_memory(text: &str) -> Result<ClientMemory, String> {
+    let percent =
+        text.strip_suffix('%').map(|part| part.parse().ok().filter(|part| (1..=100).contains(part)));
+    let parsed = match percent {
+        Some(part) => part.map(ClientMemory::Percent),
+        None => byte_count(text.as_bytes()).map(ClientMemory::Bytes),
+    };
+    parsed.ok_or_else(|| "a number of bytes such as 100mb, or a percentage from 1% to 100%".to_owned())
 }
 
 /// `true` or `false`, or another usual spelling of them.

@@ -3,8 +3,8 @@
 
 use super::bounds::{Bounds, Invalid};
 use super::eviction::{POLICIES, fraction, policies, quotas, shown};
-use super::parse::{boolean, file, host, log_filter, log_format};
-use super::{LogFormat, Policy, Settings};
+use super::parse::{boolean, client_memory, file, host, log_filter, log_format};
+use super::{ClientMemory, LogFormat, Policy, Settings, SoftLimit};
 use clap::Arg;
 use std::path::{Path, PathBuf};
 
@@ -175,6 +175,14 @@ pub static SETTINGS: &[Setting] = &[
             "Memory limit in bytes, or with a unit, such as 512mb or 2gb. It is capped at 70% of the \
             memory of the container or else the machine; 0 means that cap. CONFIG SET maxmemory changes \
             it",
+        ),
+    flag("maxmemory-clients", "BYTES", text!(client_memory, ClientMemory::to_string, client_memory))
+        .default("10%")
+        .changed_as("maxmemory-clients")
+        .help(
+            "What clients may make the server hold (requests that arrived in part, replies that they do not read, queued \
+            commands): bytes, or a percentage of the memory limit, which is at least two of the largest arguments. Beyond \
+            it the largest clients are closed; 0 means no limit. CONFIG SET maxmemory-clients changes it",
         ),
     flag("eviction-policy", "POLICY", text!(policy, redis_name, eviction.policy))
         .default("none")
@@ -352,9 +360,18 @@ fn set_schedule(settings: &mut Settings, value: &[u8]) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// A client that does not read its replies is not read from, so only subscribers have a limit, and only a hard one.
+/// The limits of each class: hard, soft, and the seconds that the soft one may be passed. There are no replicas.
 fn output_limits(settings: &Settings) -> String {
-    format!("normal 0 0 0 slave 0 0 0 pubsub {} 0 0", settings.pubsub_limit)
+    let (normal, pubsub) = (settings.normal_soft, settings.pubsub_soft);
+    format!(
+        "normal {} {} {} slave 0 0 0 pubsub {} {} {}",
+        settings.normal_limit,
+        normal.bytes,
+        normal.seconds,
+        settings.pubsub_limit,
+        pubsub.bytes,
+        pubsub.seconds
+    )
 }
 
 fn set_output_limits(settings: &mut Settings, value: &[u8]) -> Result<(), Invalid> {
@@ -363,17 +380,20 @@ fn set_output_limits(settings: &mut Settings, value: &[u8]) -> Result<(), Invali
         let (Some(hard), Some(soft), Some(seconds)) = (words.next(), words.next(), words.next()) else {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         };
-        let is_hard_only = BYTES.read(soft) == Ok(0u64) && INT.read(seconds) == Ok(0u64);
-        let hard: u64 = BYTES.read(hard)?;
+        let (Ok(hard), Ok(bytes), Ok(seconds)) =
+            (BYTES.read::<u64>(hard), BYTES.read(soft), INT.read(seconds))
+        else {
+            return Err("Error in hard, soft or soft_seconds setting in buffer limit configuration.".into());
+        };
+        let soft = SoftLimit { bytes, seconds };
         match class.to_ascii_lowercase().as_slice() {
-            b"normal" | b"slave" | b"replica" if hard == 0 && is_hard_only => {}
-            b"normal" | b"slave" | b"replica" => {
-                return Err("only the class pubsub has a limit: other clients are not read from while they do not read".into());
+            b"normal" => (settings.normal_limit, settings.normal_soft) = (hard, soft),
+            b"slave" | b"replica" if hard == 0 && bytes == 0 => {}
+            b"slave" | b"replica" => return Err("there are no replicas here, and no limits for them".into()),
+            b"pubsub" if !PUBSUB.contains(hard.into()) => {
+                return Err("the class pubsub has a hard limit of 1kb or more".into());
             }
-            b"pubsub" if !PUBSUB.contains(hard.into()) || !is_hard_only => {
-                return Err("the class pubsub has a hard limit of 1kb or more and no soft limit".into());
-            }
-            b"pubsub" => settings.pubsub_limit = hard as usize,
+            b"pubsub" => (settings.pubsub_limit, settings.pubsub_soft) = (hard as usize, soft),
             _ => return Err("Invalid client class specified in buffer limit configuration.".into()),
         }
     }

@@ -2,6 +2,8 @@
 
 use super::mail::{Mail, Topic};
 use crate::concurrent::counters::counter::{Latest, NextId};
+use crate::concurrent::ledger::charge::Ledger;
+use crate::concurrent::ledger::turn::Turns;
 use crate::concurrent::mail::hub::Numbered;
 use crate::concurrent::mail::mailbox::Mailbox;
 use std::collections::BTreeMap;
@@ -51,6 +53,10 @@ pub struct BufferSizes {
     pub output: Latest,
     /// Bytes of the commands queued since MULTI.
     pub queue: Latest,
+    /// Bytes that its buffers take while it waits.
+    pub held: Latest,
+    /// Bytes of its names, subscriptions and watches.
+    pub kept: Latest,
 }
 
 /// What a client says of itself.
@@ -168,6 +174,12 @@ impl Client {
         Shown::from_word(self.last.state.get())
     }
 
+    /// Bytes that it makes the server hold, beside what any connection costs. Messages that wait for several count for each.
+    pub fn memory(&self) -> u64 {
+        let BufferSizes { queue, held, kept, .. } = &self.buffers;
+        queue.get() + held.get() + kept.get() + self.mailbox.weight() as u64
+    }
+
     /// How many topics of one kind the client listens to.
     pub fn subscriptions(&self, topic: Topic) -> u64 {
         self.subscriptions[topic as usize].get()
@@ -190,11 +202,20 @@ impl Client {
 /// formatted and nothing is waited for under it.
 #[derive(Debug, Default)]
 pub struct ClientRegistry {
+    /// The memory that they make the server hold.
+    pub ledger: Arc<Ledger>,
+    /// Who of them may grow where there is no room.
+    pub turns: Turns,
     ids: NextId,
     connected: Mutex<BTreeMap<u64, Arc<Client>>>,
 }
 
 impl ClientRegistry {
+    /// Nobody is connected yet; together they may make the server hold `share` bytes.
+    pub fn new(share: u64) -> ClientRegistry {
+        ClientRegistry { ledger: Arc::new(Ledger::new(share)), ..ClientRegistry::default() }
+    }
+
     /// Adds a client that connects now, in milliseconds of the steady time.
     pub fn register(&self, peer: SocketAddr, local: SocketAddr, now_ms: u64) -> Arc<Client> {
         let client = Arc::new(Client::new(self.ids.next(), peer, local, now_ms));
@@ -225,16 +246,6 @@ impl ClientRegistry {
     /// Wakes every client's task: something that those who wait look at has changed.
     pub fn wake_all(&self) {
         self.list().iter().for_each(|client| client.mailbox.wake());
-    }
-
-    /// Bytes that the clients' buffers, queues and mailboxes hold, as each connection said last. O(clients).
-    pub fn footprint(&self) -> u64 {
-        let of = |client: &Arc<Client>| {
-            let buffers = &client.buffers;
-            let own = [&buffers.input, &buffers.input_room, &buffers.output, &buffers.queue];
-            own.iter().map(|bytes| bytes.get()).sum::<u64>() + client.mailbox.weight() as u64
-        };
-        self.list().iter().map(of).sum()
     }
 
     /// Every connected client, ordered by id.

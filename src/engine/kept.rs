@@ -26,8 +26,6 @@ pub struct Costly {
     pub cpu_us: (u64, u64),
     /// Bytes of memory that the machine has.
     pub machine_bytes: u64,
-    /// Bytes that clients make the server hold.
-    pub client_bytes: u64,
     /// Clients that listen to what is published.
     pub subscribers: usize,
     /// Clients that run MONITOR.
@@ -59,7 +57,6 @@ impl Engine {
             resident_bytes: resident_bytes(),
             cpu_us: cpu_us(),
             machine_bytes: machine_bytes(),
-            client_bytes: self.clients.footprint(),
             subscribers: count(Client::is_subscriber),
             monitors: count(|client| client.shown().monitors),
         }

@@ -117,7 +117,7 @@ impl Engine {
         if many == 0 {
             return 0;
         }
-        let (channel, payload) = (Bytes::copy_from_slice(channel), Bytes::copy_from_slice(payload));
+        let (channel, payload) = (Bytes::copy_from_slice(channel), self.charged(payload));
         let publish = || {
             let mut receivers = 0;
             let mail = |topic, pattern| {
@@ -132,7 +132,9 @@ impl Engine {
             }
             receivers
         };
-        if many < MANY { publish() } else { self.run_long(publish) }
+        let receivers = if many < MANY { publish() } else { self.run_long(publish) };
+        self.keep_share();
+        receivers
     }
 
     /// Leaves mail for a client and ends the client if it lets too much wait. True if the mail waits.

@@ -164,8 +164,26 @@ pub(super) const OF_SERVER: &[OfServer] = &[
     }),
     counter(
         "kvns_pubsub_dropped_clients_total",
-        "Subscribers closed because they let too much wait.",
+        "Clients closed because they left more unread than client-output-buffer-limit allows.",
         |from| from.engine.stats.overflowed_clients.get() as f64,
+    ),
+    counter(
+        "kvns_evicted_clients_total",
+        "Clients closed because clients held more than maxmemory-clients.",
+        |from| from.engine.stats.evicted_clients.get() as f64,
+    ),
+    gauge("kvns_clients_memory_bytes", "Bytes that clients make the server hold.", |from| {
+        from.engine.clients.ledger.held() as f64
+    }),
+    counter(
+        "kvns_oversized_requests_total",
+        "Requests refused because they were beyond KVNS_MAX_RESP_ARGS or KVNS_MAX_RESP_BULK_LEN.",
+        |from| from.engine.stats.oversized_requests.get() as f64,
+    ),
+    counter(
+        "kvns_stalled_clients_total",
+        "Clients closed because they took no replies for a minute and sent more than may be held.",
+        |from| from.engine.stats.stalled_clients.get() as f64,
     ),
     counter("kvns_log_lines_lost_total", "Log lines that could not be written.", |_| {
         crate::log::lost_lines() as f64

@@ -6,6 +6,9 @@
 //! at are not looked at again. Nothing is allocated because a header announces it: spans are stored one by
 //! one as their bytes arrive.
 //!
+//! A request beyond the limits is read past: the caller learns what to answer in its place, and the bytes that follow
+//! are counted and dropped as they come. Only what is beyond Redis's own limits is an error.
+//!
 //! As in Redis, the byte behind a header's CR and the two bytes behind a bulk string are skipped unseen, and
 //! empty requests (`*0`, a negative count, a blank line) are skipped without a reply.
 
@@ -19,6 +22,10 @@ pub const MAX_BATCH_REQUESTS: usize = 1024;
 
 /// Bytes of requests after which a call of [`Decoder::decode`] stops.
 pub const MAX_BATCH_BYTES: usize = 256 << 10;
+
+/// Arguments and bytes of a bulk string up to which a request that is beyond the limits is read past.
+const MOST_ARGS: usize = 1 << 20;
+const MOST_BULK_LEN: usize = 512 << 20;
 
 /// Lines of this length are never too long: every header of a length in range fits, so that headers can be
 /// read without looking at [`Limits::inline_len`].
@@ -36,6 +43,8 @@ pub struct Decoded {
     pub consumed: usize,
     /// True if the call stopped at its bound with input left: call again with the rest before reading more.
     pub more: bool,
+    /// Which limit the request behind the decoded ones is beyond. It is read past from here on, and `more` is true.
+    pub refused: Option<ProtocolError>,
     /// What is wrong with the bytes behind the decoded requests; the connection closes after their replies.
     pub error: Option<ProtocolError>,
 }
@@ -93,7 +102,8 @@ impl ProtocolError {
         format!("Protocol error: {}", self.reason()).into_bytes()
     }
 
-    fn reason(&self) -> String {
+    /// The text without the words that say that the connection is at its end.
+    pub fn reason(&self) -> String {
         match self {
             ProtocolError::InvalidMultibulkLength => "invalid multibulk length".to_string(),
             ProtocolError::TooManyArguments { count, limit } => {
@@ -134,6 +144,15 @@ struct PartialRequest {
     searched: usize,
 }
 
+/// What is still to come of a request that is read past.
+#[derive(Debug)]
+struct Past {
+    /// Arguments, the present one included.
+    missing_args: usize,
+    /// Bytes of the present argument, its line end included; 0 before its header.
+    left: usize,
+}
+
 /// What stands at the front of the input.
 enum Found {
     /// A request of this many bytes; its spans were stored.
@@ -164,6 +183,8 @@ pub struct Decoder {
     /// The bytes of inline commands, without quotes and escapes.
     unquoted: Vec<u8>,
     progress: PartialRequest,
+    /// The request that is read past, if there is one; then nothing is known of another.
+    past: Option<Past>,
     wanted: usize,
 }
 
@@ -176,6 +197,7 @@ impl Decoder {
             spans: Vec::new(),
             unquoted: Vec::new(),
             progress: PartialRequest::default(),
+            past: None,
             wanted: 0,
         }
     }
@@ -191,7 +213,17 @@ impl Decoder {
     pub fn decode(&mut self, input: &[u8]) -> Decoded {
         self.forget_requests();
         let mut consumed = 0;
+        if self.past.is_some() {
+            match self.pass(input) {
+                Ok(passed) => consumed = passed,
+                Err(error) => return Decoded { consumed, more: false, refused: None, error: Some(error) },
+            }
+            if self.past.is_some() {
+                return Decoded { consumed, more: false, refused: None, error: None };
+            }
+        }
         let mut more = false;
+        let mut refused = None;
         let error = loop {
             if self.requests.len() >= MAX_BATCH_REQUESTS
                 || (consumed >= MAX_BATCH_BYTES && !self.requests.is_empty())
@@ -214,7 +246,12 @@ impl Decoder {
                 Ok(Found::Nothing { len }) => consumed += len,
                 Ok(Found::Incomplete) => break None,
                 Err(error) => {
+                    let position = self.progress.position;
                     self.forget_incomplete();
+                    if self.past.is_some() {
+                        (consumed, more, refused) = (consumed + position, true, Some(error));
+                        break None;
+                    }
                     break Some(error);
                 }
             }
@@ -223,7 +260,28 @@ impl Decoder {
             Some(len) => len.saturating_add(2) - (input.len() - consumed - self.progress.position),
             None => 0,
         };
-        Decoded { consumed, more, error }
+        Decoded { consumed, more, refused, error }
+    }
+
+    /// True while a request is read past.
+    pub fn is_passing(&self) -> bool {
+        self.past.is_some()
+    }
+
+    /// Reads past the request in progress, which is all that `input` holds, as if it were beyond a limit. Returns the
+    /// bytes of it that are consumed; `None` if too little of it is there to know where it ends.
+    pub fn give_up(&mut self, input: &[u8]) -> Option<usize> {
+        let PartialRequest { position, missing_args, bulk_len, .. } = self.progress;
+        if missing_args == 0 {
+            return None;
+        }
+        self.forget_requests();
+        self.forget_incomplete();
+        let left = bulk_len.map_or(0, |len| len.saturating_add(2));
+        let passed = left.min(input.len() - position);
+        self.past = Some(Past { missing_args, left: left - passed });
+        self.wanted = 0;
+        Some(position + passed)
     }
 
     /// Number of requests the last `decode` found.
@@ -253,6 +311,13 @@ impl Decoder {
         self.wanted
     }
 
+    /// Bytes of memory that it takes.
+    pub fn footprint(&self) -> usize {
+        self.unquoted.capacity()
+            + self.spans.capacity() * size_of::<Span>()
+            + self.requests.capacity() * size_of::<Bounds>()
+    }
+
     /// Forgets the decoded requests and gives memory back but for a few requests: for connections that fall
     /// idle. An incomplete request is kept.
     pub fn shrink(&mut self) {
@@ -275,6 +340,43 @@ impl Decoder {
     fn forget_incomplete(&mut self) {
         self.spans.truncate(self.requests.last().map_or(0, |last| last.end_span));
         self.progress = PartialRequest::default();
+    }
+
+    /// Reads on past a request, which continues at the front of `rest`. Returns the bytes that it has passed.
+    #[cold]
+    fn pass(&mut self, rest: &[u8]) -> Result<usize, ProtocolError> {
+        self.wanted = 0;
+        let mut passed = 0;
+        let Some(mut past) = self.past.take() else { return Ok(0) };
+        while past.missing_args > 0 {
+            if past.left == 0 {
+                let Some((len, content)) = self.passed_header(&rest[passed..])? else { break };
+                (past.left, passed) = (len + 2, passed + content);
+            }
+            let step = past.left.min(rest.len() - passed);
+            (past.left, passed) = (past.left - step, passed + step);
+            if past.left > 0 {
+                break;
+            }
+            past.missing_args -= 1;
+        }
+        self.past = (past.missing_args > 0).then_some(past);
+        Ok(passed)
+    }
+
+    /// The length that the header at the front of `rest` announces, and where its content begins; `None` if the line is
+    /// incomplete.
+    fn passed_header(&mut self, rest: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
+        if let Some(header) =
+            short_length(rest, 0).filter(|(len, _)| rest[0] == b'$' && *len <= MOST_BULK_LEN)
+        {
+            return Ok(Some(header));
+        }
+        let limits = Limits { bulk_len: MOST_BULK_LEN, ..self.limits };
+        let kept = std::mem::replace(&mut self.limits, limits);
+        let header = self.read_bulk_header(rest);
+        (self.limits, self.progress) = (kept, PartialRequest::default());
+        header
     }
 
     /// Reads the array at the front of `rest`, from where an earlier call stopped.
@@ -340,7 +442,8 @@ impl Decoder {
         let count = usize::try_from(count).unwrap_or(0);
         let limit = self.limits.args;
         if count > limit {
-            return Err(ProtocolError::TooManyArguments { count, limit });
+            let error = ProtocolError::TooManyArguments { count, limit };
+            return Err(self.begin_passing(error, end + 2, count, 0, count <= MOST_ARGS));
         }
         Ok(Some((count, end + 2)))
     }
@@ -362,9 +465,33 @@ impl Decoder {
             .ok_or(ProtocolError::InvalidBulkLength)?;
         let limit = self.limits.bulk_len;
         if len > limit {
-            return Err(ProtocolError::BulkTooLong { len, limit });
+            let error = ProtocolError::BulkTooLong { len, limit };
+            let missing_args = self.progress.missing_args;
+            return Err(self.begin_passing(
+                error,
+                end + 2,
+                missing_args,
+                len.saturating_add(2),
+                len <= MOST_BULK_LEN,
+            ));
         }
         Ok(Some((len, end + 2)))
+    }
+
+    /// A request is beyond a limit: from `position` on it is read past, if that `is_bearable`. Returns the error.
+    fn begin_passing(
+        &mut self,
+        error: ProtocolError,
+        position: usize,
+        missing_args: usize,
+        left: usize,
+        is_bearable: bool,
+    ) -> ProtocolError {
+        if is_bearable {
+            self.progress.position = position;
+            self.past = Some(Past { missing_args, left });
+        }
+        error
     }
 
     /// Reads the inline command at the front of `rest`.
@@ -380,7 +507,10 @@ impl Decoder {
         let len = end + 1;
         match count {
             0 => Ok(Found::Nothing { len }),
-            _ if count > limit => Err(ProtocolError::TooManyInlineArguments { count, limit }),
+            _ if count > limit => {
+                let error = ProtocolError::TooManyInlineArguments { count, limit };
+                Err(self.begin_passing(error, len, 0, 0, true))
+            }
             _ => Ok(Found::Request { len }),
         }
     }
@@ -458,6 +588,7 @@ mod tests {
                 request.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect::<Vec<_>>()
             }));
             rest = &rest[decoded.consumed..];
+            requests.extend(decoded.refused.map(|refused| vec![format!("({})", refused.reason())]));
             if !decoded.more {
                 let error = decoded.error.map(|error| String::from_utf8_lossy(&error.message()).into_owned());
                 return (requests, error, rest.len());
@@ -518,24 +649,90 @@ mod tests {
 
     #[test]
     fn limits_name_themselves() {
-        assert_eq!(error("*9\r\n"), "invalid multibulk length: 9 arguments exceed KVNS_MAX_RESP_ARGS (8)");
-        assert_eq!(
-            error("*1\r\n$101\r\n"),
-            "invalid bulk length: 101 bytes exceed KVNS_MAX_RESP_BULK_LEN (100)"
+        let args = "$1\r\na\r\n".repeat(9);
+        let bulk = "x".repeat(101);
+        let input = format!(
+            "PING\r\n*9\r\n{args}*3\r\n$1\r\na\r\n$101\r\n{bulk}\r\n$1\r\nb\r\na b c d e f g h i\r\nPING\r\n"
         );
-        assert_eq!(
-            error("a b c d e f g h i\r\n"),
-            "too big inline request: 9 arguments exceed KVNS_MAX_RESP_ARGS (8)"
-        );
+        let expected = [
+            "PING",
+            "(invalid multibulk length: 9 arguments exceed KVNS_MAX_RESP_ARGS (8))",
+            "(invalid bulk length: 101 bytes exceed KVNS_MAX_RESP_BULK_LEN (100))",
+            "(too big inline request: 9 arguments exceed KVNS_MAX_RESP_ARGS (8))",
+            "PING",
+        ];
+        assert_eq!(requests(&input), expected.map(|text| vec![text.to_string()]));
         assert_eq!(requests("a b c d e f g h\r\n")[0].len(), 8);
+    }
+
+    #[test]
+    fn what_is_read_past_is_not_kept_however_it_is_cut() {
+        let input =
+            [b"*9\r\n".to_vec(), b"$150\r\n".to_vec(), vec![b'x'; 152], b"$1\r\na\r\n".repeat(8)].concat();
+        for step in 1..input.len() {
+            let (mut decoder, mut buffer, mut refused) = (Decoder::new(LIMITS), Vec::new(), 0);
+            for piece in input.chunks(step) {
+                buffer.extend_from_slice(piece);
+                let mut decoded = decoder.decode(&buffer);
+                buffer.drain(..decoded.consumed);
+                assert!(decoded.more || buffer.len() < 8);
+                assert!(decoded.error.is_none() && decoder.count() == 0, "{step}");
+                refused += usize::from(decoded.refused.is_some());
+                while decoded.more {
+                    decoded = decoder.decode(&buffer);
+                    buffer.drain(..decoded.consumed);
+                }
+            }
+            assert!(refused == 1 && !decoder.is_passing() && decoder.spans.capacity() == 0);
+            assert_eq!(decoder.decode(b"PING\r\n").consumed, 6);
+        }
+    }
+
+    #[test]
+    fn a_request_can_be_given_up_wherever_it_is() {
+        let input = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10\r\n0123456789\r\n";
+        for end in 0..input.len() {
+            let mut decoder = Decoder::new(LIMITS);
+            assert_eq!(decoder.decode(&input[..end]).consumed, 0);
+            let given_up = decoder.give_up(&input[..end]);
+            assert_eq!(given_up.is_some(), end >= 4, "{end}");
+            let from = given_up.unwrap_or(0);
+            let rest = [&input[from..], b"PING\r\n"].concat();
+            let decoded = decoder.decode(&rest);
+            assert_eq!((decoded.consumed, decoded.error), (rest.len(), None), "{end}");
+            assert_eq!(decoder.count(), if end >= 4 { 1 } else { 2 }, "{end}");
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_all_bounds_or_malformed_is_not_read_past() {
+        assert_eq!(
+            error("*1048577\r\n"),
+            "invalid multibulk length: 1048577 arguments exceed KVNS_MAX_RESP_ARGS (8)"
+        );
+        assert_eq!(
+            error("*1\r\n$536870913\r\n"),
+            "invalid bulk length: 536870913 bytes exceed KVNS_MAX_RESP_BULK_LEN (100)"
+        );
+        for (rest, expected) in [
+            (":1\r\n", "expected '$', got ':'"),
+            ("$-1\r\n", "invalid bulk length"),
+            (
+                "$536870913\r\n",
+                "invalid bulk length: 536870913 bytes exceed KVNS_MAX_RESP_BULK_LEN (536870912)",
+            ),
+        ] {
+            let (requests, error, _) = decode(format!("*9\r\n$1\r\na\r\n{rest}").as_bytes());
+            assert_eq!((requests.len(), error), (1, Some(format!("Protocol error: {expected}"))));
+        }
     }
 
     #[test]
     fn limits_can_change_between_calls() {
         let mut decoder = Decoder::new(LIMITS);
         decoder.set_limits(Limits { bulk_len: 2, ..LIMITS });
-        let error = decoder.decode(b"*1\r\n$3\r\n").error;
-        assert_eq!(error, Some(ProtocolError::BulkTooLong { len: 3, limit: 2 }));
+        let refused = decoder.decode(b"*1\r\n$3\r\nabc\r\n").refused;
+        assert_eq!(refused, Some(ProtocolError::BulkTooLong { len: 3, limit: 2 }));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum Protocol {
 struct Segment {
     /// Offset in the buffer of the byte it stands before.
     before: usize,
+    /// True if others share it.
+    is_shared: bool,
     bytes: Bytes,
     /// The item that it is a copy of.
     source: (usize, usize),
@@ -137,13 +139,13 @@ impl ReplyWriter {
             let mut segment = Vec::new();
             for part in parts {
                 if segment.len() + part.len() > segment.capacity() {
-                    self.push_segment(Bytes::from(std::mem::take(&mut segment)));
+                    self.push_segment(Bytes::from(std::mem::take(&mut segment)), false);
                     segment.reserve_exact(left.min(SEGMENT_LEN).max(part.len()));
                 }
                 segment.extend_from_slice(part);
                 left -= part.len();
             }
-            self.push_segment(Bytes::from(segment));
+            self.push_segment(Bytes::from(segment), false);
         }
         self.buffer.extend_from_slice(b"\r\n");
     }
@@ -160,7 +162,7 @@ impl ReplyWriter {
             return self.bulk(bytes);
         }
         self.header(b'$', bytes.len());
-        self.push_segment(bytes.clone());
+        self.push_segment(bytes.clone(), true);
         self.buffer.extend_from_slice(b"\r\n");
     }
 
@@ -240,6 +242,40 @@ impl ReplyWriter {
         self.buffer.len() - self.sent + self.shared - self.sent_shared
     }
 
+    /// Bytes of memory that it takes; values that are still shared with others are not its own. O(segments).
+    pub fn footprint(&self) -> usize {
+        let is_own = |segment: &&Segment| !segment.is_shared || segment.bytes.is_unique();
+        let own = self.segments[self.sent_segments..].iter().filter(is_own);
+        self.buffer.capacity()
+            + self.segments.capacity() * size_of::<Segment>()
+            + own.map(|segment| segment.bytes.len()).sum::<usize>()
+    }
+
+    /// Forgets all that waits to be sent but the first `count` bytes, if no segment was sent in part. O(segments).
+    ///
+    /// # Panics
+    /// If fewer wait.
+    pub fn keep_first(&mut self, count: usize) {
+        debug_assert_eq!(self.sent_of_segment, 0);
+        let mut excess = self.pending().checked_sub(count).expect("no more than what waits");
+        while excess > 0 {
+            let last = self.segments[self.sent_segments..].last_mut();
+            let behind =
+                self.buffer.len() - last.as_ref().map_or(self.sent, |segment| segment.before.max(self.sent));
+            let cut = excess.min(behind);
+            self.buffer.truncate(self.buffer.len() - cut);
+            excess -= cut;
+            let Some(last) = last else { break };
+            let cut = excess.min(last.bytes.len());
+            last.bytes.truncate(last.bytes.len() - cut);
+            (excess, self.shared) = (excess - cut, self.shared - cut);
+            if last.bytes.is_empty() {
+                self.segments.pop();
+            }
+        }
+        self.marked = self.marked.min(self.buffer.len());
+    }
+
     /// True if nothing waits to be sent. O(1).
     pub fn is_empty(&self) -> bool {
         self.pending() == 0
@@ -281,10 +317,10 @@ impl ReplyWriter {
     }
 
     /// Puts a segment behind what was written.
-    fn push_segment(&mut self, bytes: Bytes) {
+    fn push_segment(&mut self, bytes: Bytes, is_shared: bool) {
         if !bytes.is_empty() {
             self.shared += bytes.len();
-            self.segments.push(Segment { before: self.buffer.len(), bytes, source: NOWHERE });
+            self.segments.push(Segment { before: self.buffer.len(), is_shared, bytes, source: NOWHERE });
         }
     }
 
@@ -296,7 +332,7 @@ impl ReplyWriter {
         if self.buffer.len() - start >= SEGMENT_LEN {
             let bytes = Bytes::from(self.buffer.split_off(start));
             self.shared += bytes.len();
-            self.segments.push(Segment { before: start, bytes, source: NOWHERE });
+            self.segments.push(Segment { before: start, is_shared: false, bytes, source: NOWHERE });
         }
     }
 

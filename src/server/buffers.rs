@@ -4,21 +4,18 @@
 //! one holds none, and the few sets in use stay in the cache. Each worker thread keeps its own spare sets, so
 //! taking one is no more than popping a vector.
 
+use super::held::{Held, MIN_READ_SIZE, READ_SIZE};
 use crate::resp::{Decoder, Limits, ReplyWriter};
 use std::cell::RefCell;
-
-/// Bytes asked of the socket in one read. A hundred pipelined SETs of 256 bytes fit, so that their replies
-/// leave together.
-const READ_SIZE: usize = 64 << 10;
-
-/// Less room than this is not worth a read.
-const MIN_READ_SIZE: usize = 4 << 10;
 
 /// Spare sets a thread keeps. More than a few are in use only while clients stall within a request.
 const MAX_SPARE: usize = 16;
 
 /// A set that grew beyond this was needed for large values and is freed instead of kept.
 const MAX_SPARE_BYTES: usize = 256 << 10;
+
+/// An input with more room than this many times its content gives it back before its connection waits.
+const KEPT_TIMES: usize = 4;
 
 thread_local! {
     #[allow(clippy::vec_box, reason = "a set moves to its connection and back as a pointer")]
@@ -30,6 +27,8 @@ thread_local! {
 pub(super) struct Buffers {
     /// Received and not yet answered.
     pub input: Vec<u8>,
+    /// Received behind it, while it could not be run.
+    pub held: Held,
     /// How far `input` is understood.
     pub decoder: Decoder,
     /// Not yet sent.
@@ -42,6 +41,7 @@ impl Buffers {
         SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
             Box::new(Buffers {
                 input: Vec::with_capacity(READ_SIZE),
+                held: Held::default(),
                 decoder: Decoder::new(Limits::default()),
                 replies: ReplyWriter::new(),
             })
@@ -49,8 +49,12 @@ impl Buffers {
     }
 
     /// The set, if a part of a request is left in it; an empty one goes back to this thread.
-    pub fn keep_if_used(self: Box<Buffers>) -> Option<Box<Buffers>> {
-        if !self.input.is_empty() {
+    pub fn keep_if_used(mut self: Box<Buffers>) -> Option<Box<Buffers>> {
+        // Of a request that is read past nothing is there but how far that has come.
+        if !self.input.is_empty() || self.decoder.is_passing() {
+            if self.input.capacity() > READ_SIZE.max(KEPT_TIMES * self.input.len()) {
+                self.input.shrink_to(READ_SIZE);
+            }
             return Some(self);
         }
         if self.input.capacity() <= MAX_SPARE_BYTES {
@@ -66,16 +70,50 @@ impl Buffers {
     /// Makes room for the next read. A request that has not arrived in full gets the room it lacks, but
     /// never more than as much again as was received: announcing a length costs the server nothing.
     pub fn make_room(&mut self) {
-        let wanted = self.decoder.wanted();
-        if self.room() < wanted.clamp(MIN_READ_SIZE, READ_SIZE) {
-            let received = self.input.len();
-            self.input.reserve_exact(wanted.clamp(READ_SIZE, received.max(READ_SIZE)));
+        let growth = self.growth();
+        if growth > 0 {
+            self.input.reserve_exact(growth);
         }
+    }
+
+    /// The room beside the input that the next read needs; 0 if there is enough.
+    pub fn growth(&self) -> usize {
+        let wanted = self.decoder.wanted();
+        if self.room() >= wanted.clamp(MIN_READ_SIZE, READ_SIZE) {
+            return 0;
+        }
+        wanted.clamp(READ_SIZE, self.input.len().max(READ_SIZE))
+    }
+
+    /// Gives the request up that has arrived in part: what comes of it is read past. False if that is not possible.
+    pub fn give_up(&mut self) -> bool {
+        let Some(consumed) = self.decoder.give_up(&self.input) else { return false };
+        self.consume(consumed);
+        self.input.shrink_to(READ_SIZE);
+        true
     }
 
     /// Bytes the next read can take.
     pub fn room(&self) -> usize {
         self.input.capacity() - self.input.len()
+    }
+
+    /// Moves the oldest block that is held behind the input, of which the first `answered` bytes are dropped. False if
+    /// none is held.
+    pub fn refill(&mut self, answered: &mut usize) -> bool {
+        let Some(block) = self.held.pop() else { return false };
+        self.consume(std::mem::take(answered));
+        match self.input.is_empty() {
+            true => self.input = block,
+            false => self.input.extend_from_slice(&block),
+        }
+        true
+    }
+
+    /// Bytes of memory that stay while the connection waits.
+    pub fn footprint(&self) -> u64 {
+        let fixed = self.input.capacity() + self.held.footprint() + self.decoder.footprint();
+        (fixed + self.replies.footprint()) as u64
     }
 
     /// Drops the first `count` bytes of the input.

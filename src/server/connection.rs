@@ -2,41 +2,37 @@
 //!
 //! Requests run in slices, each under one batch (a pin of this thread) that never lives across a wait. A slice
 //! ends when the input is used up, when enough replies have gathered to be sent, or when the connection's turn is
-//! over ([`super::turn`]). A client that does not read its replies is not read from, so what it can make the server hold is
-//! bounded by one read, one slice of replies and its largest request.
+//! over ([`super::turn`]). What a client that does not read its replies can make the server hold is bounded
+//! ([`super::output`]).
 //!
 //! What was read runs, whether its client is still there or not, but a request that has to wait is given up, with
 //! all behind it, once its client has left ([`super::departure`]). Closing only the sending half counts as leaving.
 
 use super::Shared;
 use super::buffers::Buffers;
-use super::departure::{has_left, left, read_ahead};
+use super::departure::{has_left, left};
+use super::output::{Output, Peer, end_if_told, refuse_if_too_large};
 use super::roster::Seat;
 use super::turn::Turn;
 use crate::command::context::Outcome;
-use crate::command::dispatch::{dispatch, dispatch_run};
+use crate::command::dispatch::{dispatch, dispatch_run, refuse_unread};
 use crate::command::resolve::{Command, prefetch, run_length};
 use crate::keyspace::Eviction;
-use crate::resp::ReplyWriter;
 use crate::session::Session;
 use crate::wait::Wait;
-use bytes::Buf;
 use smallvec::SmallVec;
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
-
-/// Bytes of replies that are sent before more requests run.
-const REPLY_SLICE: usize = 1 << 20;
 
 /// Requests whose keys are brought into the cache before they run: enough to overlap their cache misses, few
 /// enough to be still there.
@@ -44,9 +40,6 @@ const PREFETCH_GROUP: usize = 32;
 
 /// A request with more arguments than this may have keys worth prefetching even if it is alone.
 const FEW_ARGUMENTS: usize = 4;
-
-/// Segments of replies in one write. Replies are one segment unless large values are shared.
-const SEGMENTS: usize = 32;
 
 /// Times to yield to other tasks before sleeping, while a transaction runs alone.
 const CONTENTION_YIELDS: usize = 64;
@@ -67,6 +60,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// kernel discard the last reply.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// What is answered to a request that arrives in part and cannot be held.
+const NO_ROOM: &str = "OOM the request is larger than what clients may still hold (maxmemory-clients)";
+
 /// Whether a connection goes on; at a break it closes once its replies are sent.
 type Flow = ControlFlow<()>;
 
@@ -78,25 +74,14 @@ pub(super) struct Connection {
     /// Kept while a request has arrived in part.
     partial: Option<Box<Buffers>>,
     turn: Turn,
-    /// The socket is closed when the client keeps it waiting for longer.
-    patience: Option<Duration>,
-    /// True once a reply could not be sent: nobody is there to read the others.
-    is_broken: bool,
+    output: Output,
 }
 
 impl Connection {
     /// A connection that has just been accepted.
     pub fn new(shared: Arc<Shared>, stream: TcpStream, session: Session) -> Connection {
-        let patience = patience(shared.engine.settings.load().timeout_s);
-        Connection {
-            shared,
-            stream,
-            session,
-            partial: None,
-            turn: Turn::default(),
-            patience,
-            is_broken: false,
-        }
+        let output = Output::new(&shared);
+        Connection { shared, stream, session, partial: None, turn: Turn::default(), output }
     }
 
     /// Serves the client until it leaves, is to be closed, or the server shuts down.
@@ -122,6 +107,8 @@ impl Connection {
                 return self.linger(&mut buffers.input).await;
             }
             self.partial = buffers.keep_if_used();
+            self.output.pay(&self.session, self.partial.as_ref().map_or(0, |kept| kept.footprint()));
+            self.afford_more().await?;
             if is_greedy || self.turn.is_over(self.session.last_end()) {
                 self.give_way().await;
             }
@@ -129,6 +116,35 @@ impl Connection {
         // Commands of the input that the shutdown leaves unread have not run; the replies of those before them
         // must still arrive.
         if self.has_unread() { self.linger(&mut Buffers::take().input).await } else { Ok(()) }
+    }
+
+    /// Waits until the server can afford what the request that has arrived in part needs next. One that it cannot afford
+    /// is answered, and read past.
+    async fn afford_more(&mut self) -> io::Result<()> {
+        let growth = self.partial.as_ref().map_or(0, |partial| partial.growth() as u64);
+        if growth == 0 {
+            // Most requests never needed the turn.
+            if self.output.has_turn && self.partial.is_none() {
+                self.output.has_turn = false;
+                self.shared.engine.clients.turns.give_back(self.session.client().id);
+            }
+            return Ok(());
+        }
+        let Some(mut partial) = self.partial.take() else { return Ok(()) };
+        let Connection { shared, stream, session, output, .. } = self;
+        let footprint = partial.footprint();
+        if output.afford(Peer { shared, stream, session }, footprint, growth).await? {
+            self.partial = Some(partial);
+            return Ok(());
+        }
+        if !partial.give_up() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        refuse_unread(&self.shared.engine, &mut self.session, NO_ROOM, &mut partial.replies);
+        self.send(&mut partial).await?;
+        self.partial = partial.keep_if_used();
+        self.output.pay(&self.session, self.partial.as_ref().map_or(0, |kept| kept.footprint()));
+        Ok(())
     }
 
     /// True if the client has sent more than was read. Drops a part of that, so only for a closing connection.
@@ -139,9 +155,9 @@ impl Connection {
     /// Waits for input; `None` at the end of it or when the server shuts down. One system call if the socket
     /// has something to read, none if it has not.
     async fn read(&mut self) -> io::Result<Option<Box<Buffers>>> {
-        let Connection { shared, stream, session, partial, patience, turn, .. } = self;
+        let Connection { shared, stream, session, partial, turn, output } = self;
         // A subscriber may stay silent.
-        let patience = patience.filter(|_| !session.is_subscribed() && !session.is_monitor());
+        let patience = output.patience.filter(|_| !session.is_subscribed() && !session.is_monitor());
         let read = poll_fn(|cx| {
             let read = poll_read(shared, stream, session, partial, cx);
             if read.is_pending() {
@@ -163,7 +179,7 @@ impl Connection {
         {
             let settings = self.shared.engine.settings.load();
             buffers.decoder.set_limits(settings.limits);
-            self.patience = patience(settings.timeout_s);
+            self.output.follow(&settings);
             let sizes = &self.session.client().buffers;
             sizes.input.set(buffers.input.len() as u64);
             sizes.input_room.set(buffers.room() as u64);
@@ -171,28 +187,40 @@ impl Connection {
         buffers.replies.set_protocol(self.session.preferences.protocol);
         let mut answered = 0;
         let flow = loop {
-            let received = buffers.input.len();
             let decoded = buffers.decoder.decode(&buffers.input[answered..]);
             if self.run_all(buffers, answered).await?.is_break() {
                 break Flow::Break(());
             }
             answered += decoded.consumed;
+            if let Some(limit) = decoded.refused {
+                let text = format!("ERR {}", limit.reason());
+                refuse_unread(&self.shared.engine, &mut self.session, &text, &mut buffers.replies);
+            }
             if let Some(error) = decoded.error {
                 let text = [b"ERR ", &error.message()[..]].concat();
                 self.shared.engine.stats.count_error(&text);
                 buffers.replies.error(&text);
                 break Flow::Break(());
             }
-            // More may have been read while a request waited.
-            if !decoded.more && buffers.input.len() == received {
-                break Flow::Continue(());
+            if decoded.more {
+                continue;
             }
+            if self.shared.roster.is_stopping() {
+                break Flow::Break(());
+            }
+            // More may have been read while a request or its reply waited.
+            if !buffers.refill(&mut answered) {
+                self.flush(buffers).await?;
+                if !buffers.refill(&mut answered) {
+                    break Flow::Continue(());
+                }
+            }
+            yield_now().await;
         };
-        if self.session.has_mail() {
-            self.session.deliver(&mut buffers.replies);
+        if flow.is_break() {
+            self.flush(buffers).await?;
         }
-        self.send(&mut buffers.replies).await?;
-        if self.is_broken {
+        if self.output.is_broken {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         buffers.consume(answered);
@@ -200,6 +228,20 @@ impl Connection {
         sizes.input.set(buffers.input.len() as u64);
         sizes.input_room.set(if buffers.input.is_empty() { 0 } else { buffers.room() as u64 });
         Ok(flow)
+    }
+
+    /// Sends all replies.
+    async fn send(&mut self, buffers: &mut Buffers) -> io::Result<()> {
+        let Connection { shared, stream, session, output, .. } = self;
+        output.send(Peer { shared, stream, session }, buffers).await
+    }
+
+    /// Sends all replies, and behind them what others sent to the client.
+    async fn flush(&mut self, buffers: &mut Buffers) -> io::Result<()> {
+        if self.session.has_mail() {
+            self.session.deliver(&mut buffers.replies);
+        }
+        self.send(buffers).await
     }
 
     /// Runs the decoded requests, which begin at `start` of the input, slice by slice. Some of their replies
@@ -225,7 +267,7 @@ impl Connection {
                     self.wait(Duration::from_micros(us), buffers, || false).await?
                 }
                 Outcome::Wait(wait) => {
-                    self.send(&mut buffers.replies).await?;
+                    self.send(buffers).await?;
                     self.outwait(wait, buffers).await?
                 }
             };
@@ -238,7 +280,7 @@ impl Connection {
 
     /// Runs requests from `next` on under one batch, until there is a reason to stop.
     fn run_slice(&mut self, buffers: &mut Buffers, start: usize, next: &mut usize) -> Outcome {
-        let Buffers { input, decoder, replies } = buffers;
+        let Buffers { input, decoder, replies, .. } = buffers;
         let input = &input[start..];
         let engine = &*self.shared.engine;
         let count = decoder.count();
@@ -257,7 +299,7 @@ impl Connection {
                 prefetch(engine, &batch, &commands);
                 self.session.begin_turn();
             }
-            let (mut ahead, mut alone) = (&commands[..], 0);
+            let (mut ahead, mut alone, mut before) = (&commands[..], 0, replies.pending());
             while let [command, ..] = ahead {
                 let length = if alone > 0 { 1 } else { run_length(engine, ahead) };
                 let ran = if length > 1 {
@@ -272,14 +314,16 @@ impl Connection {
                     alone = alone.saturating_sub(1);
                     1
                 };
-                ahead = &ahead[ran..];
                 *next += ran;
-                if replies.pending() > REPLY_SLICE
-                    || self.turn.is_over(self.session.last_end())
-                    || self.session.client().mailbox.is_ended()
-                {
+                let pending = replies.pending();
+                let is_over = self.turn.is_over(self.session.last_end());
+                if pending > self.output.mark || is_over || self.session.client().mailbox.is_ended() {
+                    if ran == 1 {
+                        refuse_if_too_large(engine, command, before, replies);
+                    }
                     return Outcome::Wait(Wait::Turn);
                 }
+                (ahead, before) = (&ahead[ran..], pending);
                 batch.between_commands();
             }
             if *next == count {
@@ -295,20 +339,19 @@ impl Connection {
     /// Runs the steps of request `next` where they hold nobody up. Each has a batch of its own, so that nothing is
     /// pinned from one to the next.
     fn run_steps(&mut self, buffers: &mut Buffers, start: usize, next: &mut usize) -> Outcome {
-        let Connection { shared, session, .. } = self;
-        let Buffers { input, decoder, replies } = buffers;
+        let Connection { shared, stream, session, .. } = self;
+        let Buffers { input, decoder, replies, .. } = buffers;
         let engine = &*shared.engine;
         let request = decoder.request(&input[start..], *next);
         let steps = || loop {
             session.work();
             session.begin_turn();
             let command = Command::resolve(engine, request);
-            let outcome = dispatch(engine, session, &mut engine.keyspace.enter(), &command, replies);
+            let mut batch = engine.keyspace.enter();
+            batch.set_peer(stream);
+            let outcome = dispatch(engine, session, &mut batch, &command, replies);
             if outcome != Outcome::Wait(Wait::Step) {
                 break outcome;
-            }
-            if session.client().mailbox.is_ended() || shared.roster.is_stopping() {
-                break Outcome::Close;
             }
         };
         let outcome = engine.run_long_if_free(steps).unwrap_or_else(Outcome::Wait);
@@ -334,7 +377,7 @@ impl Connection {
             return Outcome::Close;
         }
         drop(asking);
-        let Buffers { input, decoder, replies } = buffers;
+        let Buffers { input, decoder, replies, .. } = buffers;
         let mut batch = engine.keyspace.enter_exclusive(&exclusive);
         let command = Command::resolve(engine, decoder.request(&input[start..], *next));
         let outcome = dispatch(engine, &mut self.session, &mut batch, &command, replies);
@@ -385,11 +428,11 @@ impl Connection {
         buffers: &mut Buffers,
         is_over: impl Fn() -> bool,
     ) -> io::Result<Flow> {
-        let Connection { shared, stream, session, .. } = self;
+        let Connection { shared, stream, session, output, .. } = self;
         {
             let mut left = pin!(left(stream));
             let over = poll_fn(|cx| {
-                read_ahead(shared, stream, session, buffers, cx);
+                output.read_on(shared, stream, session, buffers, cx);
                 let is_ended = shared.roster.is_stopping() || session.client().mailbox.is_ended();
                 if is_ended || is_over() { Poll::Ready(()) } else { left.as_mut().poll(cx) }
             });
@@ -446,32 +489,6 @@ impl Connection {
         self.session.client().mailbox.is_ended() || has_left(&self.stream)
     }
 
-    /// Sends everything gathered: one system call if the client reads its replies. Once it cannot, they are
-    /// dropped: what was read before runs all the same.
-    async fn send(&mut self, replies: &mut ReplyWriter) -> io::Result<()> {
-        let Connection { shared, stream, session, patience, is_broken, .. } = self;
-        while replies.pending() > 0 && !*is_broken {
-            let sent = match within(*patience, poll_fn(|cx| poll_write(stream, session, replies, cx))).await {
-                Err(error) if is_reset(&error) => {
-                    *is_broken = true;
-                    break;
-                }
-                sent => sent?,
-            };
-            if sent == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            shared.engine.stats.output_bytes.add(sent as u64);
-            shared.engine.stats.writes.add(1);
-            replies.advance(sent);
-        }
-        if *is_broken {
-            replies.clear();
-        }
-        session.client().buffers.output.set(0);
-        end_if_told(session)
-    }
-
     /// Closes our half, then drops what the client still sends until it closes its own.
     async fn linger(&mut self, input: &mut Vec<u8>) -> io::Result<()> {
         self.stream.shutdown().await?;
@@ -500,26 +517,12 @@ impl Shared {
     }
 }
 
-/// Fails once the client was ended: by CLIENT KILL, or because it let too many messages wait.
-fn end_if_told(session: &Session) -> io::Result<()> {
-    if session.client().mailbox.is_ended() { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
-}
-
-fn patience(timeout_s: u64) -> Option<Duration> {
-    (timeout_s > 0).then(|| Duration::from_secs(timeout_s))
-}
-
 /// Waits for `work`, but no longer than `limit`, if there is one.
 async fn within<T>(limit: Option<Duration>, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match limit {
         None => work.await,
         Some(limit) => timeout(limit, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
     }
-}
-
-/// True if the client has broken the connection.
-fn is_reset(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 /// Reads once. Buffers are taken only when there is something to read, so a waiting connection holds none.
@@ -559,25 +562,4 @@ fn poll_read(
             Poll::Pending
         }
     }
-}
-
-/// Writes once, as many segments as fit in one call. Their list lives on the stack of this call, not in the
-/// task, which would make every connection larger.
-fn poll_write(
-    stream: &mut TcpStream,
-    session: &Session,
-    replies: &ReplyWriter,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    end_if_told(session)?;
-    let mut segments = [IoSlice::new(&[]); SEGMENTS];
-    let count = replies.chunks_vectored(&mut segments);
-    let sent = match &segments[..count] {
-        [only] => Pin::new(stream).poll_write(cx, only),
-        several => Pin::new(stream).poll_write_vectored(cx, several),
-    };
-    if sent.is_pending() {
-        session.client().buffers.output.set(replies.pending() as u64);
-    }
-    sent
 }

@@ -3,18 +3,9 @@
 //! The kernel knows it at once, also while input is still unread. On systems where it cannot be asked, a client
 //! that left is noticed by the next read or write only.
 
-use super::Shared;
-use super::buffers::Buffers;
-use crate::session::Session;
 use crate::wait::{Peer, Presence};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::io;
-use std::task::Context;
 use tokio::net::TcpStream;
-
-/// While a request waits its client is read from up to this much input: the end of a connection is seen only
-/// when the kernel has taken in what was sent before it.
-const READ_AHEAD: usize = 256 << 10;
 
 #[cfg(target_os = "linux")]
 const LEFT: PollFlags = PollFlags::RDHUP;
@@ -52,29 +43,5 @@ pub(super) async fn left(stream: &TcpStream) {
 pub(super) async fn left(stream: &TcpStream) {
     while !has_left(stream) {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-}
-
-/// Reads what is there, while the input is within its bound. The end of it is noticed elsewhere.
-pub(super) fn read_ahead(
-    shared: &Shared,
-    stream: &TcpStream,
-    session: &Session,
-    buffers: &mut Buffers,
-    cx: &mut Context<'_>,
-) {
-    while buffers.input.len() < READ_AHEAD && stream.poll_read_ready(cx).is_ready() {
-        buffers.make_room();
-        let count = match stream.try_read_buf(&mut buffers.input) {
-            Ok(count @ 1..) => count,
-            // Now this task is woken when there is something.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            _ => break,
-        };
-        shared.engine.stats.input_bytes.add(count as u64);
-        shared.engine.stats.reads.add(1);
-        let sizes = &session.client().buffers;
-        sizes.input.set(buffers.input.len() as u64);
-        sizes.input_room.set(buffers.room() as u64);
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn spawn_gauge(shared: Arc<Shared>, workers: Handle) -> io::Result<Jo
         let mut before = 0;
         while !is_gone.is_raised() {
             let allocator = engine.measure_memory();
+            engine.keep_share();
             if memory.is_over() {
                 engine.keyspace.help_reclaim();
             }

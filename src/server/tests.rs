@@ -6,13 +6,20 @@ use std::net::TcpStream;
 
 mod control;
 mod departure;
+mod output;
+mod oversize;
+mod share;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn server_with(change: impl FnOnce(&mut Settings)) -> Server {
+    server_by(Clock::system(), change)
+}
+
+fn server_by(clock: Clock, change: impl FnOnce(&mut Settings)) -> Server {
     let mut settings = Settings { workers: 2, ..Settings::default() };
     change(&mut settings);
-    let engine = Engine::new(settings, Clock::system()).with_offload(offload);
+    let engine = Engine::new(settings, clock).with_offload(offload);
     start(Arc::new(engine), bind("127.0.0.1", 0).expect("a port")).expect("a server")
 }
 
@@ -46,6 +53,15 @@ impl Client {
             Ok(_) => assert_eq!(String::from_utf8_lossy(&rest), ""),
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
         }
+    }
+}
+
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let clock = Clock::system();
+    let deadline_us = clock.monotonic_us() + PATIENCE.as_micros() as u64;
+    while !is_so() {
+        assert!(clock.monotonic_us() < deadline_us, "{what}");
+        thread::yield_now();
     }
 }
 
@@ -162,31 +178,6 @@ fn an_idle_client_is_closed_after_the_timeout() {
     client.send(b"PING\r\n");
     client.expect(b"+PONG\r\n");
     client.expect_end();
-}
-
-#[test]
-fn a_client_that_does_not_read_is_not_read_from() {
-    let server = server();
-    let mut client = Client::of(&server);
-    client.0.set_nonblocking(true).expect("nonblocking");
-    let request = echo(&[b'x'; 16 << 10]);
-    let mut accepted = 0;
-    let clock = Clock::system();
-    let mut moved_us = clock.monotonic_us();
-    while clock.monotonic_us() - moved_us < 300_000 {
-        match client.0.write(&request) {
-            Ok(count) => {
-                accepted += count;
-                moved_us = clock.monotonic_us();
-            }
-            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-        }
-        // The kernel buffers a few megabytes on either side, and no more.
-        assert!(accepted < 64 << 20, "the server swallows what it cannot answer");
-    }
-    let mut other = Client::of(&server);
-    other.send(b"PING\r\n");
-    other.expect(b"+PONG\r\n");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod subscriptions;
 mod transaction;
 
+use crate::concurrent::ledger::charge::Charge;
 use crate::engine::Engine;
 use crate::engine::clients::{Client, Shown};
 use crate::keyspace::{Batch, Eviction, Key, KeyspaceError, Need, View, Watch};
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-pub use subscriptions::Subscriptions;
+pub use subscriptions::{DELIVERY_SLICE, Subscriptions};
 pub use transaction::{Queue, Queued};
 
 /// Which replies the client wants, by CLIENT REPLY.
@@ -43,6 +44,9 @@ pub struct Preferences {
     pub no_touch: bool,
 }
 
+/// Bytes that a watch or subscription takes beside its name.
+const NAME_OVERHEAD: u64 = 64;
+
 /// A client's state. Dropping it takes the client off the list and gives its watches back.
 #[derive(Debug)]
 pub struct Session {
@@ -59,6 +63,9 @@ pub struct Session {
     subscriptions: Option<Box<Subscriptions>>,
     /// True if the client runs MONITOR.
     monitors: bool,
+    /// For its names, subscriptions and watches.
+    charge: Charge,
+    watched_bytes: u64,
     /// The number of the snapshot that the client's command waits for.
     pub awaited_snapshot: Option<u64>,
     /// The reading of the clock at the end of the last command, if the next one begins then.
@@ -110,6 +117,8 @@ impl Session {
             watches: HashMap::new(),
             subscriptions: None,
             monitors: false,
+            charge: Charge::new(&engine.clients.ledger),
+            watched_bytes: 0,
             awaited_snapshot: None,
             last_end: None,
             need: None,
@@ -138,7 +147,7 @@ impl Session {
 
     /// Opens a transaction.
     pub fn start_queue(&mut self) {
-        self.queue = Some(Box::default());
+        self.queue = Some(Box::new(Queue::new(&self.engine.clients.ledger)));
     }
 
     /// Ends the transaction without running it; false if there is none. The watches stay.
@@ -187,6 +196,8 @@ impl Session {
     pub fn watch(&mut self, view: &mut View<'_>, key: Key<'_>) -> Result<(), KeyspaceError> {
         if !self.watches.contains_key(key.name()) {
             self.watches.insert(key.name().into(), view.watch(key)?);
+            self.watched_bytes += key.name().len() as u64 + NAME_OVERHEAD;
+            self.recharge();
         }
         Ok(())
     }
@@ -196,6 +207,20 @@ impl Session {
         for (_, watch) in self.watches.drain() {
             view.unwatch(watch);
         }
+        self.watched_bytes = 0;
+        self.recharge();
+    }
+
+    /// Charges the client for its names, subscriptions and watches as they are now.
+    pub fn recharge(&mut self) {
+        let labels = {
+            let labels = self.client.labels();
+            labels.name.len() + labels.lib_name.len() + labels.lib_version.len()
+        };
+        let subscribed = self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.bytes());
+        let bytes = labels as u64 + subscribed + self.watched_bytes;
+        self.charge.set(bytes);
+        self.client.buffers.kept.set(bytes);
     }
 
     /// The watches of the transaction that is about to run.
@@ -271,6 +296,9 @@ impl Session {
     }
 
     /// Remembers keys as they are now, for a commit that depends on them.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Wait`] if the command has to wait first.
     pub fn watch_inputs<'k>(
         &mut self,
         view: &mut View<'_>,
@@ -284,6 +312,9 @@ impl Session {
     }
 
     /// Inside a transaction: true if the command's inputs are what they were when it copied them.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Wait`] if the command has to wait first.
     pub fn are_inputs_unchanged(&self, view: &mut View<'_>) -> Result<bool, KeyspaceError> {
         for watch in &self.inputs {
             if !view.is_unchanged(watch)? {
@@ -345,6 +376,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.client.mailbox.end();
         self.engine.clients.unregister(self.client.id);
+        self.engine.clients.turns.give_back(self.client.id);
         self.stop_listening();
         let queue = self.queue.take();
         self.free(queue);

@@ -1,6 +1,6 @@
 //! A client's subscriptions, and the encoding of the messages that it receives.
 
-use super::Session;
+use super::{NAME_OVERHEAD, Session};
 use crate::engine::mail::{Mail, Topic};
 use crate::resp::ReplyWriter;
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Bytes of messages that a connection takes at a time: the rest waits, and counts, in the mailbox.
-const DELIVERY_SLICE: usize = 256 << 10;
+pub const DELIVERY_SLICE: usize = 256 << 10;
 
 /// Subscriptions from which on ending them all is long work.
 const MANY: usize = 1_000;
@@ -17,9 +17,16 @@ const MANY: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     names: [HashSet<Bytes, ahash::RandomState>; 3],
+    /// Bytes of all of them, once here and once where publishers look.
+    bytes: u64,
 }
 
 impl Subscriptions {
+    /// Bytes that they take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn of(&self, topic: Topic) -> &HashSet<Bytes, ahash::RandomState> {
         &self.names[topic as usize]
     }
@@ -64,12 +71,15 @@ impl Session {
 
     /// Begins to listen to a name.
     pub fn subscribe(&mut self, topic: Topic, name: &[u8]) {
-        let names = &mut self.subscriptions.get_or_insert_default().names[topic as usize];
+        let subscriptions = self.subscriptions.get_or_insert_default();
+        let names = &mut subscriptions.names[topic as usize];
         if !names.contains(name) {
             let name = Bytes::copy_from_slice(name);
             names.insert(name.clone());
+            subscriptions.bytes += bytes_of(&name);
             self.client.note_subscriptions(topic, names.len());
             self.engine.pubsub.join(topic, &name, &self.client);
+            self.recharge();
         }
     }
 
@@ -86,11 +96,13 @@ impl Session {
         let names = &mut subscriptions.names[topic as usize];
         if let Some(name) = names.take(name) {
             self.client.note_subscriptions(topic, names.len());
+            subscriptions.bytes -= bytes_of(&name);
             self.engine.pubsub.leave(topic, &name, self.client.id);
         }
         if subscriptions.is_empty() {
             self.subscriptions = None;
         }
+        self.recharge();
     }
 
     /// Begins to see every command of every client.
@@ -105,6 +117,7 @@ impl Session {
             self.engine.monitors.remove(self.client.id);
         }
         let Some(subscriptions) = self.subscriptions.take() else { return };
+        self.recharge();
         let leave = || {
             for topic in [Topic::Channel, Topic::Pattern, Topic::Shard] {
                 let leave = |name| self.engine.pubsub.leave(topic, name, self.client.id);
@@ -139,6 +152,11 @@ impl Session {
             reply.pending() < DELIVERY_SLICE
         });
     }
+}
+
+/// Bytes that a subscription to a name takes.
+fn bytes_of(name: &[u8]) -> u64 {
+    2 * (name.len() as u64 + NAME_OVERHEAD)
 }
 
 fn write(reply: &mut ReplyWriter, mail: &Mail) {

@@ -1,6 +1,8 @@
 //! The commands between MULTI and EXEC.
 
+use crate::concurrent::ledger::charge::{Charge, Ledger};
 use crate::resp::{OwnedRequest, Request};
+use std::sync::Arc;
 
 /// A queued command. The gate has found its row and checked its arity.
 #[derive(Clone, Debug)]
@@ -12,20 +14,26 @@ pub struct Queued {
 }
 
 /// An open transaction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Queue {
     commands: Vec<Queued>,
-    bytes: usize,
+    charge: Charge,
     is_doomed: bool,
     is_checked: bool,
 }
 
 impl Queue {
+    /// An empty one, whose commands are charged to `ledger`.
+    pub fn new(ledger: &Arc<Ledger>) -> Queue {
+        Queue { commands: Vec::new(), charge: Charge::new(ledger), is_doomed: false, is_checked: false }
+    }
+
     /// Adds a command by its row's number; `is_checked` if it is refused where there is no room for what it adds.
     pub fn push(&mut self, row: usize, request: Request<'_>, is_checked: bool) {
         self.is_checked |= is_checked;
         let request = request.to_owned();
-        self.bytes += request.footprint() + size_of::<Queued>();
+        let bytes = request.footprint() + size_of::<Queued>();
+        self.charge.set(self.charge.bytes() + bytes as u64);
         self.commands.push(Queued { row, request });
     }
 
@@ -46,7 +54,7 @@ impl Queue {
 
     /// Bytes held by the queued requests.
     pub fn footprint(&self) -> usize {
-        self.bytes
+        self.charge.bytes() as usize
     }
 
     /// True if a command is refused where there is no room for what it adds, and with it the whole.

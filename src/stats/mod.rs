@@ -59,6 +59,18 @@ pub struct Stats {
     pub http_connections: Seldom,
     /// Clients closed because they did not read what they had subscribed to.
     pub overflowed_clients: Counter,
+    /// Clients closed because clients held more than their share of the memory.
+    pub evicted_clients: Counter,
+    /// The same, for the log.
+    pub client_evictions: Seldom,
+    /// Requests refused because they were beyond the limits on arguments.
+    pub oversized_requests: Counter,
+    /// The same, for the log.
+    pub oversizes: Seldom,
+    /// Clients closed because they took no replies for long and could not be read from any more.
+    pub stalled_clients: Counter,
+    /// The same, for the log.
+    pub stalls: Seldom,
     /// The slowest commands of late.
     pub slowlog: SlowLog,
     /// Latency spikes.
@@ -84,6 +96,12 @@ impl Stats {
             writes: Counter::new(),
             http_connections: Seldom::default(),
             overflowed_clients: Counter::new(),
+            evicted_clients: Counter::new(),
+            client_evictions: Seldom::default(),
+            oversized_requests: Counter::new(),
+            oversizes: Seldom::default(),
+            stalled_clients: Counter::new(),
+            stalls: Seldom::default(),
             slowlog: SlowLog::default(),
             latency: LatencyLog::default(),
             rates: Rates::default(),
@@ -146,6 +164,9 @@ impl Stats {
             &self.reads,
             &self.writes,
             &self.overflowed_clients,
+            &self.evicted_clients,
+            &self.oversized_requests,
+            &self.stalled_clients,
         ];
         counters.into_iter().for_each(Counter::reset);
     }

@@ -369,7 +369,7 @@ fn statistics_of_errors_and_durations_begin_again() {
 }
 
 #[test]
-fn output_limits_are_those_of_subscribers() {
+fn output_limits_have_classes() {
     let server = Server::new();
     let mut c = server.client();
     let failed = |reason| {
@@ -383,13 +383,22 @@ fn output_limits_are_those_of_subscribers() {
             "*2\n$26\nclient-output-buffer-limit\n$44\nnormal 0 0 0 slave 0 0 0 pubsub 33554432 0 0",
         ),
         ("CONFIG SET client-output-buffer-limit \"pubsub 1mb 0 0\"", "+OK"),
+        ("CONFIG SET client-output-buffer-limit \"normal 1gb 1mb 60 replica 0 0 0\"", "+OK"),
         (
-            "CONFIG SET client-output-buffer-limit \"normal 1mb 0 0\"",
-            &failed("only the class pubsub has a limit: other clients are not read from while they do not read"),
+            "CONFIG SET client-output-buffer-limit \"replica 1mb 0 0\"",
+            &failed("there are no replicas here, and no limits for them"),
         ),
         (
-            "CONFIG SET client-output-buffer-limit \"pubsub 1mb 1mb 60\"",
-            &failed("the class pubsub has a hard limit of 1kb or more and no soft limit"),
+            "CONFIG SET client-output-buffer-limit \"pubsub 0 0 0\"",
+            &failed("the class pubsub has a hard limit of 1kb or more"),
+        ),
+        (
+            "CONFIG SET client-output-buffer-limit \"pubsub 1mb x 60\"",
+            &failed("Error in hard, soft or soft_seconds setting in buffer limit configuration."),
+        ),
+        (
+            "CONFIG GET client-output-buffer-limit",
+            "*2\n$26\nclient-output-buffer-limit\n$59\nnormal 1073741824 1048576 60 slave 0 0 0 pubsub 1048576 0 0",
         ),
         (
             "CONFIG SET client-output-buffer-limit \"pubsub 1mb 0\"",

@@ -1,19 +1,43 @@
 //! The memory limit, eviction, quotas and NAMESPACE, through the gate.
 
 use crate::harness::{Client, Server};
-use kvns::config::{EvictionRules, Settings};
+use kvns::config::{ClientMemory, EvictionRules, Settings};
 use kvns::keyspace::Keyspace;
 
 const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
 const MB: u64 = 1 << 20;
 
+/// Clients have no share of their own, so that data fills the limit.
 fn limited(bytes: u64) -> Server {
-    Server::with(Settings { memory_limit: bytes, ..Settings::default() })
+    let client_memory = ClientMemory::Bytes(0);
+    Server::with(Settings { memory_limit: bytes, client_memory, ..Settings::default() })
 }
 
 fn evicting(bytes: u64, policy: &str) -> Server {
     let eviction = EvictionRules { policy: policy.parse().expect("a policy"), ..EvictionRules::default() };
-    Server::with(Settings { memory_limit: bytes, eviction, ..Settings::default() })
+    let client_memory = ClientMemory::Bytes(0);
+    Server::with(Settings { memory_limit: bytes, client_memory, eviction, ..Settings::default() })
+}
+
+#[test]
+fn a_tenth_of_the_limit_is_for_clients() {
+    let server = Server::with(Settings { memory_limit: MB, ..Settings::default() });
+    let mut c = server.client();
+    let (taken, limit) = (fill(&mut c, "k", 1000), limited(MB));
+    let most = fill(&mut limit.client(), "k", 1000);
+    assert!((most * 8 / 10..most * 95 / 100).contains(&taken), "{taken} of {most}");
+    c.check("CONFIG SET maxmemory-clients 0", "+OK");
+    assert_eq!(set(&mut c, "last", 1000), "+OK");
+    for bad in ["0%", "101%", "x", "-1"] {
+        let reply = c.run(&format!("CONFIG SET maxmemory-clients {bad}"));
+        assert!(reply.contains("expected a number of bytes such as 100mb, or a percentage"), "{reply}");
+    }
+    c.check_all(&[
+        ("CONFIG SET maxmemory-clients 5%", "+OK"),
+        ("CONFIG GET maxmemory-clients", "*2\n$17\nmaxmemory-clients\n$2\n5%"),
+        ("CONFIG SET maxmemory-clients 2mb", "+OK"),
+        ("CONFIG GET maxmemory-clients", "*2\n$17\nmaxmemory-clients\n$7\n2097152"),
+    ]);
 }
 
 fn set(c: &mut Client, key: &str, len: usize) -> String {

@@ -111,7 +111,7 @@ fn config_get() {
         ("CONFIG GET DATABASES", "*2\n$9\nDATABASES\n$1\n1"),
         (
             "CONFIG GET maxmemory* timeout timeout",
-            "*6\n$9\nmaxmemory\n$10\n1073741824\n\
+            "*8\n$9\nmaxmemory\n$10\n1073741824\n$17\nmaxmemory-clients\n$3\n10%\n\
           $16\nmaxmemory-policy\n$10\nnoeviction\n$7\ntimeout\n$1\n0",
         ),
         ("CONFIG GET nosuch", "*0"),

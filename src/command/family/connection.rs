@@ -115,6 +115,7 @@ fn hello(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     if let Some(name) = name {
         validate_label(name, CommandError::InvalidClientName)?;
         cx.session.client().labels().name = name.to_vec();
+        cx.session.recharge();
     }
     cx.session.preferences.protocol = protocol;
     cx.reply.set_protocol(protocol);
@@ -166,6 +167,7 @@ fn reset(cx: &mut Context<'_, '_>, _: Args<'_>) -> CommandResult {
     };
     cx.session.preferences = Preferences { replies, ..Preferences::default() };
     cx.session.client().labels().name.clear();
+    cx.session.recharge();
     cx.reply.set_protocol(Protocol::default());
     cx.reply.simple("RESET");
     Ok(())

@@ -32,11 +32,12 @@ impl ReplyWriter {
         let known = self.kept.segments.get(&source).and_then(|index| self.segments.get(*index));
         // The segment may have been taken back or sent since.
         let known = known.filter(|known| known.source == source && known.bytes.len() == bytes.len());
+        let is_shared = known.is_some();
         let copy = known.map_or_else(|| Bytes::copy_from_slice(bytes), |known| known.bytes.clone());
         self.header(b'$', bytes.len());
         self.kept.segments.insert(source, self.segments.len());
         self.shared += copy.len();
-        self.segments.push(Segment { before: self.buffer.len(), bytes: copy, source });
+        self.segments.push(Segment { before: self.buffer.len(), is_shared, bytes: copy, source });
         self.buffer.extend_from_slice(b"\r\n");
     }
 

@@ -6,15 +6,6 @@ use crate::wait::{Peer, Presence};
 use socket2::SockRef;
 use std::net::Shutdown;
 
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let clock = Clock::system();
-    let deadline_us = clock.monotonic_us() + PATIENCE.as_micros() as u64;
-    while !is_so() {
-        assert!(clock.monotonic_us() < deadline_us, "{what}");
-        thread::yield_now();
-    }
-}
-
 /// How a client leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Leave {

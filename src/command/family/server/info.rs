@@ -98,7 +98,7 @@ fn clients(cx: &Context<'_, '_>, lines: &mut Lines) {
 }
 
 fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
-    let Costly { allocator, resident_bytes: resident, machine_bytes, client_bytes, .. } = cx.engine.costly();
+    let Costly { allocator, resident_bytes: resident, machine_bytes, .. } = cx.engine.costly();
     let dataset = cx.engine.totals().bytes;
     let limit = cx.engine.settings.load().memory_limit;
     lines.bytes("used_memory", allocator.allocated);
@@ -115,7 +115,8 @@ fn memory(cx: &Context<'_, '_>, lines: &mut Lines) {
     let memory = &cx.engine.keyspace.memory;
     lines.field("memory_room", memory.free());
     lines.field("memory_overhead_measured", memory.overhead());
-    lines.field("memory_clients", client_bytes);
+    lines.field("mem_clients_normal", cx.engine.clients.ledger.held());
+    lines.field("mem_clients_slaves", 0);
     lines.field("memory_alarms", cx.engine.keyspace.alarm_bytes());
     lines.field("allocator_frag_ratio", ratio(allocator.active, allocator.allocated));
     lines.field("allocator_frag_bytes", allocator.active.saturating_sub(allocator.allocated));
@@ -157,6 +158,8 @@ fn stats(cx: &Context<'_, '_>, lines: &mut Lines) {
     lines.field("pubsub_patterns", pubsub.len(Topic::Pattern));
     lines.field("pubsubshard_channels", pubsub.len(Topic::Shard));
     lines.field("client_output_buffer_limit_disconnections", stats.overflowed_clients.get());
+    lines.field("evicted_clients", stats.evicted_clients.get());
+    lines.field("stalled_clients", stats.stalled_clients.get());
     lines.field("total_error_replies", stats.total_errors());
     lines.field("total_reads_processed", stats.reads.get());
     lines.field("total_writes_processed", stats.writes.get());

@@ -119,7 +119,7 @@ fn describe(lines: &mut String, client: &Client, now_ms: u64) {
         shown.watched,
         buffers.queue.get(),
         client.mailbox.len(),
-        input + input_room + output + mail + buffers.queue.get() + size_of::<Client>() as u64,
+        client.memory() + size_of::<Client>() as u64,
     );
     let _ = writeln!(
         lines,

@@ -103,8 +103,14 @@ pub const CLIENT: CommandSpec = container(
 )
 .summary("Container for commands about connections.");
 
+/// Bytes of a name or library attribute: what a client keeps must not grow without bound.
+const MOST_LABEL: usize = 64 << 10;
+
 /// Names and library attributes are shown in lines of space-separated fields, so they have neither.
 pub fn validate_label(label: &[u8], error: CommandError) -> CommandResult {
+    if label.len() > MOST_LABEL {
+        return Err(CommandError::Plain("ERR a client's name, lib-name or lib-ver has at most 65536 bytes"));
+    }
     if label.iter().all(u8::is_ascii_graphic) { Ok(()) } else { Err(error) }
 }
 
@@ -130,6 +136,7 @@ fn setname(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let name = args.bytes()?;
     validate_label(name, CommandError::InvalidClientName)?;
     cx.session.client().labels().name = name.to_vec();
+    cx.session.recharge();
     cx.reply.simple("OK");
     Ok(())
 }
@@ -150,6 +157,7 @@ fn setinfo(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
         labels.lib_version = text.to_vec();
     }
     drop(labels);
+    cx.session.recharge();
     cx.reply.simple("OK");
     Ok(())
 }
@@ -176,7 +184,7 @@ fn reply(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     Ok(())
 }
 
-/// `CLIENT NO-EVICT ON|OFF`: `+OK`. Clients are not closed to save memory yet, so it is only noted.
+/// `CLIENT NO-EVICT ON|OFF`: `+OK`. With ON the client is not closed to save memory.
 fn no_evict(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     cx.session.preferences.no_evict = on_or_off(&mut args)?;
     cx.reply.simple("OK");
