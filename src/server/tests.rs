@@ -208,7 +208,7 @@ fn a_port_in_use_is_an_error() {
     );
 }
 
-/// Long work is a stub here that panics, so that KEYS does.
+/// Long work is a stub here that panics, so that NAMESPACE LIST does, and what is left of KEYS after a step.
 #[test]
 fn a_command_that_panics_closes_its_own_connection_and_no_other() {
     let settings = Settings { workers: 1, ..Settings::default() };
@@ -217,7 +217,12 @@ fn a_command_that_panics_closes_its_own_connection_and_no_other() {
     let mut witness = Client::of(&server);
     witness.send(b"SET a 1\r\n");
     witness.expect(b"+OK\r\n");
-    for requests in [&b"KEYS *\r\n"[..], b"WATCH a\r\nMULTI\r\nSET a 2\r\nKEYS *\r\nEXEC\r\n"] {
+    for n in 0..1_000 {
+        witness.send(format!("SET key:{n} v\r\n").as_bytes());
+        witness.expect(b"+OK\r\n");
+    }
+    let in_a_transaction = b"WATCH a\r\nMULTI\r\nSET a 2\r\nNAMESPACE LIST\r\nEXEC\r\n";
+    for requests in [&b"NAMESPACE LIST\r\n"[..], b"KEYS *\r\n", in_a_transaction] {
         let mut client = Client::of(&server);
         client.send(requests);
         client.expect_end();
