@@ -27,10 +27,10 @@ impl Engine {
         let is_reserved = clients.turns.holder().is_some_and(|holder| holder != client.id);
         let reserved = if is_reserved { clients.ledger.most_of_one() } else { 0 };
         if clients.ledger.room() >= reserved.saturating_add(bytes) {
-            clients.turns.note_growth(client.id, bytes);
             return true;
         }
-        if clients.turns.take(client.id, self.clock.monotonic_us()) {
+        let received = |id| clients.find(id).map(|client| client.buffers.input.get());
+        if clients.turns.take(client.id, self.clock.monotonic_us(), received) {
             self.close_largest(Some(client.id), bytes);
         }
         false
@@ -170,7 +170,10 @@ mod tests {
         drop(charge);
         assert!(engine.may_grow(second, MB) && !engine.may_grow(third, MB), "the room is not for others");
         assert!(!second.mailbox.is_ended() && !third.mailbox.is_ended());
-        clock.advance(2_000);
+        clock.advance(1_000);
+        second.buffers.input.set(MB);
+        assert!(!engine.may_grow(third, MB) && !second.mailbox.is_ended(), "who gets on keeps the turn");
+        clock.advance(1_000);
         assert!(!engine.may_grow(third, 31 * MB), "the turn passes to it from one that does not get on");
         assert!(second.mailbox.is_ended() && !third.mailbox.is_ended());
         engine.clients.turns.give_back(third.id);

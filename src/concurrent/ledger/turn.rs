@@ -7,16 +7,30 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 /// Bytes that whoever has the turn has to receive in each second, or another one may take it.
 const LEAST_PER_SECOND: u64 = 1 << 20;
 
-/// Microseconds during which it need not show that.
-const GRACE_US: u64 = 1_000_000;
+/// Microseconds between two looks at that.
+const LOOK_US: u64 = 1_000_000;
 
 /// Who has the turn.
 #[derive(Debug)]
 struct Holder {
     id: u64,
-    since_us: u64,
-    /// Bytes that it was allowed to grow by.
-    grown: u64,
+    /// When somebody looked last how it gets on, and the bytes that it had received.
+    looked_us: u64,
+    received: u64,
+}
+
+impl Holder {
+    /// True if it has received enough since the last look, or that was just now.
+    fn gets_on(&mut self, received: u64, now_us: u64) -> bool {
+        let elapsed_us = now_us.saturating_sub(self.looked_us);
+        if elapsed_us < LOOK_US {
+            return true;
+        }
+        // With less than before the request is over, and another one arrives.
+        let progress = received.checked_sub(self.received).unwrap_or(received);
+        (self.looked_us, self.received) = (now_us, received);
+        u128::from(progress) * 1_000_000 >= u128::from(LEAST_PER_SECOND) * u128::from(elapsed_us)
+    }
 }
 
 /// The turn, and whose it is.
@@ -46,25 +60,17 @@ impl Turns {
         }
     }
 
-    /// True if the client of this id has the turn or gets it.
-    pub fn take(&self, id: u64, now_us: u64) -> bool {
+    /// True if the client of this id has the turn or gets it. `received` says how much of its request a client has sent,
+    /// if it is still there.
+    pub fn take(&self, id: u64, now_us: u64, received: impl Fn(u64) -> Option<u64>) -> bool {
         let mut holder = self.state();
-        let is_free = holder.as_ref().is_none_or(|holder| {
-            let elapsed_us = now_us.saturating_sub(holder.since_us);
-            let is_slow = holder.grown < (LEAST_PER_SECOND as f64 * elapsed_us as f64 / 1e6) as u64;
-            holder.id != id && elapsed_us > GRACE_US && is_slow
+        let keeps = holder.as_mut().is_some_and(|holder| {
+            holder.id == id || received(holder.id).is_some_and(|bytes| holder.gets_on(bytes, now_us))
         });
-        if is_free {
-            *holder = Some(Holder { id, since_us: now_us, grown: 0 });
+        if !keeps {
+            *holder = Some(Holder { id, looked_us: now_us, received: received(id).unwrap_or(0) });
         }
         holder.as_ref().is_some_and(|holder| holder.id == id)
-    }
-
-    /// Whoever has the turn has grown.
-    pub fn note_growth(&self, id: u64, bytes: u64) {
-        if let Some(holder) = self.state().as_mut().filter(|holder| holder.id == id) {
-            holder.grown += bytes;
-        }
     }
 
     /// The client of this id has no use for the turn any more.
