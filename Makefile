@@ -28,7 +28,7 @@ export ASAN_MINUTES BENCH_DIR FUZZ_SECONDS IMAGE TAG GHCR_TOKEN
 
 .DEFAULT_GOAL := help
 .PHONY: help run build release test lint fmt fmt-check loom bench benchmark benchmark-sharded benchmark-compare measure instructions \
-	clients memcheck asan deny fuzz mutants mutants-check stress night podman-build podman-run podman-compose-up podman-compose-logs podman-compose-down \
+	clients hostile memcheck asan deny fuzz mutants mutants-check stress night podman-build podman-run podman-compose-up podman-compose-logs podman-compose-down \
 	podman-login-ghcr podman-push-ghcr
 
 help: ## Prints this list
@@ -49,8 +49,9 @@ test: ## Runs every check: format, lints, tests, comparison with redis-server, l
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory mutants-check
 	$(CARGO) test --workspace --locked
+	python3 scripts/hostile.py --check --quick $${CARGO_TARGET_DIR:-target}/debug/kvns
 	@$(MAKE) --no-print-directory loom
-	@echo "make test: ok. Format, lints, tests, comparison with redis-server and loom models passed."
+	@echo "make test: ok. Format, lints, tests, comparison with redis-server, hostile clients and loom models passed."
 
 lint: ## Runs clippy on all targets; warnings are errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -85,6 +86,9 @@ instructions: ## Counts instructions by command with callgrind, against the bina
 
 clients: release ## Runs redis-py, ioredis and the Redis tools against the server
 	scripts/clients.sh
+
+hostile: release ## Lets hostile, slow and greedy clients loose on the server; under five minutes
+	python3 scripts/hostile.py --check target/release/kvns
 
 memcheck: ## Runs the tests of the lock-free parts under valgrind
 	scripts/memcheck.sh

@@ -20,6 +20,7 @@ step() {
     memcheck) scripts/memcheck.sh ;;
     asan) scripts/asan.sh ;;
     clients) make --no-print-directory clients ;;
+    hostile) make --no-print-directory hostile ;;
     fuzz) scripts/fuzz.sh ;;
     stress) make --no-print-directory stress ;;
     crashes) cargo test --locked --test snapshots a_kill_at_any_instant_leaves_a_whole_snapshot ;;
@@ -32,7 +33,7 @@ step() {
 
 steps=("$@")
 if ((${#steps[@]} == 0)); then
-    steps=(deny mutants memcheck asan clients fuzz stress crashes)
+    steps=(deny mutants memcheck asan clients hostile fuzz stress crashes)
 fi
 failed=()
 for name in "${steps[@]}"; do

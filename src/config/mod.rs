@@ -33,6 +33,9 @@ const HEALTHCHECK: &str = "healthcheck";
 /// The prefix of all variables.
 const PREFIX: &str = "KVNS_";
 
+/// Bytes that a request may take beside its largest argument: its other arguments, and the connection's buffers.
+const BESIDE_ARGUMENT: u64 = 1 << 20;
+
 /// The exit code of a start that a bad setting stopped, as usual for a usage error.
 const USAGE_EXIT_CODE: u8 = 2;
 
@@ -170,9 +173,10 @@ impl Settings {
         match self.client_memory {
             ClientMemory::Bytes(0) => u64::MAX,
             ClientMemory::Bytes(bytes) => bytes,
-            // Two of the largest arguments can always arrive.
+            // Two requests with the largest argument can always arrive.
             ClientMemory::Percent(part) => {
-                (self.memory_limit / 100 * u64::from(part)).max(2 * self.limits.bulk_len as u64)
+                let least = 2 * (self.limits.bulk_len as u64 + BESIDE_ARGUMENT);
+                (self.memory_limit / 100 * u64::from(part)).max(least)
             }
         }
     }

@@ -179,7 +179,7 @@ impl Connection {
         {
             let settings = self.shared.engine.settings.load();
             buffers.decoder.set_limits(settings.limits);
-            self.output.follow(&settings);
+            self.output.follow(&settings, self.shared.turns.busy());
             let sizes = &self.session.client().buffers;
             sizes.input.set(buffers.input.len() as u64);
             sizes.input_room.set(buffers.room() as u64);

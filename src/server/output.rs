@@ -28,6 +28,9 @@ use tokio::time::{sleep, timeout};
 /// The highest mark: bytes of replies that are sent before more requests run.
 const HIGHEST_MARK: u64 = 1 << 20;
 
+/// Bytes of replies that busy connections gather together, where the lowest mark allows it.
+const BUSY_BYTES: u64 = 8 << 20;
+
 /// The lowest mark.
 const LOWEST_MARK: u64 = 64 << 10;
 
@@ -82,7 +85,7 @@ impl Output {
             is_broken: false,
             beyond_since_us: None,
         };
-        output.follow(&shared.engine.settings.load());
+        output.follow(&shared.engine.settings.load(), 0);
         output
     }
 
@@ -140,12 +143,14 @@ impl Output {
         Ok(true)
     }
 
-    /// Follows the settings, and the room that there is.
-    pub fn follow(&mut self, settings: &Settings) {
+    /// Follows the settings, the room that there is, and how many connections are busy: they gather replies at the same
+    /// time, and what they gather is charged only when they wait for their clients.
+    pub fn follow(&mut self, settings: &Settings, busy: u64) {
         self.patience = (settings.timeout_s > 0).then(|| Duration::from_secs(settings.timeout_s));
         let limit = if settings.normal_limit > 0 { settings.normal_limit } else { u64::MAX };
         let least = limit.min(self.charge.ledger().room()) / 4;
-        self.mark = least.clamp(LOWEST_MARK, HIGHEST_MARK) as usize;
+        let highest = (BUSY_BYTES / busy.max(1)).clamp(LOWEST_MARK, HIGHEST_MARK);
+        self.mark = least.clamp(LOWEST_MARK, highest) as usize;
     }
 
     /// Sends everything gathered: one system call if the client reads its replies. Once it cannot, they are

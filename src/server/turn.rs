@@ -25,9 +25,15 @@ impl Turns {
         Turns { busy: Tally::new(), workers: workers as u64 }
     }
 
+    /// The connections that never wait for their clients.
+    #[inline]
+    pub fn busy(&self) -> u64 {
+        self.busy.get().max(0) as u64
+    }
+
     /// How long a turn that begins now may last, in ticks.
     fn length(&self) -> u64 {
-        let busy = self.busy.get().max(0) as u64;
+        let busy = self.busy();
         let us = if busy * LONGEST_US <= self.workers * ROUND_US {
             LONGEST_US
         } else {
