@@ -348,18 +348,22 @@ fn store_made(
     made: Made,
 ) -> Result<Option<u64>, CommandError> {
     let Context { engine, session, view, .. } = cx;
+    let mut placed = Some(made.placed);
     let result = engine.run_long(|| {
         view.transact(|view| {
             if !session.are_inputs_unchanged(view)? {
                 return Ok(None);
             }
-            Ok::<_, CommandError>(Some(view.store_sorted_set(destination, made.placed.clone())?))
+            // If it has to run again after a conflict, the members are gone: they are not kept twice.
+            let Some(members) = placed.take() else { return Ok(None) };
+            Ok::<_, CommandError>(Some(view.store_sorted_set(destination, members)?))
         })
     });
-    if matches!(result, Err(CommandError::Wait(_))) {
-        cx.session.progress = Some(Box::new(made));
-    } else {
-        cx.session.unwatch_inputs(cx.view);
+    match (placed, &result) {
+        (Some(placed), Err(CommandError::Wait(_))) => {
+            cx.session.progress = Some(Box::new(Made { placed, lost: made.lost }));
+        }
+        _ => cx.session.unwatch_inputs(cx.view),
     }
     result
 }
