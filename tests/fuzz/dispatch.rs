@@ -96,8 +96,8 @@ impl Client {
                     self.run_alone(requests[sent]);
                     sent += 1;
                 }
-                // A flush of a namespace goes on where it was.
-                Some(Wait::Turn) | None => {}
+                // Work in steps goes on where it was.
+                Some(Wait::Turn | Wait::Step) | None => {}
                 Some(Wait::Room) => while !self.session.make_room().is_over() {},
                 Some(wait) => panic!("only two clients of one thread are there: {wait:?}"),
             }
