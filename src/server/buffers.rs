@@ -100,7 +100,13 @@ impl Buffers {
 
     /// Moves the oldest block that is held behind the input, of which the first `answered` bytes are dropped. False if
     /// none is held.
+    #[inline]
     pub fn refill(&mut self, answered: &mut usize) -> bool {
+        self.held.len() > 0 && self.refill_from_held(answered)
+    }
+
+    #[cold]
+    fn refill_from_held(&mut self, answered: &mut usize) -> bool {
         let Some(block) = self.held.pop() else { return false };
         self.consume(std::mem::take(answered));
         match self.input.is_empty() {

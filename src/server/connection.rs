@@ -108,7 +108,9 @@ impl Connection {
             }
             self.partial = buffers.keep_if_used();
             self.output.pay(&self.session, self.partial.as_ref().map_or(0, |kept| kept.footprint()));
-            self.afford_more().await?;
+            if self.partial.is_some() || self.output.has_turn {
+                self.afford_more().await?;
+            }
             if is_greedy || self.turn.is_over(self.session.last_end()) {
                 self.give_way().await;
             }
@@ -231,17 +233,17 @@ impl Connection {
     }
 
     /// Sends all replies.
-    async fn send(&mut self, buffers: &mut Buffers) -> io::Result<()> {
+    fn send(&mut self, buffers: &mut Buffers) -> impl Future<Output = io::Result<()>> {
         let Connection { shared, stream, session, output, .. } = self;
-        output.send(Peer { shared, stream, session }, buffers).await
+        output.send(Peer { shared, stream, session }, buffers)
     }
 
     /// Sends all replies, and behind them what others sent to the client.
-    async fn flush(&mut self, buffers: &mut Buffers) -> io::Result<()> {
+    fn flush(&mut self, buffers: &mut Buffers) -> impl Future<Output = io::Result<()>> {
         if self.session.has_mail() {
             self.session.deliver(&mut buffers.replies);
         }
-        self.send(buffers).await
+        self.send(buffers)
     }
 
     /// Runs the decoded requests, which begin at `start` of the input, slice by slice. Some of their replies
