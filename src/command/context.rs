@@ -67,12 +67,29 @@ impl<'a> Context<'a, '_> {
     /// Those of `step`; [`Wait::Step`] between two steps; that the work is no longer wanted.
     pub fn in_steps<P: Any + Default + Send + Sync>(
         &mut self,
+        step: impl FnMut(&mut Self, &mut P) -> Result<bool, CommandError>,
+    ) -> Result<P, CommandError> {
+        self.in_steps_while(self.wanted(), step)
+    }
+
+    /// The same for work with effects, which its client wants even if it does not wait for the reply.
+    ///
+    /// # Errors
+    /// As [`Context::in_steps`].
+    pub fn in_steps_to_the_end<P: Any + Default + Send + Sync>(
+        &mut self,
+        step: impl FnMut(&mut Self, &mut P) -> Result<bool, CommandError>,
+    ) -> Result<P, CommandError> {
+        self.in_steps_while(self.engine.wanted(self.session.client(), None), step)
+    }
+
+    fn in_steps_while<P: Any + Default + Send + Sync>(
+        &mut self,
+        mut wanted: Wanted<'a>,
         mut step: impl FnMut(&mut Self, &mut P) -> Result<bool, CommandError>,
     ) -> Result<P, CommandError> {
-        let mut wanted = self.wanted();
         let (mut progress, looks) = self.session.take_progress::<(P, Looks)>();
         wanted.looks = looks;
-        wanted.ask()?;
         let wait = match step(self, &mut progress) {
             Ok(true) => return Ok(progress),
             Ok(false) if self.session.is_executing() => {
@@ -85,7 +102,10 @@ impl<'a> Context<'a, '_> {
                 })?;
                 return Ok(progress);
             }
-            Ok(false) => CommandError::Wait(Wait::Step),
+            Ok(false) => {
+                wanted.ask()?;
+                CommandError::Wait(Wait::Step)
+            }
             Err(wait @ CommandError::Wait(_)) if !self.session.is_executing() => wait,
             Err(error) => return Err(error),
         };

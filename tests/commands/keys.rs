@@ -346,9 +346,14 @@ fn keys_ends_without_its_client_but_for_what_belongs_to_a_transaction() {
         let outcome = dispatch(&server.engine, &mut client.session, &mut batch, &command, &mut client.reply);
         (outcome, std::mem::take(&mut client.reply).pending())
     };
+    for n in 0..2_000 {
+        run(&[b"SET", format!("key:{n}").as_bytes(), b"v"]);
+    }
     assert_eq!(run(&[b"KEYS", b"*"]), (Outcome::Close, 0));
-    for queued in [&[&b"MULTI"[..]][..], &[b"SET", b"a", b"1"], &[b"KEYS", b"*"]] {
+    for queued in [&[&b"MULTI"[..]][..], &[b"SET", b"a", b"1"], &[b"KEYS", b"a*"]] {
         assert_eq!(run(queued).0, Outcome::Continue);
     }
     assert_eq!(run(&[b"EXEC"]), (Outcome::Continue, "*2\r\n+OK\r\n*1\r\n$1\r\na\r\n".len()));
+    // A message is wanted, whether its sender waits for the reply or not.
+    assert_eq!(run(&[b"PUBLISH", b"channel", b"message"]), (Outcome::Continue, ":0\r\n".len()));
 }

@@ -174,7 +174,7 @@ fn publish(cx: &mut Context<'_, '_>, mut args: Args<'_>, topic: Topic) -> Comman
     let publication = if topic == Topic::Shard {
         Publication::default()
     } else {
-        cx.in_steps(|cx, publication: &mut Publication| {
+        cx.in_steps_to_the_end(|cx, publication: &mut Publication| {
             Ok(publication.search(&cx.engine.pubsub, channel, &mut STEP.clone()))
         })?
     };

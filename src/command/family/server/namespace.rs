@@ -110,7 +110,7 @@ fn stats(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
 /// `NAMESPACE FLUSH namespace`: how many keys were deleted. What is written meanwhile may stay.
 fn flush(cx: &mut Context<'_, '_>, mut args: Args<'_>) -> CommandResult {
     let name = args.bytes()?;
-    let (_, removed) = cx.in_steps(|cx, (cursor, removed): &mut (u64, u64)| {
+    let (_, removed) = cx.in_steps_to_the_end(|cx, (cursor, removed): &mut (u64, u64)| {
         let slice = cx.view.flush_namespace(name, *cursor)?;
         *cursor = slice.next.unwrap_or(0);
         *removed += slice.removed;
