@@ -44,6 +44,31 @@ fn all_may_be_written_before_the_first_reply_is_read() {
     eventually("what was held is given back", || held(&server) == 0);
 }
 
+/// What comes while the last of all replies leaves is not left behind with it.
+#[test]
+fn what_comes_while_the_last_reply_leaves_is_answered() {
+    let server = server();
+    let mut client = Client::of(&server);
+    // Below the highest mark, so that it is sent when nothing is left to run.
+    let value = vec![b'x'; 900 << 10];
+    client.send(&[b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n", &bulk(&value)[..]].concat());
+    client.expect(b"+OK\r\n");
+    let (engine, reply) = (&server.shared.engine, bulk(&value));
+    let waits = || engine.clients.list().iter().any(|client| client.buffers.output.get() > 0);
+    let (before, mut asked) = (engine.stats.output_bytes.get(), 0);
+    while !waits() {
+        client.send(b"GET a\r\n");
+        asked += 1;
+        let all = before + asked * reply.len() as u64;
+        eventually("the reply leaves or waits", || waits() || engine.stats.output_bytes.get() >= all);
+    }
+    client.send(b"PING\r\n");
+    let is_held = || engine.clients.list().iter().any(|client| client.buffers.input.get() > 7);
+    eventually("the request is held", is_held);
+    (0..asked).for_each(|_| client.expect(&reply));
+    client.expect(b"+PONG\r\n");
+}
+
 #[test]
 fn large_arguments_that_are_held_arrive_whole() {
     let server = server();
