@@ -63,7 +63,7 @@ impl Server {
 
     /// Runs kvns with settings that it is to refuse: its exit status and what it wrote.
     pub fn start_refused(settings: &[(&str, &str)]) -> (ExitStatus, String) {
-        let mut child = kvns_command(free_port(), settings)
+        let mut child = kvns_command(0, settings)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
